@@ -1,0 +1,5 @@
+"""The library of the batch-norm course: reference solutions, self-check, grading, experiments."""
+
+from bncourse.check import check
+
+__all__ = ["check"]

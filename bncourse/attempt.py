@@ -1,0 +1,142 @@
+"""The untrusted half of a check: run a solution on one case and keep plain arrays only."""
+
+import contextlib
+import copy
+import inspect
+import io
+import sys
+import sysconfig
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bncourse.exercise import Unusable, describe
+from bncourse.rules import broken_rules
+
+# Enough to see what a stray print says, too little to flood a notebook.
+PRINTED_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one solution did on one case.
+
+    Args:
+        outputs: the labelled arrays, empty where there is an error.
+        error: the name of the exception, ``Unusable`` for a result nobody can compare, or None.
+        message: what to tell the student about the error.
+        rules: sentences, one for each rule that the solution broke.
+        printed: the beginning of what it printed.
+    """
+
+    outputs: dict = field(default_factory=dict)
+    error: str | None = None
+    message: str = ""
+    rules: tuple[str, ...] = ()
+    printed: str = ""
+
+
+def attempt(exercise, obj, case, device=None):
+    """Return what ``obj`` does on ``case``; never raises on account of ``obj``."""
+    inputs = copy_inputs(case.inputs)
+    if exercise.takes_device:
+        inputs["device"] = device or "cpu"
+    printed = io.StringIO()
+    try:
+        _require_signature(exercise, obj)
+        with contextlib.redirect_stdout(printed), broken_rules(inputs) as rules:
+            outputs = exercise.drive(obj, inputs)
+        outputs = {label: as_array(value, label) for label, value in outputs.items()}
+    except Unusable as problem:
+        return Attempt(error="Unusable", message=str(problem), printed=_start(printed))
+    except (Exception, SystemExit) as error:
+        name = type(error).__name__
+        return Attempt(error=name, message=explain(error), printed=_start(printed))
+    return Attempt(outputs=outputs, rules=tuple(rules), printed=_start(printed))
+
+
+def copy_inputs(inputs):
+    """Return inputs that a solution may spoil without harm; memory order is kept."""
+    return {
+        name: value.copy(order="K") if isinstance(value, np.ndarray) else copy.deepcopy(value)
+        for name, value in inputs.items()
+    }
+
+
+def as_array(value, label):
+    """Return a plain ndarray that holds ``value``, or raise Unusable.
+
+    Lossless conversions are made: NumPy scalars, Python numbers, lists of numbers, tensors.
+    """
+    if hasattr(value, "detach"):
+        value = _tensor_to_array(value)
+    try:
+        array = np.array(value, copy=True, subok=False)
+    except Exception:
+        raise Unusable(
+            f"{label} must be an array of numbers. Received: {describe(value)}."
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise Unusable(
+            f"{label} must be an array of real numbers. "
+            f"Received: {describe(value)}{_dtype_note(value, array)}."
+        )
+    return array
+
+
+def _dtype_note(value, array):
+    return "" if isinstance(value, np.ndarray) else f", which NumPy reads as dtype {array.dtype}"
+
+
+def _tensor_to_array(tensor):
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16; float32 holds each of its values.
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def explain(error):
+    """Return one or two lines on an exception: what it says, and where in the student's code."""
+    if isinstance(error, NotImplementedError):
+        return "It still raises NotImplementedError: the answer is missing."
+    if isinstance(error, SystemExit):
+        return "It stopped the program (exit or quit). A solution must return."
+    text = f"It raised {type(error).__name__}: {error}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_students(frame)]
+    if frames and frames[-1].line:
+        text += f"\nin line {frames[-1].lineno} of your cell or file: {frames[-1].line}"
+    return text
+
+
+def _is_students(frame):
+    ours = str(Path(__file__).parent)
+    libraries = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
+    return not frame.filename.startswith((ours, *libraries, "<frozen", sys.prefix))
+
+
+def _require_signature(exercise, obj):
+    """Raise Unusable unless ``obj`` takes the arguments of the exercise under their names."""
+    try:
+        actual = inspect.signature(obj)
+    except (TypeError, ValueError):
+        return
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in actual.parameters.values())
+    missing = [name for name in exercise.signature.parameters if name not in actual.parameters]
+    extra = [
+        name
+        for name, parameter in actual.parameters.items()
+        if name not in exercise.signature.parameters
+        and parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    ]
+    if (missing and not takes_any) or extra:
+        raise Unusable(
+            f"It must be called as {exercise.name}{exercise.signature}. "
+            f"Received: {exercise.name}{actual}."
+        )
+
+
+def _start(printed):
+    text = printed.getvalue()
+    return text if len(text) <= PRINTED_LIMIT else text[:PRINTED_LIMIT] + " ..."

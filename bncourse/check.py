@@ -1,0 +1,97 @@
+"""The self-check that a student runs: ``check(batchnorm_forward)``."""
+
+import difflib
+import os
+import zlib
+
+import numpy as np
+
+from bncourse.attempt import attempt
+from bncourse.equations import where
+from bncourse.exercise import describe
+from bncourse.judge import judge
+from bncourse.registry import all_exercises, find
+
+# Grading sets this to draw inputs that a student has not seen.
+SEED_VARIABLE = "BNCOURSE_SEED"
+
+
+class CheckFailed(AssertionError):
+    """A check failed; the message is written for a student."""
+
+    def _render_traceback_(self):
+        # IPython's hook: show the sentence, not the frames of this package.
+        return str(self).splitlines()
+
+
+def check(obj, name=None, *, seed=None, device=None):
+    """Check a solution, print one line if it is right, and say what is wrong if it is not.
+
+    Args:
+        obj: the function or class you wrote.
+        name: the name of the exercise; by default the name of ``obj``.
+        seed: the seed of the inputs; by default the one of the course.
+        device: "cpu" or "cuda", for the exercises in PyTorch and Keras.
+
+    Raises:
+        CheckFailed: an AssertionError whose message names the case, the difference and, where it
+            is a known one, the mistake and the equation to re-read.
+    """
+    exercise = _find(obj, name)
+    cases = draw_cases(exercise, _seed(seed))
+    attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
+    verdict = judge(exercise, cases, attempts)
+    if verdict.kind != "ok":
+        raise CheckFailed(report(exercise, verdict)) from None
+    note = " It also prints; remove that before you hand in." if _prints(attempts) else ""
+    print(f"{exercise.name}: correct in all {len(cases)} cases.{note}")
+
+
+def draw_cases(exercise, seed):
+    """Return ``{case name: Case}`` for a seed; each exercise has a stream of its own."""
+    return exercise.cases(np.random.default_rng([seed, zlib.crc32(exercise.name.encode())]))
+
+
+def report(exercise, verdict):
+    """Return the message for a student; it holds no expected value, so grading can show it."""
+    lines = [f"{exercise.name} is not right yet."]
+    lines += [f'Case "{verdict.case}":', *(f"  {line}" for line in verdict.finding.splitlines())]
+    if verdict.mistake:
+        lines.append(f"Likely cause: {verdict.mistake.hint}")
+    lines.append(f"Re-read: {where(verdict.mistake.see if verdict.mistake else exercise.see)}.")
+    if verdict.printed:
+        lines.append(f"It printed: {verdict.printed.rstrip()}")
+    return "\n".join(lines)
+
+
+def _prints(attempts):
+    return any(made.printed for made in attempts.values())
+
+
+def _seed(seed):
+    return int(os.environ.get(SEED_VARIABLE, "0")) if seed is None else seed
+
+
+def _find(obj, name):
+    if name is None and isinstance(obj, str):
+        raise CheckFailed(
+            f'Pass the function itself, without quotes: check({obj}). Received: "{obj}".'
+        )
+    name = name or getattr(obj, "__name__", None)
+    if name is None:
+        raise CheckFailed(
+            "check takes the function or class you wrote, such as check(batch_statistics). "
+            f"Received: {describe(obj)}."
+        )
+    exercise = find(name)
+    if exercise is None:
+        raise CheckFailed(_unknown(name))
+    if not callable(obj):
+        raise CheckFailed(f"{name} must be a function or a class. Received: {describe(obj)}.")
+    return exercise
+
+
+def _unknown(name):
+    close = difflib.get_close_matches(name, all_exercises(), n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f'There is no exercise called "{name}".{hint}'

@@ -1,0 +1,180 @@
+"""What an exercise is: cases, drive, reference, tolerance, mistakes.
+
+``drive`` is the untrusted half: it calls the student's object in the student's process.
+``reference`` is the trusted half: a float64 oracle that grading never runs there.
+Both return a flat dict of labelled arrays, and nothing else crosses between the two.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+# Normwise relative error that separates correct solutions (float32 arithmetic inside included)
+# from wrong ones; benchmarks/tolerances.py prints both sides of the gap for each exercise.
+DEFAULT_TOLERANCE = MappingProxyType({"float64": 1e-5, "float32": 1e-3})
+
+
+class Unusable(Exception):
+    """The student's object, or what it returned, cannot be compared; the message says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs.
+
+    Args:
+        inputs: plain arrays and scalars by parameter name.
+        dtype: the precision that the case asks for: float64, float32 or bfloat16.
+        rtol: a tolerance of its own, for a case that is badly conditioned in its dtype.
+        noisy: whether wrong solutions return rounding noise here, so that two students with the
+            same mistake differ from each other.
+    """
+
+    inputs: Mapping
+    dtype: str = "float64"
+    rtol: float | None = None
+    noisy: bool = False
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong solution people really write.
+
+    Args:
+        name: a short identifier.
+        obj: the wrong solution, self-contained, as a student would write it.
+        hint: one or two sentences to the student, naming the mistake.
+        see: the tag of the equation to re-read, such as F3.
+    """
+
+    name: str
+    obj: Callable
+    hint: str
+    see: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One graded object: what is asked, how it is driven and what is true.
+
+    Args:
+        name: the function or class the student writes; also the grade_id of its grade cell.
+        signature: how the object must accept its arguments.
+        cases: ``rng -> {case name: Case}``.
+        drive: ``(obj, inputs) -> {label: array}``, untrusted.
+        reference: ``inputs -> {label: array}``, trusted.
+        see: the tag of the equation that the exercise implements.
+        mistakes: the known wrong solutions.
+        tolerance: relative error by dtype, or by (label, dtype) where a label needs its own.
+        takes_device: whether ``inputs`` gain a ``device`` when the check names one.
+    """
+
+    name: str
+    signature: inspect.Signature
+    cases: Callable
+    drive: Callable
+    reference: Callable
+    see: str
+    mistakes: tuple[Mistake, ...] = ()
+    tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)
+    takes_device: bool = False
+
+    def rtol(self, label, case):
+        """Return the relative tolerance of one label in one case."""
+        if case.rtol is not None:
+            return case.rtol
+        return self.tolerance.get((label, case.dtype), self.tolerance[case.dtype])
+
+
+def function_exercise(reference, returns, cases, see, mistakes, **options):
+    """Return the Exercise of a function whose reference has the same name and signature.
+
+    Args:
+        reference: the oracle, a pure function of arrays and scalars.
+        returns: the structure of the result; see ``unpack``.
+        cases, see, mistakes, options: as in Exercise.
+    """
+    return Exercise(
+        name=reference.__name__,
+        signature=inspect.signature(reference),
+        cases=cases,
+        drive=lambda obj, inputs: unpack(obj(**inputs), returns),
+        reference=lambda inputs: _arrays(unpack(reference(**_in_float64(inputs)), returns)),
+        see=see,
+        mistakes=tuple(mistakes),
+        **options,
+    )
+
+
+def _in_float64(inputs):
+    def widen(value):
+        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        return value.astype(np.float64) if is_float else value
+
+    return {name: widen(value) for name, value in inputs.items()}
+
+
+def _arrays(parts):
+    return {label: np.asarray(value) for label, value in parts.items()}
+
+
+def unpack(value, returns):
+    """Return the labelled parts of a result, or raise Unusable with what is missing.
+
+    Args:
+        value: what a solution returned.
+        returns: a label; or a tuple of structures, for a tuple; or a dict of one label to the
+            keys of a dict, such as ``{"cache": ("x_hat", "inv_std")}``.
+
+    >>> unpack((1.0, {"a": 2.0}), ("y", {"cache": ("a",)}))
+    {'y': 1.0, "cache['a']": 2.0}
+    """
+    if isinstance(returns, str):
+        return {returns: value}
+    if isinstance(returns, dict):
+        ((label, keys),) = returns.items()
+        return _unpack_keys(value, label, keys)
+    return _unpack_tuple(value, returns)
+
+
+def _unpack_tuple(value, returns):
+    names = ", ".join(part if isinstance(part, str) else next(iter(part)) for part in returns)
+    if not isinstance(value, tuple | list) or len(value) != len(returns):
+        raise Unusable(
+            f"The result must be a tuple of {len(returns)}: ({names}). Received: {describe(value)}."
+        )
+    parts = {}
+    for item, structure in zip(value, returns, strict=True):
+        parts |= unpack(item, structure)
+    return parts
+
+
+def _unpack_keys(value, label, keys):
+    expected = ", ".join(keys)
+    if not isinstance(value, Mapping):
+        raise Unusable(
+            f"{label} must be a dict with the keys {expected}. Received: {describe(value)}."
+        )
+    missing = [key for key in keys if key not in value]
+    if missing:
+        raise Unusable(f"{label} must have the keys {expected}. Missing: {', '.join(missing)}.")
+    return {f"{label}['{key}']": value[key] for key in keys}
+
+
+def describe(value):
+    """Return a short description of any value, with shape and dtype where it has them.
+
+    >>> describe(np.zeros((2, 3)))
+    'ndarray of shape (2, 3) and dtype float64'
+    >>> describe((1, 2))
+    'tuple of 2'
+    """
+    kind = type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"{kind} of shape {value.shape} and dtype {value.dtype}"
+    if isinstance(value, tuple | list | dict):
+        return f"{kind} of {len(value)}"
+    return kind

@@ -1,0 +1,1 @@
+"""The graded exercises: one module per problem set, each with a tuple ``EXERCISES``."""

@@ -1,0 +1,121 @@
+"""Rules that are not values: inputs stay unchanged, global state stays, no ready-made answer."""
+
+import contextlib
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bncourse import reference
+
+_REFERENCE_FOLDER = str(Path(reference.__file__).parent)
+
+# Names of C functions and of Python functions (by module) that are a batch norm already.
+_READY_MADE_BUILTINS = {
+    "batch_norm",
+    "native_batch_norm",
+    "cudnn_batch_norm",
+    "_native_batch_norm_legit",
+}
+_READY_MADE_PYTHON = {
+    ("torch.nn.functional", "batch_norm"),
+    ("torch.nn.modules.batchnorm", "forward"),
+    ("keras.src.layers.normalization.batch_normalization", "call"),
+}
+
+
+@contextlib.contextmanager
+def broken_rules(inputs):
+    """Yield a list that holds, after the block, a sentence for each rule that was broken.
+
+    Global state that the block changed is put back, so that one solution cannot harm the next.
+    """
+    rules = []
+    before = {name: _bytes(value) for name, value in inputs.items()}
+    state = GlobalState()
+    with _ready_made_calls() as called:
+        yield rules
+    rules += [
+        f"It changes its input {name} in place. Work on new arrays."
+        for name, value in inputs.items()
+        if _bytes(value) != before[name]
+    ]
+    rules += state.restore()
+    rules += [f"It calls a ready-made {name}. Write it yourself." for name in sorted(called)]
+
+
+def _bytes(value):
+    """Return the content of an array as something that compares NaN with itself."""
+    return value.tobytes() if isinstance(value, np.ndarray) else repr(value)
+
+
+class GlobalState:
+    """The global switches that a solution has no reason to touch."""
+
+    def __init__(self):
+        self.numpy_random = np.random.get_state()
+        self.python_random = random.getstate()
+        self.numpy_errors = np.geterr()
+        # A NumPy exercise must not pay for importing torch.
+        self.torch = sys.modules.get("torch")
+        if self.torch:
+            self.torch_random = self.torch.get_rng_state()
+            self.torch_dtype = self.torch.get_default_dtype()
+            self.torch_grad = self.torch.is_grad_enabled()
+
+    def restore(self):
+        """Put everything back and return a sentence for each thing that had changed."""
+        changed = []
+        if not _same_numpy_state(np.random.get_state(), self.numpy_random):
+            np.random.set_state(self.numpy_random)
+            changed.append("NumPy's global random state (use np.random.default_rng instead)")
+        if random.getstate() != self.python_random:
+            random.setstate(self.python_random)
+            changed.append("Python's global random state")
+        if np.geterr() != self.numpy_errors:
+            np.seterr(**self.numpy_errors)
+            changed.append("NumPy's floating-point error settings (use np.errstate)")
+        if self.torch:
+            changed += self._restore_torch()
+        return [f"It changes {what}." for what in changed]
+
+    def _restore_torch(self):
+        torch, changed = self.torch, []
+        if not torch.equal(torch.get_rng_state(), self.torch_random):
+            torch.set_rng_state(self.torch_random)
+            changed.append("torch's global random state (use a torch.Generator)")
+        if torch.get_default_dtype() != self.torch_dtype:
+            torch.set_default_dtype(self.torch_dtype)
+            changed.append("torch's default dtype")
+        if torch.is_grad_enabled() != self.torch_grad:
+            torch.set_grad_enabled(self.torch_grad)
+            changed.append("torch's global gradient switch (use torch.no_grad as a block)")
+        return changed
+
+
+def _same_numpy_state(a, b):
+    return all(np.array_equal(part_a, part_b) for part_a, part_b in zip(a, b, strict=True))
+
+
+@contextlib.contextmanager
+def _ready_made_calls():
+    """Yield a set that collects the names of ready-made batch norms called in the block."""
+    called = set()
+
+    def watch(frame, event, argument):
+        if event == "call":
+            name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
+            if (module, name) in _READY_MADE_PYTHON:
+                called.add(f"{module}.{name}")
+            elif frame.f_code.co_filename.startswith(_REFERENCE_FOLDER):
+                called.add(f"bncourse.reference function, {name}")
+        elif event == "c_call" and getattr(argument, "__name__", "") in _READY_MADE_BUILTINS:
+            called.add(f"torch function, {argument.__name__}")
+
+    previous = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        yield called
+    finally:
+        sys.setprofile(previous)
