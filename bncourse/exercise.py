@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bncourse.inputs import cast
+
 # Normwise relative error that separates correct solutions (float32 arithmetic inside included)
 # from wrong ones; benchmarks/tolerances.py prints both sides of the gap for each exercise.
 DEFAULT_TOLERANCE = MappingProxyType({"float64": 1e-5, "float32": 1e-3})
@@ -102,19 +104,11 @@ def function_exercise(reference, returns, cases, see, mistakes, **options):
         signature=inspect.signature(reference),
         cases=cases,
         drive=lambda obj, inputs: unpack(obj(**inputs), returns),
-        reference=lambda inputs: _arrays(unpack(reference(**_in_float64(inputs)), returns)),
+        reference=lambda inputs: _arrays(unpack(reference(**cast(inputs, np.float64)), returns)),
         see=see,
         mistakes=tuple(mistakes),
         **options,
     )
-
-
-def _in_float64(inputs):
-    def widen(value):
-        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-        return value.astype(np.float64) if is_float else value
-
-    return {name: widen(value) for name, value in inputs.items()}
 
 
 def _arrays(parts):

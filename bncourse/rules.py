@@ -46,7 +46,12 @@ def broken_rules(inputs):
 
 
 def _bytes(value):
-    """Return the content of an array as something that compares NaN with itself."""
+    """Return the content of an input as something that compares NaN with itself."""
+    if isinstance(value, dict):
+        return {key: _bytes(item) for key, item in value.items()}
+    # The repr of a large array leaves out its middle, so arrays inside a list are not left to it.
+    if isinstance(value, list | tuple):
+        return [_bytes(item) for item in value]
     return value.tobytes() if isinstance(value, np.ndarray) else repr(value)
 
 

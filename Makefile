@@ -1,0 +1,67 @@
+# The verbs of this repository. `make` does the main job; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Chapters that use Keras run on torch unless told otherwise.
+export KERAS_BACKEND ?= torch
+
+STAMPS := _build/stamps
+LIBRARY := $(shell find bncourse -name '*.py' 2>/dev/null)
+SOLUTIONS := $(wildcard solutions/*/*.md)
+CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) index.md
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all setup exercises book sample test lint serve clean help
+
+all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
+	@echo
+	@bncourse show-grades _build/sample_class
+	@echo "Website: _build/html/index.html (make serve shows it)"
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/installed ## make .venv and install the pinned requirements
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing. Install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed. Received: $$($(PYTHON) --version). Name another one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+exercises: $(STAMPS)/exercises ## derive the notebooks and release them to exercises/
+
+$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/nbgrader_course.py
+	bncourse release
+	@mkdir -p $(@D) && touch $@
+
+book: $(STAMPS)/book ## build the website strictly into _build/html
+
+$(STAMPS)/book: $(STAMPS)/exercises $(CHAPTERS) $(LIBRARY) _config.yml _toc.yml references.bib $(wildcard _static/*)
+	jupyter-book build . -W -n --keep-going
+	@mkdir -p $(@D) && touch $@
+
+sample: $(STAMPS)/sample ## grade a sample class with nbgrader in _build/sample_class
+
+$(STAMPS)/sample: $(STAMPS)/exercises $(LIBRARY)
+	bncourse sample-class
+	@mkdir -p $(@D) && touch $@
+
+test: setup ## run all tests
+	pytest
+
+lint: setup ## check style and format
+	ruff check .
+	ruff format --check .
+
+serve: book ## show the website on http://localhost:8000
+	$(BIN)/python -m http.server --bind localhost --directory _build/html 8000
+
+clean: ## remove everything built, but not .venv
+	rm -rf _build
+	find solutions -name '*.ipynb' -delete

@@ -1,0 +1,89 @@
+"""The command line of the course: ``bncourse``."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@click.group()
+def main():
+    """Build and grade the batch-norm course."""
+
+
+root_option = click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    show_default=True,
+    help="The repository, with nbgrader_config.py.",
+)
+
+
+@main.command()
+@root_option
+def release(root):
+    """Derive the notebooks from solutions/ and release them to exercises/."""
+    from bncourse.release import release as run
+
+    _require_course(root)
+    run(root, say=click.echo)
+
+
+@main.command("sample-class")
+@root_option
+@click.option(
+    "--course",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="_build/sample_class",
+    show_default=True,
+    help="The folder of the sample class; it is made anew.",
+)
+def sample_class(root, course):
+    """Make a sample class from the exercise specs and grade it with nbgrader."""
+    from bncourse import sample_class as sample
+
+    _require_course(root)
+    classes = sample.make_submissions(root, course)
+    for assignment, students in classes.items():
+        click.echo(f"{assignment}: {len(students)} students")
+    sample.grade(course, classes, say=click.echo)
+    show_grades(course)
+
+
+@main.command("show-grades")
+@click.argument("course", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def show_grades_command(course):
+    """Print the grade table of COURSE."""
+    show_grades(course)
+
+
+def show_grades(course):
+    """Print the table of a graded course, and where one failing student's feedback is."""
+    from bncourse import sample_class as sample
+
+    feedback = sorted(Path(course, "feedback").glob("*/*/*.html"))
+    assignments = sorted({path.parent.name for path in feedback})
+    table = Table(title="Sample class")
+    for heading in ("assignment", "student"):
+        table.add_column(heading)
+    for heading in ("points", "of", "waiting for a human"):
+        table.add_column(heading, justify="right")
+    for row in sample.grades(course, assignments):
+        numbers = (f"{row[key]:g}" for key in ("auto", "of", "by_hand"))
+        table.add_row(row["assignment"], row["student"], *numbers)
+    Console().print(table)
+    failing = next(p for p in feedback if p.parts[-3] not in (sample.PERFECT, sample.BLANK))
+    click.echo(f"One student's feedback: {failing}")
+
+
+def _require_course(root):
+    if not (root / "nbgrader_config.py").exists():
+        raise click.ClickException(
+            f"--root must be the repository, with nbgrader_config.py in it. Received: {root}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What all figures share: colours, line styles, and sizes that stay readable on a phone.
+
+No line differs from another by hue alone: each colour comes with its own lightness, dash and
+marker, so a figure reads the same in grey. The background is white, in dark mode too.
+"""
+
+from functools import wraps
+from types import MappingProxyType
+
+import matplotlib.pyplot as plt
+
+# Okabe and Ito's palette, which people with the common colour blindnesses can tell apart.
+COLORS = MappingProxyType(
+    {
+        "black": "#000000",
+        "orange": "#E69F00",
+        "sky": "#56B4E9",
+        "green": "#009E73",
+        "blue": "#0072B2",
+        "red": "#D55E00",
+        "pink": "#CC79A7",
+        "grey": "#767676",
+    }
+)
+
+# The lines of one plot, in order; dark and light alternate.
+LINES = (
+    {"color": COLORS["blue"], "linestyle": "-", "marker": "o"},
+    {"color": COLORS["orange"], "linestyle": "--", "marker": "s"},
+    {"color": COLORS["black"], "linestyle": ":", "marker": "^"},
+    {"color": COLORS["sky"], "linestyle": "-.", "marker": "D"},
+    {"color": COLORS["red"], "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "v"},
+)
+
+RC = MappingProxyType(
+    {
+        "figure.figsize": (6.4, 3.2),
+        "figure.dpi": 144,
+        "figure.constrained_layout.use": True,
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.titlesize": 11,
+        "axes.labelsize": 11,
+        "font.size": 11,
+        "grid.color": "#DDDDDD",
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 5,
+    }
+)
+
+
+def figure(draw):
+    """Return ``draw`` as a function whose Figure has the course's style.
+
+    The figure is closed in pyplot: a notebook then shows the returned value once, not twice, and
+    a long run keeps no figure alive.
+    """
+
+    @wraps(draw)
+    def styled(*args, **kwargs):
+        with plt.rc_context(dict(RC)):
+            made = draw(*args, **kwargs)
+        plt.close(made)
+        return made
+
+    return styled

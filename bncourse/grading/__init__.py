@@ -1,0 +1,12 @@
+"""Trusted grading: the student's code runs in a sandbox, the judge stays outside.
+
+::
+
+    submission ─► normalise ─► session ══ arrays only ══► runner (sandbox, forked from a zygote)
+                                  │                          cells of the notebook, drive half
+                                  ▼
+                    judge, reference, course secret ─► outcome ─► nbgrader's gradebook
+
+Nothing that the student's process says is believed: it answers with arrays, and the arrays are
+compared here. See the chapter "Grade without trust" for what this promises and what it does not.
+"""

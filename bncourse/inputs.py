@@ -1,0 +1,44 @@
+"""Inputs that let no mistake hide, for the cases of the exercises.
+
+N >= 4 and N != D; gamma, beta and running statistics away from 1 and 0; columns of different mean
+and scale; an upstream gradient that is a random projection.
+"""
+
+import numpy as np
+
+
+def batch(rng, n=7, d=4, offset=0.0, scale=1.0):
+    """Return an (n, d) batch whose columns differ in mean and scale."""
+    means = rng.uniform(0.5, 2.0, d) * rng.choice([-1, 1], d)
+    scales = rng.uniform(0.5, 2.0, d)
+    return offset + scale * (means + scales * rng.standard_normal((n, d)))
+
+
+def upstream(rng, n=7, d=4):
+    """Return an (n, d) gradient that arrives: random, with a mean that no path can ignore.
+
+    The gradients of sum(y) and sum(y^2) would let a missing mean or variance path pass.
+    """
+    return rng.uniform(0.5, 1.5, d) + rng.standard_normal((n, d))
+
+
+def scale_and_shift(rng, d=4):
+    """Return gamma and beta, both (d,)."""
+    return {"gamma": rng.uniform(0.5, 2.0, d), "beta": rng.uniform(0.5, 2.0, d)}
+
+
+def running(rng, d=4):
+    """Return running statistics, both (d,), that are not those of a batch."""
+    return {"running_mean": rng.uniform(1.0, 3.0, d), "running_var": rng.uniform(2.0, 4.0, d)}
+
+
+def cast(value, dtype):
+    """Return ``value`` with every float array in ``dtype``, also inside dicts; order is kept.
+
+    >>> cast({"x": np.ones(2), "n": 3}, np.float32)
+    {'x': array([1., 1.], dtype=float32), 'n': 3}
+    """
+    if isinstance(value, dict):
+        return {name: cast(item, dtype) for name, item in value.items()}
+    is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return value.astype(dtype) if is_float else value

@@ -1,0 +1,100 @@
+"""Make the student notebooks: text sources -> solution notebooks -> nbgrader release.
+
+``solutions/*/*.md`` is the single source. Cell ids are drawn from the content, so that the same
+source gives the same bytes, and a change in one cell changes one cell.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import jupytext
+import nbformat
+
+from bncourse.nbgrader_course import load_config, scripts_on_path
+
+NOTEBOOK_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def derive_notebook(source):
+    """Return the solution notebook of one MyST text, with ids that depend on the text only.
+
+    Args:
+        source: path of a text in jupytext's ``md:myst`` format.
+
+    Raises:
+        ValueError: if two cells carry the same grade_id; nbgrader would mix up their grades.
+    """
+    notebook = jupytext.read(source, fmt="md:myst")
+    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    used = set()
+    for cell in notebook.cells:
+        cell.id = _cell_id(cell, used, source)
+        used.add(cell.id)
+    return notebook
+
+
+def _cell_id(cell, used, source):
+    grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+    if grade_id:
+        if grade_id in used:
+            raise ValueError(
+                f"A grade_id must be unique in its notebook. Received: {grade_id} twice in {source}"
+            )
+        return grade_id
+    digest = hashlib.sha256(cell.source.encode()).hexdigest()
+    # Equal texts need different ids: lengthen the digest's prefix by a count.
+    candidates = (
+        f"{digest[:8]}-{count}" if count else digest[:8] for count in range(len(used) + 1)
+    )
+    return next(each for each in candidates if each not in used)
+
+
+def derive_all(root):
+    """Write the solution notebook beside each text source; return the assignment names.
+
+    A notebook whose content is unchanged is not rewritten, so that make sees no change.
+    """
+    names = []
+    for source in sorted(Path(root, "solutions").glob("*/*.md")):
+        text = nbformat.writes(derive_notebook(source)) + "\n"
+        target = source.with_suffix(".ipynb")
+        if not target.exists() or target.read_text() != text:
+            target.write_text(text)
+        names.append(source.parent.name)
+    return sorted(set(names))
+
+
+def release(root, say=print):
+    """Derive every notebook and release it to ``exercises/`` through nbgrader.
+
+    Args:
+        root: the course folder, which holds nbgrader_config.py.
+        say: receives a line of progress for each assignment.
+
+    Raises:
+        RuntimeError: if nbgrader refuses an assignment; the message is nbgrader's log.
+    """
+    # nbgrader takes a second to import, which the self-check must not pay for.
+    from nbgrader.apps import NbGraderAPI
+
+    root = Path(root).resolve()
+    names = derive_all(root)
+    with scripts_on_path():
+        api = NbGraderAPI(config=load_config(root))
+        for name in names:
+            say(f"releasing {name}")
+            result = api.generate_assignment(name, force=True)
+            if not result["success"]:
+                raise RuntimeError(f"nbgrader could not release {name}:\n{result['log']}")
+    _remove_withdrawn(root / "exercises", names)
+
+
+def _remove_withdrawn(exercises, names):
+    for folder in exercises.iterdir():
+        if folder.is_dir() and folder.name not in names:
+            shutil.rmtree(folder)

@@ -1,0 +1,239 @@
+"""What a student reads when something else than a solution is checked."""
+
+import random
+
+import numpy as np
+import pytest
+from solutions_ps1_forward import normalize_divide, statistics_numpy
+
+from bncourse import check
+from bncourse.check import CheckFailed
+
+
+def message_of(obj, name="batch_statistics", **options):
+    with pytest.raises(CheckFailed) as failure:
+        check(obj, name, **options)
+    return str(failure.value)
+
+
+def test_a_correct_solution_prints_one_line(capsys):
+    check(statistics_numpy, "batch_statistics")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_the_name_of_the_function_finds_the_exercise(capsys):
+    def normalize(x, mean, var, eps=1e-5):
+        return normalize_divide(x, mean, var, eps)
+
+    check(normalize)
+    assert capsys.readouterr().out.startswith("normalize: correct")
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    assert "Did you mean batch_statistics?" in message_of(statistics_numpy, "batch_statistic")
+
+
+def test_a_name_in_quotes():
+    assert "without quotes: check(normalize)" in message_of("normalize", None)
+
+
+@pytest.mark.parametrize("obj", [3, None, np.zeros(2), [1, 2]])
+def test_something_that_has_no_name(obj):
+    assert "check takes the function or class you wrote" in message_of(obj, None)
+
+
+def test_a_result_in_place_of_the_function():
+    text = message_of(np.zeros(3))
+    assert "must be a function or a class. Received: ndarray of shape (3,)" in text
+
+
+def test_a_stub():
+    def stub(x):
+        raise NotImplementedError
+
+    assert "the answer is missing" in message_of(stub)
+
+
+def test_a_missing_parameter():
+    text = message_of(lambda x, mean: x, "normalize")
+    assert "must be called as normalize(x, mean, var, eps=1e-05)" in text
+    assert "Received: normalize(x, mean)" in text
+
+
+def test_a_parameter_too_many():
+    assert "must be called as" in message_of(lambda x, axis: x)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (None, "must be a tuple of 2: (mean, var). Received: NoneType"),
+        (np.zeros(4), "must be a tuple of 2: (mean, var). Received: ndarray of shape (4,)"),
+        ((np.zeros(4),) * 3, "Received: tuple of 3"),
+        ((np.zeros(4), "text"), "var must be an array of real numbers. Received: str"),
+        ((np.zeros(4), [[1], [1, 2]]), "var must be an array of numbers. Received: list of 2"),
+        ((np.zeros(4), np.zeros(4, object)), "dtype object"),
+        ((np.zeros(4) * 1j, np.zeros(4)), "mean must be an array of real numbers"),
+        ((np.zeros((1, 4)), np.zeros(4)), "mean must have shape (4,). Received: shape (1, 4)"),
+        ((np.zeros(4, np.float16), np.zeros(4)), "mean must have dtype float64"),
+        ((np.full(4, np.nan), np.zeros(4)), "mean holds 4 non-finite values"),
+        ((np.zeros(4), np.zeros(4)), "mean is off in 4 of 4 values"),
+    ],
+)
+def test_a_wrong_kind_of_result(result, text):
+    assert text in message_of(lambda x: result)
+
+
+def test_an_exception_names_the_line_of_the_student():
+    def broken(x):
+        return x.mean(axis=0), x.nothing
+
+    text = message_of(broken)
+    assert "AttributeError" in text
+    assert "return x.mean(axis=0), x.nothing" in text
+    assert "attempt.py" not in text
+
+
+@pytest.mark.parametrize("leave", [exit, quit])
+def test_leaving_the_program(leave):
+    assert "stopped the program" in message_of(lambda x: leave())
+
+
+def test_endless_recursion():
+    def around(x):
+        return around(x)
+
+    assert "RecursionError" in message_of(around)
+
+
+def test_a_result_that_refuses_to_become_an_array():
+    class Hostile:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("no")
+
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+    assert "mean must be an array of numbers" in message_of(lambda x: (Hostile(), Hostile()))
+
+
+def test_a_subclass_cannot_bring_its_own_comparison():
+    class Yes(np.ndarray):
+        def __array_ufunc__(self, *args, **kwargs):
+            return np.zeros(4)
+
+    assert "off in 4 of 4" in message_of(lambda x: (np.zeros(4).view(Yes),) * 2)
+
+
+def test_printing_is_shown_with_a_failure_and_mentioned_with_a_success(capsys):
+    def talks(x):
+        print("here I am", x.shape)
+        return statistics_numpy(x)
+
+    check(talks, "batch_statistics")
+    assert "It also prints" in capsys.readouterr().out
+    assert "It printed: here" in message_of(lambda x: print("here"))
+
+
+def test_a_flood_of_output_is_cut():
+    assert len(message_of(lambda x: print("flood" * 10**5))) < 2000
+
+
+def test_an_input_changed_in_place():
+    def changes(x):
+        result = statistics_numpy(x)
+        x[0] = 0
+        return result
+
+    assert "changes its input x in place" in message_of(changes)
+
+
+def test_global_state_is_reported_and_put_back():
+    def meddles(x):
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        np.seterr(all="ignore")
+        return statistics_numpy(x)
+
+    before = np.random.get_state()[1].copy(), random.getstate(), np.geterr()  # noqa: NPY002
+    text = message_of(meddles)
+    after = np.random.get_state()[1], random.getstate(), np.geterr()  # noqa: NPY002
+    assert "NumPy's global random state" in text
+    assert "Python's global random state" in text
+    assert "floating-point error settings" in text
+    assert np.array_equal(before[0], after[0])
+    assert before[1:] == after[1:]
+
+
+def test_torch_state_is_reported_and_put_back():
+    torch = pytest.importorskip("torch")
+
+    def meddles(x):
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return statistics_numpy(x)
+
+    text = message_of(meddles)
+    assert "torch's global random state" in text
+    assert "torch's default dtype" in text
+    assert "torch's global gradient switch" in text
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+
+
+def test_the_course_reference_is_not_an_answer():
+    from bncourse.reference import forward
+
+    assert "ready-made" in message_of(forward.batch_statistics)
+    assert "ready-made" in message_of(lambda x: forward.batch_statistics(x))
+
+
+def test_a_ready_made_layer_is_not_an_answer():
+    torch = pytest.importorskip("torch")
+
+    def borrowed(x, gamma, beta, running_mean, running_var, eps=1e-5):
+        tensors = (torch.tensor(v) for v in (x, running_mean, running_var, gamma, beta))
+        return torch.nn.functional.batch_norm(*tensors, eps=eps)
+
+    assert "ready-made" in message_of(borrowed, "batchnorm_inference")
+
+
+def test_tensors_are_accepted():
+    torch = pytest.importorskip("torch")
+
+    def in_torch(x):
+        tensor = torch.tensor(x, requires_grad=True)
+        return tensor.mean(0), tensor.var(0, correction=0)
+
+    check(in_torch, "batch_statistics")
+
+
+def test_the_seed_of_grading_comes_from_the_environment(monkeypatch):
+    seen = []
+
+    def records(x):
+        seen.append(x)
+        return statistics_numpy(x)
+
+    check(records, "batch_statistics")
+    monkeypatch.setenv("BNCOURSE_SEED", "12345")
+    check(records, "batch_statistics")
+    half = len(seen) // 2
+    assert not np.array_equal(seen[0], seen[half])
+
+
+def test_a_notebook_shows_the_sentence_without_our_frames():
+    interactive = pytest.importorskip("IPython.core.interactiveshell")
+    shell = interactive.InteractiveShell.instance()
+    shown = []
+    shell._showtraceback = lambda kind, value, lines: shown.extend(lines)
+    shell.run_cell(
+        "from bncourse import check\n"
+        "def batch_statistics(x):\n    raise NotImplementedError\n"
+        "check(batch_statistics)"
+    )
+    assert shown[0] == "batch_statistics is not right yet."
+    assert not any("Traceback" in line or ".py" in line for line in shown)

@@ -1,0 +1,105 @@
+"""Each exercise as a classifier: correct solutions pass, each known mistake fails as itself."""
+
+import importlib
+import warnings
+
+import pytest
+
+from bncourse import check
+from bncourse.attempt import attempt
+from bncourse.check import CheckFailed, draw_cases
+from bncourse.equations import CHAPTERS
+from bncourse.judge import judge
+from bncourse.registry import all_exercises, find, load, problem_sets
+
+SEEDS = (0, 1, 2)
+EXERCISES = all_exercises()
+CORRECT = {
+    name: solutions
+    for problem_set in problem_sets()
+    for name, solutions in importlib.import_module(f"solutions_{problem_set}").CORRECT.items()
+}
+
+
+def verdict_on(exercise, obj, seed):
+    cases = draw_cases(exercise, seed)
+    with warnings.catch_warnings():
+        # A wrong solution may divide by zero; the verdict is what counts here.
+        warnings.simplefilter("ignore")
+        attempts = {name: attempt(exercise, obj, case) for name, case in cases.items()}
+        return judge(exercise, cases, attempts)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("name", "solution"),
+    [
+        pytest.param(name, solution, id=f"{name}-{solution.__name__}")
+        for name, solutions in CORRECT.items()
+        for solution in solutions
+    ],
+)
+def test_a_correct_solution_passes(name, solution, seed, capsys):
+    check(solution, name, seed=seed)
+    assert capsys.readouterr().out.startswith(f"{name}: correct in all ")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("exercise", "mistake"),
+    [
+        pytest.param(exercise, mistake, id=f"{exercise.name}-{mistake.name}")
+        for exercise in EXERCISES.values()
+        for mistake in exercise.mistakes
+    ],
+)
+def test_a_known_mistake_fails_as_itself(exercise, mistake, seed):
+    verdict = verdict_on(exercise, mistake.obj, seed)
+    assert verdict.kind in ("wrong", "error")
+    assert verdict.mistake is mistake
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_untouched_stub_fails_cleanly(name):
+    def stub(*args, **kwargs):
+        raise NotImplementedError
+
+    verdict = verdict_on(EXERCISES[name], stub, 0)
+    assert verdict.kind == "error"
+    assert verdict.mistake is None
+    assert "answer is missing" in verdict.finding
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_spec_is_complete(name):
+    exercise = EXERCISES[name]
+    assert len(CORRECT[name]) >= 3
+    assert len(exercise.mistakes) >= 5
+    assert len({mistake.name for mistake in exercise.mistakes}) == len(exercise.mistakes)
+    assert len({mistake.hint for mistake in exercise.mistakes}) == len(exercise.mistakes)
+    assert {exercise.see[0]} | {mistake.see[0] for mistake in exercise.mistakes} <= set(CHAPTERS)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_cases_depend_on_the_seed_only(name):
+    def fingerprint(seed):
+        return repr([case.inputs for case in draw_cases(EXERCISES[name], seed).values()])
+
+    assert fingerprint(3) == fingerprint(3)
+    assert fingerprint(3) != fingerprint(4)
+
+
+def test_names_are_unique_over_the_course():
+    names = [name for problem_set in problem_sets() for name in load(problem_set)]
+    assert len(names) == len(set(names))
+    assert all(find(name).name == name for name in names)
+
+
+def test_a_message_holds_no_expected_value():
+    """Grading shows the same message; it may say how far off, never what is right."""
+    mistake = next(m for m in EXERCISES["normalize"].mistakes if m.name == "eps missing")
+    case = draw_cases(EXERCISES["normalize"], 0)["a variance smaller than eps"]
+    with pytest.raises(CheckFailed) as failure:
+        check(mistake.obj, "normalize", seed=0)
+    expected = EXERCISES["normalize"].reference(case.inputs)["x_hat"]
+    assert not any(f"{value:.3g}" in str(failure.value) for value in expected.ravel())

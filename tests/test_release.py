@@ -1,0 +1,132 @@
+"""The student notebooks are what the solutions generate, and they hold no answer."""
+
+import re
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from bncourse.registry import load
+from bncourse.release import derive_notebook, release
+
+MARKERS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN", "END HIDDEN", "MARK SCHEME")
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".ipynb_checkpoints" not in path.parts
+    }
+
+
+def released_notebooks(root):
+    return sorted((root / "exercises").glob("*/*.ipynb"))
+
+
+def test_the_committed_exercises_are_generated_from_the_solutions(root, released):
+    assert contents(released / "exercises") == contents(root / "exercises")
+
+
+def test_a_second_release_changes_no_byte(released):
+    before = contents(released / "exercises")
+    release(released, say=lambda line: None)
+    assert contents(released / "exercises") == before
+
+
+def test_students_get_notebooks_only(root):
+    assert all(name.endswith(".ipynb") for name in contents(root / "exercises"))
+
+
+def solution_lines(source):
+    """Return the lines of code that stand between the solution markers of a text."""
+    blocks = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", source, re.DOTALL)
+    return {line.strip() for block in blocks for line in block.splitlines()}
+
+
+def test_no_released_file_holds_an_answer(root):
+    for source in (root / "solutions").glob("*/*.md"):
+        text = source.read_text()
+        released = (root / "exercises" / source.parent.name).glob("*.ipynb")
+        cells = [cell.source for path in released for cell in nbformat.read(path, 4).cells]
+        given = "\n".join(cells)
+        assert not any(marker in given for marker in MARKERS)
+        shown = {line.strip() for line in given.splitlines()}
+        telling = {line for line in solution_lines(text) if len(line) > 25}
+        assert telling, f"{source} has no marked solution"
+        assert not telling & shown
+        for cell in derive_notebook(source).cells:
+            if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution"):
+                assert cell.source not in given
+
+
+def test_each_exercise_has_one_answer_cell_and_one_grade_cell(root):
+    for source in (root / "solutions").glob("*/*.md"):
+        cells = [cell.metadata.get("nbgrader", {}) for cell in derive_notebook(source).cells]
+        answers = {meta["grade_id"] for meta in cells if meta.get("solution")}
+        graded = {meta["grade_id"] for meta in cells if meta.get("grade") and meta["locked"]}
+        names = set(load(source.parent.name))
+        assert graded == names
+        assert {f"{name}_answer" for name in names} <= answers
+
+
+def test_the_points_in_the_text_are_the_points_of_the_cells(root):
+    for source in (root / "solutions").glob("*/*.md"):
+        cells = derive_notebook(source).cells
+        points = [
+            cell.metadata.nbgrader.points
+            for cell in cells
+            if cell.metadata.get("nbgrader", {}).get("grade")
+        ]
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        stated = [int(n) for n in re.findall(r"^★+ · .*?(\d+) points?", text, re.MULTILINE)]
+        assert stated == points
+        total = re.search(r"\| Points \| (\d+)", text)
+        assert int(total.group(1)) == sum(points)
+
+
+def test_the_text_keeps_its_cells_when_jupytext_opens_it(root):
+    for source in (root / "solutions").glob("*/*.md"):
+        plain = jupytext.read(source)
+        derived = derive_notebook(source)
+        assert [cell.source for cell in plain.cells] == [cell.source for cell in derived.cells]
+
+
+def test_a_grade_id_may_not_repeat(tmp_path):
+    cell = "```{code-cell}\n---\nnbgrader: {grade_id: same}\n---\n1\n```\n"
+    text = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
+    source = tmp_path / "twice.md"
+    source.write_text(text + cell + cell)
+    with pytest.raises(ValueError, match="same twice"):
+        derive_notebook(source)
+
+
+@pytest.mark.slow
+def test_a_blank_notebook_runs_up_to_the_first_answer(root, tmp_path):
+    """A student opens it in an empty folder: it needs bncourse and nothing of this repository."""
+    for path in released_notebooks(root):
+        notebook = nbformat.read(path, 4)
+        client = NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}, timeout=60)
+        with pytest.raises(CellExecutionError, match="not right yet"):
+            client.execute()
+        ran = [cell for cell in notebook.cells if cell.get("execution_count")]
+        failed = ran[-1]
+        assert failed.metadata.nbgrader.grade
+        assert "the answer is missing" in failed.outputs[-1].evalue
+
+
+@pytest.mark.slow
+def test_a_solution_notebook_passes_every_check(released, tmp_path):
+    for path in sorted((released / "solutions").glob("*/*.ipynb")):
+        notebook = nbformat.read(path, 4)
+        NotebookClient(
+            notebook, resources={"metadata": {"path": tmp_path}}, timeout=120
+        ).execute()
+        graded = [
+            cell
+            for cell in notebook.cells
+            if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")
+        ]
+        assert all(": correct in all" in cell.outputs[0].text for cell in graded)
