@@ -1,0 +1,64 @@
+"""The repository as a newcomer finds it."""
+
+import re
+import subprocess
+import tomllib
+
+
+def tracked(root):
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [root / line for line in done.stdout.splitlines() if (root / line).exists()]
+
+
+def test_direct_dependencies_are_pinned_exactly(root):
+    lines = (root / "requirements.txt").read_text().splitlines()
+    named = [line for line in lines if line and not line.startswith("#")]
+    assert named[-1] == "-e ."
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line) for line in named[:-1])
+    for package in ("jupyter-book", "numpy", "torch", "matplotlib", "nbgrader", "keras"):
+        assert any(line.startswith(f"{package}==") for line in named)
+
+
+def test_the_style_of_the_code(root):
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(["ruff", *command, "."], cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_names_the_verbs_that_exist(root):
+    verbs = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md", "chapters/guide_instructors.md"):
+        text = (root / name).read_text()
+        used = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)`", text, re.MULTILINE))
+        assert {verb for pair in used for verb in pair if verb} <= verbs
+
+
+def test_the_links_of_the_top_level_lead_somewhere(root):
+    for path in root.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_continuous_integration_runs_what_the_readme_says(root):
+    assert "make test" in (root / "README.md").read_text()
+    assert (root / ".ci" / "run").read_text().rstrip().endswith("make test")
+    assert "run: make test" in (root / ".github" / "workflows" / "course.yml").read_text()
+
+
+def test_no_file_names_a_path_of_one_machine(root):
+    pattern = re.compile(r"(?<![\w.])/(?:home|root|Users)/\w")
+    for path in tracked(root):
+        if path.suffix in {".py", ".md", ".yml", ".toml", ".cff", ".ipynb", ""}:
+            assert not pattern.search(path.read_text()), path
+
+
+def test_the_package_states_what_a_notebook_needs(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert any(line.startswith("numpy") for line in project["dependencies"])
+    assert project["requires-python"] == ">=3.11"
