@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import textwrap
 import zlib
 
 import numpy as np
@@ -54,14 +55,19 @@ def draw_cases(exercise, seed):
 
 def report(exercise, verdict):
     """Return the message for a student; it holds no expected value, so grading can show it."""
-    lines = [f"{exercise.name} is not right yet."]
-    lines += [f'Case "{verdict.case}":', *(f"  {line}" for line in verdict.finding.splitlines())]
+    lines = [f"{exercise.name} is not right yet.", f'Case "{verdict.case}":']
+    lines += [_wrap(line, indent="  ") for line in verdict.finding.splitlines()]
     if verdict.mistake:
-        lines.append(f"Likely cause: {verdict.mistake.hint}")
+        lines.append(_wrap(f"Likely cause: {verdict.mistake.hint}"))
     lines.append(f"Re-read: {where(verdict.mistake.see if verdict.mistake else exercise.see)}.")
     if verdict.printed:
         lines.append(f"It printed: {verdict.printed.rstrip()}")
     return "\n".join(lines)
+
+
+def _wrap(text, indent=""):
+    # Notebooks and feedback pages do not wrap the text of an error.
+    return textwrap.fill(text, width=88, initial_indent=indent, subsequent_indent=indent)
 
 
 def _prints(attempts):

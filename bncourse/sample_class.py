@@ -66,9 +66,9 @@ def _submit_all(root, course, assignment):
 
 
 def _answers(notebook):
-    """Return ``{grade_id: source}`` of the cells that a student fills in."""
+    """Return ``{grade_id: source}`` of the cells that a student fills in, without markers."""
     return {
-        cell.metadata.nbgrader.grade_id: cell.source
+        cell.metadata.nbgrader.grade_id: re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", cell.source)
         for cell in notebook.cells
         if cell.metadata.get("nbgrader", {}).get("solution")
     }

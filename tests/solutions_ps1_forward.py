@@ -80,7 +80,7 @@ def forward_projection(x, gamma, beta, eps=1e-5):
     centred = (np.eye(n, dtype=x.dtype) - np.ones((n, n), x.dtype) / n) @ x
     inv_std = (np.einsum("ij,ij->j", centred, centred) / n + eps) ** -0.5
     x_hat = centred @ np.diag(inv_std)
-    cache = dict(x_hat=x_hat, inv_std=inv_std, gamma=gamma, extra="more than asked is fine")
+    cache = {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma, "more": "than asked is fine"}
     return np.multiply(x_hat, gamma) + beta, cache
 
 

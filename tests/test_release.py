@@ -121,9 +121,7 @@ def test_a_blank_notebook_runs_up_to_the_first_answer(root, tmp_path):
 def test_a_solution_notebook_passes_every_check(released, tmp_path):
     for path in sorted((released / "solutions").glob("*/*.ipynb")):
         notebook = nbformat.read(path, 4)
-        NotebookClient(
-            notebook, resources={"metadata": {"path": tmp_path}}, timeout=120
-        ).execute()
+        NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}, timeout=120).execute()
         graded = [
             cell
             for cell in notebook.cells

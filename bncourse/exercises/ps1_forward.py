@@ -7,47 +7,21 @@ them in, and the tests prove that each is rejected under its own name.
 import numpy as np
 
 from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import forward
-
-# Inputs that let no mistake hide (see STYLE.md): N >= 4 and N != D, gamma and beta away from 1
-# and 0, running statistics away from 0 and 1, columns of different mean and scale.
-
-
-def _batch(rng, n=7, d=4, offset=0.0, scale=1.0):
-    """Return an (n, d) batch whose columns differ in mean and scale."""
-    means = rng.uniform(0.5, 2.0, d) * rng.choice([-1, 1], d)
-    scales = rng.uniform(0.5, 2.0, d)
-    return offset + scale * (means + scales * rng.standard_normal((n, d)))
-
-
-def _scale_and_shift(rng, d=4):
-    return {"gamma": rng.uniform(0.5, 2.0, d), "beta": rng.uniform(0.5, 2.0, d)}
-
-
-def _running(rng, d=4):
-    return {"running_mean": rng.uniform(1.0, 3.0, d), "running_var": rng.uniform(2.0, 4.0, d)}
-
-
-def _single(inputs):
-    """Return the inputs with every float array in float32."""
-    return {
-        name: value.astype(np.float32) if isinstance(value, np.ndarray) else value
-        for name, value in inputs.items()
-    }
-
 
 # --- batch_statistics -------------------------------------------------------------------------
 
 
 def _batch_statistics_cases(rng):
     return {
-        "a random batch": Case({"x": _batch(rng)}),
-        "more features than examples": Case({"x": _batch(rng, n=4, d=9)}),
-        "one example": Case({"x": _batch(rng, n=1)}),
-        "a constant feature": Case({"x": np.column_stack([np.full(5, 3.0), _batch(rng, n=5)])}),
-        "mean near 1e6": Case({"x": _batch(rng, n=50, offset=1e6, scale=0.1)}, noisy=True),
-        "stored column by column": Case({"x": np.asfortranarray(_batch(rng))}),
-        "float32": Case(_single({"x": _batch(rng)}), "float32"),
+        "a random batch": Case({"x": batch(rng)}),
+        "more features than examples": Case({"x": batch(rng, n=4, d=9)}),
+        "one example": Case({"x": batch(rng, n=1)}),
+        "a constant feature": Case({"x": np.column_stack([np.full(5, 3.0), batch(rng, n=5)])}),
+        "mean near 1e6": Case({"x": batch(rng, n=50, offset=1e6, scale=0.1)}, noisy=True),
+        "stored column by column": Case({"x": np.asfortranarray(batch(rng))}),
+        "float32": Case(cast({"x": batch(rng)}, np.float32), "float32"),
     }
 
 
@@ -180,7 +154,7 @@ batch_statistics = function_exercise(
 def _normalize_cases(rng):
     # The statistics are not those of x: a solution must use the ones it is given.
     def given(n=7, d=4, **options):
-        x = _batch(rng, n, d, **options)
+        x = batch(rng, n, d, **options)
         return {"x": x, "mean": rng.uniform(1.0, 3.0, d), "var": rng.uniform(2.0, 4.0, d)}
 
     tiny = given() | {"var": rng.uniform(0.5e-6, 2e-6, 4)}
@@ -191,7 +165,7 @@ def _normalize_cases(rng):
         "a large eps": Case(given() | {"eps": 0.5}),
         "a variance of zero": Case(given() | {"var": np.zeros(4), "eps": 1e-3}),
         "one example": Case(given(n=1) | {"eps": 1e-5}),
-        "float32": Case(_single(given() | {"eps": 1e-5}), "float32"),
+        "float32": Case(cast(given() | {"eps": 1e-5}, np.float32), "float32"),
     }
 
 
@@ -304,7 +278,7 @@ normalize = function_exercise(
 
 def _forward_cases(rng):
     def given(n=7, d=4, **options):
-        return {"x": _batch(rng, n, d, **options), **_scale_and_shift(rng, d)}
+        return {"x": batch(rng, n, d, **options), **scale_and_shift(rng, d)}
 
     return {
         "a random batch": Case(given() | {"eps": 1e-5}),
@@ -314,9 +288,11 @@ def _forward_cases(rng):
         "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
         "one example": Case(given(n=1) | {"eps": 1e-5}),
         "more features than examples": Case(given(n=4, d=9)),
-        "float32": Case(_single(given()), "float32"),
+        "float32": Case(cast(given(), np.float32), "float32"),
         # float32 stores x to 1e-3 here, so correct solutions agree to about 1e-3 only.
-        "float32 with mean near 1e4": Case(_single(given(n=50, offset=1e4)), "float32", rtol=1e-2, noisy=True),
+        "float32 with mean near 1e4": Case(
+            cast(given(n=50, offset=1e4), np.float32), "float32", rtol=1e-2, noisy=True
+        ),
     }
 
 
@@ -480,7 +456,7 @@ batchnorm_forward = function_exercise(
 
 def _update_cases(rng):
     def given(n=7, d=4, **options):
-        return _running(rng, d) | {"x": _batch(rng, n, d, **options)}
+        return running(rng, d) | {"x": batch(rng, n, d, **options)}
 
     return {
         "a random batch": Case(given() | {"momentum": 0.1}),
@@ -490,7 +466,7 @@ def _update_cases(rng):
         "momentum 0 changes nothing": Case(given() | {"momentum": 0.0}),
         "two examples": Case(given(n=2) | {"momentum": 0.3}),
         "more features than examples": Case(given(n=4, d=9) | {"momentum": 0.3}),
-        "float32": Case(_single(given()), "float32"),
+        "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
@@ -621,7 +597,7 @@ update_running = function_exercise(
 
 def _inference_cases(rng):
     def given(n=7, d=4, **options):
-        return {"x": _batch(rng, n, d, **options), **_scale_and_shift(rng, d), **_running(rng, d)}
+        return {"x": batch(rng, n, d, **options), **scale_and_shift(rng, d), **running(rng, d)}
 
     tiny = given() | {"running_var": rng.uniform(0.5e-6, 2e-6, 4)}
     return {
@@ -631,7 +607,7 @@ def _inference_cases(rng):
         "a running variance smaller than eps": Case(tiny | {"eps": 1e-5}),
         "a large eps": Case(given() | {"eps": 0.5}),
         "more features than examples": Case(given(n=4, d=9)),
-        "float32": Case(_single(given()), "float32"),
+        "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
@@ -732,15 +708,18 @@ def _merge_cases(rng):
             "var_b": rng.uniform(2.0, 4.0, d),
         }
 
-    far = given(40, 60) | {"mean_a": 1e6 + rng.uniform(0, 1, 4), "mean_b": 1e6 + rng.uniform(2, 3, 4)}
+    far = given(40, 60) | {
+        "mean_a": 1e7 + rng.uniform(0, 1, 4),
+        "mean_b": 1e7 + rng.uniform(2, 3, 4),
+    }
     return {
         "batches of different size": Case(given(6, 14)),
         "batches of the same size": Case(given(8, 8)),
         "one example joins": Case(given(9, 1) | {"var_b": np.zeros(4)}),
         "two single examples": Case(given(1, 1) | {"var_a": np.zeros(4), "var_b": np.zeros(4)}),
         "means far apart": Case(given(5, 11, apart=100.0)),
-        "both means near 1e6": Case(far, noisy=True),
-        "float32": Case(_single(given(6, 14)), "float32"),
+        "both means near 1e7": Case(far, noisy=True),
+        "float32": Case(cast(given(6, 14), np.float32), "float32"),
     }
 
 
