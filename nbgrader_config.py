@@ -54,3 +54,9 @@ c.Autograde.autograde_preprocessors = [
     CheckCellMetadata,
 ]
 c.SeededExecute.secret_file = str(Path(__file__).with_name(".course_secret"))
+
+# nbgrader zip_collect: files are called STUDENT_NOTEBOOK.ipynb, such as ada_forward.ipynb. What a
+# learning platform puts between the two, such as ada_late_4711_forward.ipynb, is skipped.
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*/(?P<student_id>[A-Za-z0-9.-]+)_(?:.*_)?(?P<file_id>[A-Za-z0-9-]+)\.ipynb$"
+)

@@ -91,6 +91,20 @@ def test_a_damaged_secret_is_not_replaced(tmp_path):
     assert secret.read_text() == "not a number"
 
 
+def test_zip_collect_finds_student_and_notebook_in_the_name(released, tmp_path):
+    shutil.copy(released / "nbgrader_config.py", tmp_path)
+    archive = tmp_path / "downloaded" / "ps1_forward" / "archive"
+    archive.mkdir(parents=True)
+    for name in ("ada_forward.ipynb", "bob_late_4711_forward.ipynb", "unrelated.ipynb"):
+        shutil.copy(released / "exercises" / "ps1_forward" / "forward.ipynb", archive / name)
+    sample.run_nbgrader(tmp_path, "zip_collect", "ps1_forward")
+    collected = {str(p.relative_to(tmp_path)) for p in (tmp_path / "submitted").rglob("*.ipynb")}
+    assert collected == {
+        "submitted/ada/ps1_forward/forward.ipynb",
+        "submitted/bob/ps1_forward/forward.ipynb",
+    }
+
+
 def test_answers_for_visible_inputs_only_fail_when_graded(released, tmp_path):
     """A table of the outputs for the self-check's seed earns nothing: grading draws new inputs."""
     course = tmp_path / "course"
