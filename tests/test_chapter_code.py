@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import os
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import numpy as np
 import pytest
 
 from bncourse.reference import forward
-
-# Keras picks its backend when it is imported.
-os.environ.setdefault("KERAS_BACKEND", "torch")
 
 # keras.ops.convert_to_numpy asks PyTorch for a copy in a way that NumPy 2 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

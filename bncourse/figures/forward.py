@@ -70,7 +70,9 @@ def cancellation(seed=0):
     axis.loglog(offsets, errors[:, 0], **LINES[1], label=r"$E[x^2] - E[x]^2$")
     axis.loglog(offsets, errors[:, 1], **LINES[0], label="mean first, then squares")
     unit = np.finfo(np.float32).eps / 2
-    axis.loglog(offsets, unit * offsets**2, **LINES[2] | {"marker": ""}, label="rounding × mean²")
+    axis.loglog(
+        offsets, unit * offsets**2, **LINES[2] | {"marker": ""}, label=r"rounding $\cdot$ mean$^2$"
+    )
     axis.axhline(1, color=COLORS["grey"], linewidth=1)
     axis.text(1, 0.5, "above: no digit is right", color=COLORS["grey"], fontsize=10, va="top")
     axis.set(

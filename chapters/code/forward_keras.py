@@ -31,9 +31,10 @@ def hidden_layer(in_features, out_features):
 
 
 def running_statistics(batches, momentum=0.9):
-    """Return the moving mean and variance after some training batches.
+    """Return the moving mean and variance after some batches.
 
-    They differ from (F6) twice: momentum weighs the old value, and the variance is biased.
+    They differ from (F6) twice: momentum weighs the old value, and
+    the variance is biased.
 
     Args:
         batches: (N, D) arrays.

@@ -1,6 +1,5 @@
 """The forward chapter in PyTorch."""
 
-import torch
 from torch import nn
 
 
@@ -13,7 +12,13 @@ def training_output(x, gamma, beta, eps=1e-5):
         eps: added to the variance.
     """
     return nn.functional.batch_norm(
-        x, running_mean=None, running_var=None, weight=gamma, bias=beta, training=True, eps=eps
+        x,
+        running_mean=None,
+        running_var=None,
+        weight=gamma,
+        bias=beta,
+        training=True,
+        eps=eps,
     )
 
 
@@ -27,13 +32,14 @@ def hidden_layer(in_features, out_features):
 
 
 def running_statistics(batches, momentum=0.1):
-    """Return the running mean and variance of (F6) after some training batches.
+    """Return the running mean and variance of (F6) after some batches.
 
     Args:
         batches: (N, D) tensors.
         momentum: the weight of the new value.
     """
-    layer = nn.BatchNorm1d(batches[0].shape[1], momentum=momentum, dtype=batches[0].dtype)
+    features = batches[0].shape[1]
+    layer = nn.BatchNorm1d(features, momentum=momentum).to(batches[0])
     layer.train()
     for x in batches:
         layer(x)
@@ -48,15 +54,10 @@ def inference_output(x, gamma, beta, running_mean, running_var, eps=1e-5):
         gamma, beta, running_mean, running_var: (D,) tensors.
         eps: added to the variance.
     """
-    layer = nn.BatchNorm1d(len(gamma), eps=eps, dtype=x.dtype)
-    layer.load_state_dict(
-        {
-            "weight": gamma,
-            "bias": beta,
-            "running_mean": running_mean,
-            "running_var": running_var,
-            "num_batches_tracked": torch.tensor(1),
-        }
-    )
+    layer = nn.BatchNorm1d(len(gamma), eps=eps).to(x)
+    state = layer.state_dict()
+    state |= {"weight": gamma, "bias": beta}
+    state |= {"running_mean": running_mean, "running_var": running_var}
+    layer.load_state_dict(state)
     layer.eval()
     return layer(x)
