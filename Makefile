@@ -14,11 +14,9 @@ CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) inde
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sample test lint serve clean help
+.PHONY: all setup exercises book sample test report lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
-	@echo
-	@bncourse show-grades _build/sample_class
 	@echo "Website: _build/html/index.html (make serve shows it)"
 
 help: ## list the verbs
@@ -47,6 +45,7 @@ $(STAMPS)/book: $(STAMPS)/exercises $(CHAPTERS) $(LIBRARY) _config.yml _toc.yml 
 	@mkdir -p $(@D) && touch $@
 
 sample: $(STAMPS)/sample ## grade a sample class with nbgrader in _build/sample_class
+	@bncourse show-grades _build/sample_class
 
 $(STAMPS)/sample: $(STAMPS)/exercises $(LIBRARY)
 	bncourse sample-class
@@ -54,6 +53,10 @@ $(STAMPS)/sample: $(STAMPS)/exercises $(LIBRARY)
 
 test: setup ## run all tests
 	pytest
+
+report: setup ## print what each exercise accepts, rejects and names, and the gap of its tolerances
+	python benchmarks/classifier.py
+	python benchmarks/tolerances.py
 
 lint: setup ## check style and format
 	ruff check .

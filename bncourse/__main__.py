@@ -49,18 +49,12 @@ def sample_class(root, course):
     for assignment, students in classes.items():
         click.echo(f"{assignment}: {len(students)} students")
     sample.grade(course, classes, say=click.echo)
-    show_grades(course)
 
 
 @main.command("show-grades")
 @click.argument("course", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def show_grades_command(course):
-    """Print the grade table of COURSE."""
-    show_grades(course)
-
-
 def show_grades(course):
-    """Print the table of a graded course, and where one failing student's feedback is."""
+    """Print the grade table of COURSE, and where one failing student's feedback is."""
     from bncourse import sample_class as sample
 
     feedback = sorted(Path(course, "feedback").glob("*/*/*.html"))

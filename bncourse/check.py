@@ -39,6 +39,7 @@ def check(obj, name=None, *, seed=None, device=None):
             is a known one, the mistake and the equation to re-read.
     """
     exercise = _find(obj, name)
+    _require_device(exercise, device)
     cases = draw_cases(exercise, _seed(seed))
     attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
     verdict = judge(exercise, cases, attempts)
@@ -49,7 +50,13 @@ def check(obj, name=None, *, seed=None, device=None):
 
 
 def draw_cases(exercise, seed):
-    """Return ``{case name: Case}`` for a seed; each exercise has a stream of its own."""
+    """Return ``{case name: Case}`` for a seed; each exercise has a stream of its own.
+
+    Raises:
+        ValueError: if the seed is not a whole number of at least 0.
+    """
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0. Received: seed={seed!r}")
     return exercise.cases(np.random.default_rng([seed, zlib.crc32(exercise.name.encode())]))
 
 
@@ -99,5 +106,22 @@ def _find(obj, name):
 
 def _unknown(name):
     close = difflib.get_close_matches(name, all_exercises(), n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return f'There is no exercise called "{name}".{hint}'
+    hint = f"Did you mean {close[0]}?" if close else 'Name it: check(your_function, "normalize").'
+    return f'There is no exercise called "{name}". {hint}'
+
+
+def _require_device(exercise, device):
+    if device in (None, "cpu"):
+        return
+    if not exercise.takes_device:
+        raise CheckFailed(f"{exercise.name} runs on the CPU only. Received: device={device!r}")
+    # Only the exercises in PyTorch and Keras come here, and they have imported torch already.
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckFailed(
+            f"device must be one that torch can use here. Received: device={device!r} ({reason})"
+        ) from None

@@ -34,6 +34,19 @@ def test_an_unknown_name_suggests_the_nearest():
     assert "Did you mean batch_statistics?" in message_of(statistics_numpy, "batch_statistic")
 
 
+def test_a_function_of_another_name_is_told_how_to_say_which():
+    assert 'Name it: check(your_function, "normalize")' in message_of(lambda x: x, None)
+
+
+def test_a_device_for_an_exercise_in_numpy():
+    assert "runs on the CPU only" in message_of(statistics_numpy, device="cuda")
+
+
+def test_a_seed_that_is_none():
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+        check(statistics_numpy, "batch_statistics", seed=-1)
+
+
 def test_a_name_in_quotes():
     assert "without quotes: check(normalize)" in message_of("normalize", None)
 
