@@ -40,7 +40,7 @@ $(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(CHAPTERS) $(LIBRARY) _config.yml _toc.yml references.bib $(wildcard _static/*)
+$(STAMPS)/book: $(STAMPS)/exercises $(CHAPTERS) $(LIBRARY) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/*)
 	jupyter-book build . -W -n --keep-going
 	@mkdir -p $(@D) && touch $@
 
