@@ -46,7 +46,10 @@ def attempt(exercise, obj, case, device=None):
     printed = io.StringIO()
     try:
         _require_signature(exercise, obj)
-        with contextlib.redirect_stdout(printed), broken_rules(inputs) as rules:
+        with (
+            contextlib.redirect_stdout(printed),
+            broken_rules(inputs, exercise.allows_ready_made) as rules,
+        ):
             outputs = exercise.drive(obj, inputs)
         outputs = {label: as_array(value, label) for label, value in outputs.items()}
     except Unusable as problem:

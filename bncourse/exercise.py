@@ -72,6 +72,7 @@ class Exercise:
         mistakes: the known wrong solutions.
         tolerance: relative error by dtype, or by (label, dtype) where a label needs its own.
         takes_device: whether ``inputs`` gain a ``device`` when the check names one.
+        allows_ready_made: whether a solution may call a batch norm that exists already.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...] = ()
     tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)
     takes_device: bool = False
+    allows_ready_made: bool = False
 
     def rtol(self, label, case):
         """Return the relative tolerance of one label in one case."""

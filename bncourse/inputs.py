@@ -14,6 +14,15 @@ def batch(rng, n=7, d=4, offset=0.0, scale=1.0):
     return offset + scale * (means + scales * rng.standard_normal((n, d)))
 
 
+def far_from_zero(rng, d=4):
+    """Return an (8, d) batch with mean near 1e4 whose mean float32 computes exactly.
+
+    Eight multiples of 1/64 add up without rounding, so correct solutions agree in float32, while
+    their squares are rounded to multiples of 8 and E[x^2] - E[x]^2 is noise.
+    """
+    return np.round(64 * batch(rng, n=8, d=d, offset=1e4)) / 64
+
+
 def upstream(rng, n=7, d=4):
     """Return an (n, d) gradient that arrives: random, with a mean that no path can ignore.
 

@@ -10,7 +10,7 @@ from bncourse.attempt import attempt
 from bncourse.exercise import Mistake
 
 # A result may be more precise than its case asks, never less.
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
+_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ def judge(exercise, cases, attempts):
         made = attempts[name]
         kind, finding = _first_problem(exercise, case, made)
         if kind != "ok":
-            mistake = (
-                None if made.error == "NotImplementedError" else diagnose(exercise, cases, attempts)
-            )
+            # The case that went wrong comes first: it rules out most mistakes at once.
+            ordered = {name: case} | cases
+            stub = made.error == "NotImplementedError"
+            mistake = None if stub else diagnose(exercise, ordered, attempts)
             return Verdict(kind, name, finding, mistake, made.printed)
     return Verdict("ok")
 
