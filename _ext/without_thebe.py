@@ -1,4 +1,4 @@
-"""Leave Thebe out of the pages: Jupyter Book 1 adds it to each, twice, and the second copy fails."""
+"""Leave Thebe out of the pages: Jupyter Book 1 adds it twice, and the second copy fails."""
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):

@@ -1,0 +1,21 @@
+"""Problem set 2, the backward pass in NumPy: its exercises and their known mistakes.
+
+One module per exercise. The mistakes are written as students write them, each whole and on its own:
+the sample class hands them in, and the tests prove that each is rejected under its own name.
+"""
+
+from bncourse.exercises.ps2_backward import (
+    batchnorm_backward,
+    batchnorm_backward_staged,
+    batchnorm_inference_backward,
+    batchnorm_jacobian,
+    numerical_gradient,
+)
+
+EXERCISES = (
+    numerical_gradient.EXERCISE,
+    batchnorm_backward_staged.EXERCISE,
+    batchnorm_backward.EXERCISE,
+    batchnorm_jacobian.EXERCISE,
+    batchnorm_inference_backward.EXERCISE,
+)
