@@ -43,14 +43,18 @@ def broken_rules(inputs, allows_ready_made=False):
     rules = []
     before = {name: _bytes(value) for name, value in inputs.items()}
     state = GlobalState()
-    with _ready_made_calls() as called:
-        yield rules
+    try:
+        with _ready_made_calls() as called:
+            yield rules
+    finally:
+        # A solution that raises may have changed it too.
+        changed = state.restore()
     rules += [
         f"It changes its input {name} in place. Work on new arrays."
         for name, value in inputs.items()
         if _bytes(value) != before[name]
     ]
-    rules += state.restore()
+    rules += changed
     if not allows_ready_made:
         rules += [f"It calls a ready-made {name}. Write it yourself." for name in sorted(called)]
 

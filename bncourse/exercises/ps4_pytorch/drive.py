@@ -1,0 +1,120 @@
+"""What the exercises in torch share: calls that watch the input, gradients, mistakes by change."""
+
+import contextlib
+
+import torch
+
+from bncourse.exercise import Mistake, Unusable, describe
+from bncourse.variants import variant
+
+IMPORTS = "import copy\n\nimport torch\nfrom torch import nn\n\n\n"
+
+# bfloat16 keeps 8 bits of a number: an output may be off by 2^-8, and the tolerance is ten times
+# that. The statistics behind it are kept in float32, and have a tolerance of their own.
+TOLERANCE = {"float64": 1e-5, "float32": 1e-3, "bfloat16": 5e-2}
+
+
+@contextlib.contextmanager
+def one_thread():
+    """Run torch on one thread, as a block or as a decorator.
+
+    The tensors here are small: on a busy machine the wait for a second thread takes far longer than
+    the work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def mistakes(source, name, table):
+    """Return the Mistakes that changes of a correct solution make.
+
+    Args:
+        source: the correct solution, without imports.
+        name: the function or class that it defines.
+        table: rows of (name of the mistake, pairs (old text, new text), hint, equation).
+    """
+    return tuple(
+        Mistake(title, variant(IMPORTS + source, name, *changes), hint, see)
+        for title, changes, hint, see in table
+    )
+
+
+def tensor(array, device):
+    """Return a tensor that holds an array's values in its memory order, apart from it."""
+    return torch.from_numpy(array).to(device, copy=True)
+
+
+def called(function, x, *arguments):
+    """Return what ``function`` makes of ``x``; it must leave x and its memory alone."""
+    # A clone can be changed in place where a leaf of the graph cannot: the finding is ours then.
+    given = x.clone()
+    y = function(given, *arguments)
+    if not isinstance(y, torch.Tensor):
+        raise Unusable(f"The output must be a tensor. Received: {describe(y)}.")
+    if not torch.equal(given, x):
+        raise Unusable("It changes its input x in place. Work on new tensors.")
+    if y.untyped_storage().data_ptr() == given.untyped_storage().data_ptr():
+        raise Unusable("Its output shares memory with its input x. Return a new tensor.")
+    return y
+
+
+def differentiate(outputs, inputs, vectors=None):
+    """Return differentiable gradients of <outputs, vectors>; zeros where there is no path."""
+    return _or_zeros(_gradients(outputs, inputs, vectors), inputs)
+
+
+def differentiate_again(gradients, vectors, inputs):
+    """Return the gradients of <gradients, vectors>, by label.
+
+    A random combination of the gradients is one number whose own gradient tests all of them.
+
+    Args:
+        gradients: the first gradients, by x, gamma and beta.
+        vectors: tensors of the same shapes.
+        inputs: dy, x and gamma.
+    """
+    combination = sum((g * v).sum() for g, v in zip(gradients, vectors, strict=True))
+    again = "The gradients that backward returns cannot be differentiated again: "
+    if not combination.requires_grad:
+        raise Unusable(again + "they are detached, or made outside torch.")
+    second = _gradients(combination, inputs)
+    if all(gradient is None for gradient in second):
+        raise Unusable(again + "no graph leads from them to x, gamma or dy.")
+    return dict(zip(SECOND, _or_zeros(second, inputs), strict=True))
+
+
+FIRST = ("dx", "dgamma", "dbeta")
+SECOND = tuple(f"{name} of the double backward" for name in ("dy", "dx", "dgamma"))
+
+
+def _gradients(outputs, inputs, vectors=None):
+    try:
+        return torch.autograd.grad(outputs, inputs, vectors, create_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        sentence = next((s for text, s in _AUTOGRAD.items() if text in str(error)), None)
+        if sentence is None:
+            raise
+        raise Unusable(sentence) from None
+
+
+# What autograd says in its own words, and what it means here.
+_AUTOGRAD = {
+    "incorrect number of gradients": (
+        "backward must return one gradient for each argument of forward: dx, dgamma, dbeta, and "
+        "None for eps."
+    ),
+    "does not require grad": (
+        "The result has no graph: autograd finds no way from it back to the input."
+    ),
+}
+
+
+def _or_zeros(gradients, inputs):
+    return [
+        torch.zeros_like(x) if gradient is None else gradient
+        for gradient, x in zip(gradients, inputs, strict=True)
+    ]

@@ -1,0 +1,387 @@
+"""BatchNorm: a layer that behaves as torch's own, for any rank."""
+
+import copy
+import inspect
+
+import numpy as np
+import torch
+from torch import nn
+
+from bncourse.exercise import Case, Exercise, Unusable, describe
+from bncourse.exercises.ps4_pytorch.drive import (
+    IMPORTS,
+    SECOND,
+    TOLERANCE,
+    called,
+    differentiate,
+    differentiate_again,
+    mistakes,
+    one_thread,
+    tensor,
+)
+from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER, LAYER_MISTAKES
+from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
+from bncourse.reference import layers
+from bncourse.variants import variant
+
+_OPTIONS = ("eps", "momentum", "affine", "track_running_stats")
+_DEFAULTS = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def _array(rng, shape, draw=batch, **options):
+    """Return an array of any rank whose channels (axis 1) differ in mean and scale."""
+    rows = draw(rng, np.prod(shape) // shape[1], shape[1], **options)
+    return np.ascontiguousarray(layers.from_features(rows, shape))
+
+
+def _bfloat16(inputs):
+    """Return the inputs in float32, with values that bfloat16 holds exactly."""
+    rounded = cast(inputs, np.float32)
+    for name in ("x1", "x2", "x_eval"):
+        rounded[name] = torch.from_numpy(rounded[name]).bfloat16().float().numpy()
+    return rounded
+
+
+def _layer_cases(rng):
+    def given(*shapes, scenario="steps", **options):
+        """Return a layer's state and a batch for each of two steps and for inference."""
+        first, second, last = shapes * 3 if len(shapes) == 1 else shapes
+        channels = first[1]
+        spread = {name: options.pop(name) for name in ("offset", "scale") if name in options}
+        inputs = {"scenario": scenario, "num_features": channels, **options}
+        for name, shape in (("1", first), ("2", second), ("_eval", last)):
+            inputs[f"x{name}"] = _array(rng, shape, **spread)
+            inputs[f"dy{name}"] = _array(rng, shape, upstream)
+        scale, shift = scale_and_shift(rng, channels).values()
+        return inputs | {
+            "weight": scale,
+            "bias": shift,
+            **running(rng, channels),
+            "num_batches_tracked": 3,
+        }
+
+    images = (4, 3, 2, 5)
+    return {
+        "two steps, then eval, (N, C)": Case(given((7, 4), (5, 4), (1, 4))),
+        "a new layer": Case({"scenario": "new", "num_features": 3}, "float32"),
+        "(N, C, L)": Case(given((4, 3, 6))),
+        "(N, C, H, W)": Case(given(images)),
+        "(N, C, D, H, W)": Case(given((4, 3, 2, 3, 2))),
+        "momentum=0.3 and eps=0.1": Case(given((7, 4), momentum=0.3, eps=0.1)),
+        "momentum=None": Case(given((7, 4), (5, 4), (3, 4), momentum=None)),
+        "affine=False": Case(given(images, affine=False)),
+        "track_running_stats=False": Case(given((7, 4), track_running_stats=False)),
+        "trained under torch.no_grad": Case(given((7, 4), scenario="no_grad")),
+        "a variance smaller than eps": Case(given((7, 4), scale=1e-3)),
+        "mean near 1e6": Case(given((50, 4), offset=1e6, scale=0.1), noisy=True),
+        "one value per channel": Case({"scenario": "single", "num_features": 3}),
+        "double backward": Case(given(images, scenario="double")),
+        "deepcopy after a step": Case(given((7, 4), scenario="deepcopy")),
+        "channels_last": Case(given(images, channels_last=True)),
+        "float32": Case(cast(given(images), np.float32), "float32"),
+        "bfloat16": Case(_bfloat16(given((7, 4), scenario="half", momentum=0.5)), "bfloat16"),
+        "bfloat16 under autocast": Case(
+            _bfloat16(given(images, scenario="autocast", momentum=0.5)), "bfloat16"
+        ),
+    }
+
+
+@one_thread()
+def _drive_layer(obj, inputs):
+    return _SCENARIOS[inputs["scenario"]](obj, inputs)
+
+
+def _build(obj, inputs, dtype=None):
+    """Return the student's layer on the device, with parameters and buffers as they must be."""
+    options = {name: inputs[name] for name in _OPTIONS if name in inputs}
+    layer = obj(inputs["num_features"], **options)
+    if not isinstance(layer, nn.Module):
+        raise Unusable(f"BatchNorm must be a torch.nn.Module. Received: {describe(layer)}.")
+    affine, tracked = ((_DEFAULTS | options)[name] for name in _OPTIONS[2:])
+    parameters = ("weight", "bias") if affine else ()
+    _require_names("named_parameters()", dict(layer.named_parameters()), parameters)
+    state = parameters + (_BUFFERS if tracked else ())
+    _require_names("state_dict()", layer.state_dict(), state)
+    return layer.to(device=inputs["device"], dtype=dtype)
+
+
+def _require_names(kind, have, want):
+    missing = [name for name in want if name not in have]
+    extra = [name for name in have if name not in want]
+    if missing or extra:
+        found = [("Missing", missing), ("Too many", extra)]
+        asked = ", ".join(want) or "nothing"
+        differences = " ".join(f"{word}: {', '.join(names)}." for word, names in found if names)
+        raise Unusable(f"{kind} must hold exactly: {asked}. {differences}")
+
+
+def _loaded(obj, inputs):
+    """Return a layer with the state of the inputs loaded as from a checkpoint of torch's layer."""
+    dtype = torch.from_numpy(inputs["weight"]).dtype
+    layer = _build(obj, inputs, dtype)
+    state = {name: torch.as_tensor(inputs[name]) for name in layer.state_dict()}
+    try:
+        layer.load_state_dict(state)
+    except RuntimeError as error:
+        problem = str(error).splitlines()[-1].strip()
+        raise Unusable(f"A state_dict of torch's layer does not load: {problem}") from None
+    return layer
+
+
+def _state(layer, when):
+    """Return the buffers of a layer, which must not carry a graph."""
+    state = {name: getattr(layer, name) for name in _BUFFERS if name in layer.state_dict()}
+    for name, value in state.items():
+        if value.requires_grad:
+            raise Unusable(
+                f"{name} is attached to the graph of autograd {when}; it would grow with each step."
+            )
+    return {f"{name} {when}": value.clone() for name, value in state.items()}
+
+
+def _pass(layer, inputs, name, when):
+    """Return output and gradients of one forward and backward pass."""
+    x = tensor(inputs[f"x{name}"], inputs["device"])
+    layout = torch.channels_last if inputs.get("channels_last") else torch.preserve_format
+    x = x.to(memory_format=layout).requires_grad_()
+    y = called(layer, x)
+    if y.shape != x.shape:
+        return {f"y {when}": y}
+    if inputs.get("channels_last") and not y.is_contiguous(memory_format=layout):
+        raise Unusable("Its input is in channels_last memory format, its output is not. Keep it.")
+    outputs = {f"y {when}": y}
+    if torch.is_grad_enabled():
+        leaves = {"x": x, **dict(layer.named_parameters())}
+        dy = tensor(inputs[f"dy{name}"], inputs["device"])
+        gradients = differentiate(y, list(leaves.values()), dy)
+        outputs |= {f"d{leaf} {when}": g for leaf, g in zip(leaves, gradients, strict=True)}
+    return outputs
+
+
+def _drive_steps(obj, inputs, gradients=True):
+    """Train for two steps, then evaluate."""
+    layer = _loaded(obj, inputs)
+    outputs = {}
+    layer.train()
+    for step in ("1", "2"):
+        with torch.set_grad_enabled(gradients):
+            outputs |= _pass(layer, inputs, step, f"in step {step}")
+        outputs |= _state(layer, f"after step {step}")
+    layer.eval()
+    outputs |= _pass(layer, inputs, "_eval", "in eval")
+    return outputs | _state(layer, "after eval")
+
+
+def _drive_new(obj, inputs):
+    """Look at a layer that has seen nothing."""
+    return {
+        f"{name} of a new layer": value for name, value in _build(obj, inputs).state_dict().items()
+    }
+
+
+def _drive_single(obj, inputs):
+    """Hand in batches with one value per channel, then with two, then one in eval."""
+    layer = _build(obj, inputs)
+    shapes = [(1, 3), (1, 3, 1, 1)]
+    for shape in shapes:
+        try:
+            layer(torch.ones(shape, device=inputs["device"]))
+        except ValueError:
+            continue
+        raise Unusable(
+            f"A training batch of shape {shape} must raise ValueError: one value per channel has "
+            "no unbiased variance, and its x_hat is 0 whatever it is."
+        )
+    two = layer(torch.ones((1, 3, 2), device=inputs["device"]))
+    one = layer.eval()(torch.ones((1, 3), device=inputs["device"]))
+    return {"shape of y for x (1, 3, 2)": two.shape, "shape of y for x (1, 3) in eval": one.shape}
+
+
+def _drive_double(obj, inputs):
+    """Differentiate the gradients of one training step again."""
+    layer = _loaded(obj, inputs).train()
+    x, dy = (tensor(inputs[name], inputs["device"]).requires_grad_() for name in ("x1", "dy1"))
+    y = called(layer, x)
+    first = differentiate(y, (x, layer.weight, layer.bias), dy)
+    names = ("x2", "running_mean", "running_var")
+    vectors = [tensor(inputs[name], inputs["device"]) for name in names]
+    return differentiate_again(first, vectors, (dy, x, layer.weight))
+
+
+def _drive_deepcopy(obj, inputs):
+    """Copy a layer after a training step, and train the copy on."""
+    layer = _loaded(obj, inputs).train()
+    called(layer, tensor(inputs["x1"], inputs["device"]))
+    try:
+        other = copy.deepcopy(layer)
+    except RuntimeError:
+        raise Unusable(
+            "copy.deepcopy(layer) fails after a training step: a tensor of the layer is attached "
+            "to the graph of autograd."
+        ) from None
+    called(other, tensor(inputs["x2"], inputs["device"]))
+    return _state(layer, "of the original") | _state(other, "of the copy")
+
+
+def _drive_half(obj, inputs, autocast=False):
+    """Train in bfloat16 with the layer in float32, two steps, and evaluate."""
+    layer = _loaded(obj, inputs).train()
+    outputs = {}
+    for name, when in (("1", "in step 1"), ("2", "in step 2"), ("_eval", "in eval")):
+        layer.train(name != "_eval")
+        x = tensor(inputs[f"x{name}"], inputs["device"]).bfloat16()
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
+            y = called(layer, x)
+        if y.dtype != x.dtype:
+            raise Unusable(f"For x in bfloat16, y must be in bfloat16. Received: {y.dtype}.")
+        outputs[f"y {when}"] = y
+    outputs |= _state(layer, "after two steps")
+    for name, value in layer.state_dict().items():
+        if name != "num_batches_tracked" and value.dtype != torch.float32:
+            raise Unusable(f"For x in bfloat16, {name} must stay in float32: it is {value.dtype}.")
+    return outputs
+
+
+_SCENARIOS = {
+    "steps": _drive_steps,
+    "no_grad": lambda obj, inputs: _drive_steps(obj, inputs, gradients=False),
+    "new": _drive_new,
+    "single": _drive_single,
+    "double": _drive_double,
+    "deepcopy": _drive_deepcopy,
+    "half": _drive_half,
+    "autocast": lambda obj, inputs: _drive_half(obj, inputs, autocast=True),
+}
+
+
+class _Oracle:
+    """The layer in NumPy: the state of the inputs, and one method for each thing it does."""
+
+    def __init__(self, inputs):
+        options = _DEFAULTS | {name: inputs[name] for name in _OPTIONS if name in inputs}
+        self.eps, self.momentum, self.affine, self.tracked = options.values()
+        channels = inputs["num_features"]
+        self.weight = inputs["weight"] if self.affine else np.ones(channels)
+        self.bias = inputs["bias"] if self.affine else np.zeros(channels)
+        self.mean, self.var = inputs["running_mean"], inputs["running_var"]
+        self.batches = inputs["num_batches_tracked"]
+
+    def train(self, x):
+        self.batches += 1
+        y, self.mean, self.var = layers.layer_training_step(
+            x,
+            self.weight,
+            self.bias,
+            self.mean,
+            self.var,
+            new_weight=layers.new_weight(self.momentum, self.batches),
+            eps=self.eps,
+        )
+        return y
+
+    def train_backward(self, dy, x):
+        return self._named(layers.layer_backward(dy, x, self.weight, eps=self.eps))
+
+    def infer(self, x):
+        if not self.tracked:
+            return self.train(x)
+        return layers.layer_inference(x, self.weight, self.bias, self.mean, self.var, eps=self.eps)
+
+    def infer_backward(self, dy, x):
+        if not self.tracked:
+            return self.train_backward(dy, x)
+        return self._named(
+            layers.layer_inference_backward(dy, x, self.weight, self.mean, self.var, eps=self.eps)
+        )
+
+    def _named(self, gradients):
+        names = ("dx", "dweight", "dbias") if self.affine else ("dx",)
+        return dict(zip(names, gradients, strict=False))
+
+    def state(self, when):
+        values = (self.mean, self.var, np.array(self.batches)) if self.tracked else ()
+        return {f"{name} {when}": value for name, value in zip(_BUFFERS, values, strict=False)}
+
+
+def _reference_layer(inputs):
+    return _REFERENCES[inputs["scenario"]](cast(inputs, np.float64))
+
+
+def _reference_steps(inputs, gradients=True):
+    oracle, outputs = _Oracle(inputs), {}
+    for step in ("1", "2"):
+        x, dy, when = inputs[f"x{step}"], inputs[f"dy{step}"], f"in step {step}"
+        outputs[f"y {when}"] = oracle.train(x)
+        if gradients:
+            outputs |= _labelled(oracle.train_backward(dy, x), when)
+        outputs |= oracle.state(f"after step {step}")
+    outputs["y in eval"] = oracle.infer(inputs["x_eval"])
+    outputs |= _labelled(oracle.infer_backward(inputs["dy_eval"], inputs["x_eval"]), "in eval")
+    return outputs | oracle.state("after eval")
+
+
+def _labelled(arrays, when):
+    return {f"{name} {when}": array for name, array in arrays.items()}
+
+
+def _reference_new(inputs):
+    zeros, ones = np.zeros(inputs["num_features"]), np.ones(inputs["num_features"])
+    values = {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
+    return _labelled(values | {"num_batches_tracked": np.array(0)}, "of a new layer")
+
+
+def _reference_single(inputs):
+    return {
+        "shape of y for x (1, 3, 2)": np.array((1, 3, 2)),
+        "shape of y for x (1, 3) in eval": np.array((1, 3)),
+    }
+
+
+def _reference_double(inputs):
+    vectors = (inputs["x2"], inputs["running_mean"], inputs["running_var"])
+    second = layers.layer_double_backward(
+        *vectors, inputs["dy1"], inputs["x1"], inputs["weight"], eps=_DEFAULTS["eps"]
+    )
+    return dict(zip(SECOND, second, strict=True))
+
+
+def _reference_deepcopy(inputs):
+    oracle = _Oracle(inputs)
+    oracle.train(inputs["x1"])
+    original = oracle.state("of the original")
+    oracle.train(inputs["x2"])
+    return original | oracle.state("of the copy")
+
+
+def _reference_half(inputs):
+    oracle = _Oracle(inputs)
+    outputs = {f"y in step {step}": oracle.train(inputs[f"x{step}"]) for step in ("1", "2")}
+    outputs["y in eval"] = oracle.infer(inputs["x_eval"])
+    return outputs | oracle.state("after two steps")
+
+
+_REFERENCES = {
+    "steps": _reference_steps,
+    "no_grad": lambda inputs: _reference_steps(inputs, gradients=False),
+    "new": _reference_new,
+    "single": _reference_single,
+    "double": _reference_double,
+    "deepcopy": _reference_deepcopy,
+    "half": _reference_half,
+    "autocast": _reference_half,
+}
+
+
+batchnorm_layer = Exercise(
+    name="BatchNorm",
+    signature=inspect.signature(variant(IMPORTS + LAYER, "BatchNorm")),
+    cases=_layer_cases,
+    drive=_drive_layer,
+    reference=_reference_layer,
+    see="L1",
+    mistakes=mistakes(LAYER, "BatchNorm", LAYER_MISTAKES),
+    tolerance=TOLERANCE
+    | {(f"{name} after two steps", "bfloat16"): 2e-5 for name in ("running_mean", "running_var")},
+    takes_device=True,
+)
