@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Chapters that use Keras run on torch unless told otherwise.
 export KERAS_BACKEND ?= torch
+# The experiments are small: on a busy machine two threads spend their time waiting for each other.
+export OMP_NUM_THREADS ?= 1
 
 STAMPS := _build/stamps
 LIBRARY := $(shell find bncourse -name '*.py' 2>/dev/null)

@@ -1,9 +1,9 @@
 """Open the nbgrader course of a folder."""
 
+import contextlib
 import os
 import sysconfig
 
-from nbgrader.utils import setenv
 from traitlets.config import PyFileConfigLoader
 
 
@@ -14,9 +14,16 @@ def load_config(root):
     return config
 
 
+@contextlib.contextmanager
 def scripts_on_path():
-    """Return a context in which nbgrader finds ``alembic``, which it runs for a new gradebook.
+    """Let nbgrader find ``alembic``, which it runs for a new gradebook.
 
     Without it nbgrader fails in a virtual environment that is used without being activated.
     """
-    return setenv(PATH=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    # Not nbgrader's setenv: it deletes the variable at the end instead of restoring it.
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

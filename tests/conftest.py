@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# Before anything imports Keras; make test-backends names another one.
+# Before anything imports Keras or torch, as in the Makefile; make test-backends names a backend.
 os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # nbgrader and jupyter-book start programs of this environment by name.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
 
