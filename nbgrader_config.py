@@ -32,8 +32,9 @@ c.CourseDirectory.ignore = [
     ".DS_Store",
 ]
 
-# The line a student replaces.
+# The line a student replaces, in code and in text.
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # write your answer here"}
+c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 
 # nbgrader gives a test cell zero points for any text on stderr; a warning is not a mistake.
 c.IgnorePattern.enabled = True
