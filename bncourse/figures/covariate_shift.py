@@ -1,0 +1,147 @@
+"""Figures of the chapter on internal covariate shift."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from bncourse.figures.seeds import band, points
+from bncourse.figures.style import COLORS, LINES, figure
+from bncourse.lab import experiments, shifted
+from bncourse.lab.probes import QUANTILES, percentile_drift
+
+NETS = {"without batch norm": False, "with batch norm": True}
+WATCHED = 2  # the third layer of weights, counted from 0: it feeds the last hidden sigmoids
+
+
+@figure
+def percentiles(seed=0, unit=0):
+    """Draw three percentiles of what enters one sigmoid of the last hidden layer.
+
+    Args:
+        seed: of the training run.
+        unit: which of the 100 sigmoids.
+    """
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0), sharey=True)
+    for axis, (title, batch_norm) in zip(axes, NETS.items(), strict=True):
+        trace = experiments.shift_trace(batch_norm, seed)
+        for line, q, values in zip(LINES, QUANTILES, trace.percentiles[:, :, unit].T, strict=False):
+            axis.plot(trace.steps, values, **line | {"markersize": 3.5}, label=f"{q} %")
+        axis.set(title=title, xlabel="step")
+        _log_steps(axis)
+    axes[0].set(ylabel="what enters the sigmoid")
+    axes[1].legend(loc="lower left", fontsize=10, ncols=3, columnspacing=0.8, handlelength=1.5)
+    return made
+
+
+def _log_steps(axis):
+    """Make the axis of steps logarithmic, with a place for step 0."""
+    axis.set_xscale("symlog", linthresh=1, linscale=0.4)
+    axis.set_xticks([0, 1, 10, 100, 1000], ["0", "1", "10", "100", "1000"], fontsize=9)
+    axis.set_xlim(left=-0.3)
+    axis.minorticks_off()
+
+
+@figure
+def toy(seed=0):
+    """Draw a straight line fitted where the data are, and one fitted for where they will be.
+
+    Args:
+        seed: of the training and the test examples.
+    """
+    x, t = shifted.sample(seed, shifted.TRAIN, 120)
+    x_test, t_test = shifted.sample(seed + 1, shifted.TEST, 120)
+    grid = np.linspace(-2.6, 2.6, 100)
+    made, axis = plt.subplots()
+    axis.plot(x, t, "o", color=COLORS["sky"], markersize=4, label="training examples")
+    axis.plot(x_test, t_test, "x", color=COLORS["black"], markersize=4, label="test examples")
+    axis.plot(grid, shifted.rule(grid), color=COLORS["grey"], label="the rule, the same for both")
+    lines = {"fitted to training": np.ones_like(x), "weighted by (S2)": shifted.weight(x)}
+    for line, (label, weight) in zip(LINES, lines.items(), strict=False):
+        fit = shifted.fit_line(x, t, weight)
+        axis.plot(grid[45:], fit[0] + fit[1] * grid[45:], **line | {"marker": ""}, label=label)
+    axis.set(xlabel="$x$", ylabel="$t$", ylim=(-1.8, 3.3))
+    axis.legend(fontsize=9, loc="upper left", ncols=2)
+    return made
+
+
+@figure
+def drift(seeds=experiments.SEEDS):
+    """Draw how far the percentiles have moved since the start, in two units of length.
+
+    Args:
+        seeds: one training run each.
+    """
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0))
+    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+        traces = [experiments.shift_trace(batch_norm, seed) for seed in seeds]
+        moved = np.array([since_start(trace) for trace in traces])
+        unit = np.array([[experiments.spread(q) for q in trace.percentiles] for trace in traces])
+        style = line | {"markersize": 3.5}
+        band(axes[0], traces[0].steps, moved, style, label)
+        band(axes[1], traces[0].steps[1:], (moved / unit)[:, 1:], style, label)
+    axes[0].set(
+        title="in the activation's own unit",
+        xlabel="step",
+        ylabel="drift since step 0",
+        ylim=(0, 2.1),
+    )
+    axes[1].set(title="in spreads of that moment", xlabel="step", yscale="log")
+    for axis in axes:
+        _log_steps(axis)
+    axes[1].set_xlim(left=0.9)
+    axes[0].legend(loc="upper left", fontsize=10)
+    return made
+
+
+def since_start(trace):
+    """Return the drift (S4) between step 0 and each step of a trace."""
+    return [percentile_drift(trace.percentiles[0], later) for later in trace.percentiles]
+
+
+RATES = (0.03, 0.1, 0.3, 1.0)
+
+
+@figure
+def jumps(seeds=experiments.SEEDS):
+    """Draw the mean drift of one step, over the first 25 steps, against the learning rate.
+
+    Args:
+        seeds: one training run for each rate and net.
+    """
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0))
+    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+        runs = np.array(
+            [[experiments.early_jumps(batch_norm, seed, lr) for lr in RATES] for seed in seeds]
+        )
+        for axis, values in zip(axes, np.moveaxis(runs, -1, 0), strict=True):
+            points(axis, RATES, values, line, label)
+    axes[0].set(title="in the activation's own unit", ylabel="drift in one step")
+    axes[1].set(title="in spreads of that moment")
+    for axis in axes:
+        axis.set(xscale="log", yscale="log", xlabel="learning rate")
+        axis.set_xticks(RATES, [f"{lr:g}" for lr in RATES])
+        axis.xaxis.set_minor_locator(plt.NullLocator())
+    axes[0].legend(loc="upper left", fontsize=10)
+    return made
+
+
+@figure
+def gradient_shift(seeds=experiments.SEEDS):
+    """Draw length and direction of the change (S5) of one layer's gradient over training.
+
+    Args:
+        seeds: one training run each.
+    """
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0))
+    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+        traces = [experiments.shift_trace(batch_norm, seed) for seed in seeds]
+        style = line | {"markersize": 3.5}
+        for axis, name in zip(axes, ("shift", "cosine"), strict=True):
+            runs = np.array([getattr(trace, name)[:, WATCHED] for trace in traces])
+            band(axis, traces[0].steps, runs, style, label)
+    axes[0].set(title="length of the change", yscale="log", xlabel="step")
+    axes[0].set(ylabel="layer 3")
+    axes[1].set(title="cosine", xlabel="step", ylim=(-1, 1.1))
+    for axis in axes:
+        _log_steps(axis)
+    axes[1].legend(loc="lower left", fontsize=10)
+    return made

@@ -1,0 +1,85 @@
+"""The data of the experiments: bundled with scikit-learn, so nothing is downloaded."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.datasets import load_diabetes, load_digits
+from torch import Tensor
+
+
+class Split(NamedTuple):
+    """A data set in two parts."""
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+
+def digits(seed: int = 0, test_share: float = 0.2) -> Split:
+    """Return the handwritten digits: 1,797 images of 8 x 8 pixels in ten classes.
+
+    Args:
+        seed: of the shuffle before the split.
+        test_share: part of the examples kept for testing.
+
+    Returns:
+        x (N, 64) in float32, pixels between 0 and 1; y (N,) in int64.
+
+    >>> [tuple(part.shape) for part in digits()]
+    [(1438, 64), (1438,), (359, 64), (359,)]
+
+    Source: alpaydin1998optical.
+    """
+    x, y = load_digits(return_X_y=True)
+    return _split(torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y), seed, test_share)
+
+
+def diabetes(seed: int = 0, test_share: float = 0.2) -> Split:
+    """Return a regression task: ten measurements of 442 patients, and how the disease went on.
+
+    Args:
+        seed: of the shuffle before the split.
+        test_share: part of the examples kept for testing.
+
+    Returns:
+        x (N, 10) in float32, standardised with the statistics of the training part; y (N, 1) in
+        float32 in its own units, about 150 on average.
+
+    Source: efron2004least.
+    """
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    x, y = (torch.tensor(part, dtype=torch.float32) for part in (x, y[:, None]))
+    split = _split(x, y, seed, test_share)
+    mean, std = split.x.mean(0), split.x.std(0, correction=0)
+    return split._replace(x=(split.x - mean) / std, x_test=(split.x_test - mean) / std)
+
+
+def _split(x: Tensor, y: Tensor, seed: int, test_share: float) -> Split:
+    order = torch.tensor(np.random.default_rng(seed).permutation(len(x)))
+    count = round(len(x) * test_share)
+    test, train = order[:count], order[count:]
+    return Split(x[train], y[train], x[test], y[test])
+
+
+def batches(x: Tensor, y: Tensor, size: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches without end; every epoch in a new order, its incomplete last batch left out.
+
+    Args:
+        x, y: examples in the first dimension.
+        size: examples in a batch, at most as many as there are.
+        seed: of the order.
+
+    Raises:
+        ValueError: if a batch needs more examples than there are.
+    """
+    if not 1 <= size <= len(x):
+        raise ValueError(f"size must lie between 1 and {len(x)}. Received: size={size}")
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(x), generator=generator)
+        for start in range(0, len(x) - size + 1, size):
+            rows = order[start : start + size]
+            yield x[rows], y[rows]
