@@ -1,0 +1,340 @@
+"""The untrusted half of the Keras exercises: build what a student wrote, run it, return arrays.
+
+All that differs between the backends of Keras is in this module: devices and gradients.
+"""
+
+import contextlib
+import random
+import tempfile
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from bncourse.exercise import Unusable, describe
+
+STATE = ("moving_mean", "moving_variance")
+OPTIONS = ("axis", "momentum", "epsilon", "center", "scale")
+DEVICES = {"cpu": "cpu", "cuda": "gpu"}
+
+
+@contextlib.contextmanager
+def session(device):
+    """Run a block on a device and leave nothing behind.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    with (
+        warnings.catch_warnings(),
+        keras.device(DEVICES[device]),
+        _python_random_kept(),
+        _bare_errors(),
+    ):
+        # Keras's torch backend saves weights through an __array__ that NumPy 2 calls outdated.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _python_random_kept():
+    # Keras draws the seed of every initializer from Python's random state, so that a correct
+    # solution changes it without knowing.
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextlib.contextmanager
+def _bare_errors():
+    # Keras wraps an error in a report on the arguments, in bold; a student needs the error.
+    filtering = keras.config.is_traceback_filtering_enabled()
+    keras.config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        if filtering:
+            keras.config.enable_traceback_filtering()
+
+
+def to_numpy(tensor):
+    """Return a tensor or variable as an ndarray; float32 holds each value of the half types."""
+    if keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16"):
+        tensor = ops.cast(tensor, "float32")
+    return np.array(ops.convert_to_numpy(tensor))
+
+
+# --- a layer ----------------------------------------------------------------------------------
+
+
+def drive_layer(obj, inputs):
+    """Return what a batch-norm layer does in training, at inference, frozen and rebuilt."""
+    with session(inputs["device"]):
+        return _life_of_a_layer(obj, inputs)
+
+
+def _life_of_a_layer(obj, inputs):
+    options = {name: inputs[name] for name in OPTIONS if name in inputs}
+    layer = obj(**options, dtype=inputs["dtype"])
+    if not isinstance(layer, keras.layers.Layer):
+        raise Unusable(f"It must make a keras.layers.Layer. Received: {describe(layer)}.")
+    _require_dtype(layer, inputs["dtype"])
+    layer.build(inputs["x_new"].shape)
+    weights = _weights(layer, inputs)
+    outputs = {f"{name} at the start": to_numpy(weight) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        weight.assign(inputs[name])
+    for step, (x, dy) in enumerate(zip(inputs["x"], inputs["dy"], strict=True), start=1):
+        moment = f"in training step {step}"
+        outputs |= _training_step(layer, weights, x, dy, moment) | _state(layer, weights, moment)
+    outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
+    outputs["y with training left out"] = _run(layer, inputs["x_new"])
+    outputs |= _state(layer, weights, "after inference")
+    if inputs["rebuild"]:
+        outputs |= _rebuilt(layer, weights, inputs)
+    layer.trainable = False
+    outputs["y with trainable=False"] = _run(layer, inputs["x"][0], training=True)
+    return outputs | _state(layer, weights, "with trainable=False")
+
+
+def _require_dtype(layer, dtype, of=""):
+    """Raise Unusable unless a layer has the dtype that it was made with."""
+    if layer.dtype_policy.name != dtype:
+        raise Unusable(
+            f'The dtype{of} must be the one given, "{dtype}". '
+            f'Received: "{layer.dtype_policy.name}".'
+        )
+
+
+def _weights(layer, inputs, of=""):
+    """Return ``{name: variable}`` of a built layer, or raise Unusable with what is amiss."""
+    absent = [
+        name
+        for name, option in (("gamma", "scale"), ("beta", "center"))
+        if not inputs.get(option, True)
+    ]
+    wanted = [name for name in ("gamma", "beta", *STATE) if name not in absent]
+    weights = {name: _weight(layer, name, inputs[name].shape, of) for name in wanted}
+    if len(layer.weights) != len(weights):
+        raise Unusable(
+            f"The weights{of} must be {', '.join(wanted)} and no others with these options. "
+            f"Received: {', '.join(weight.name for weight in layer.weights)}."
+        )
+    return weights
+
+
+def _weight(layer, name, shape, of):
+    weight = getattr(layer, name, None)
+    if not isinstance(weight, keras.Variable):
+        raise Unusable(
+            f"{name}{of} must be a variable of the layer, made by add_weight in build. "
+            f"Received: {describe(weight)}."
+        )
+    group = "non_trainable_variables" if name in STATE else "trainable_variables"
+    if not any(other is weight for other in getattr(layer, group)):
+        raise Unusable(f"{name}{of} must be one of the layer's {group}.")
+    if tuple(weight.shape) != shape:
+        raise Unusable(f"{name}{of} must have shape {shape}. Received: {tuple(weight.shape)}.")
+    if weight.dtype != "float32":
+        raise Unusable(f"{name}{of} must have dtype float32. Received: {weight.dtype}.")
+    return weight
+
+
+def _state(layer, weights, moment):
+    """Return the moving statistics, or raise Unusable when they are no longer in the variables."""
+    for name in STATE:
+        if getattr(layer, name, None) is not weights[name]:
+            raise Unusable(
+                f"{name} must stay the variable that build made. "
+                f"Received: {describe(getattr(layer, name, None))} after a call."
+            )
+    return {f"{name} {moment}": to_numpy(weights[name]) for name in STATE}
+
+
+def _run(layer, x, **options):
+    return to_numpy(_checked(layer, layer(ops.convert_to_tensor(x), **options), x))
+
+
+def _checked(layer, y, x):
+    """Return y, or raise Unusable when it has not the shape of x or not the dtype of the layer."""
+    if not ops.is_tensor(y):
+        raise Unusable(f"call must return a tensor. Received: {describe(y)}.")
+    if tuple(y.shape) != x.shape:
+        raise Unusable(
+            f"y must have the shape of the input, {x.shape}. Received: {tuple(y.shape)}."
+        )
+    dtype = keras.backend.standardize_dtype(y.dtype)
+    if dtype != layer.compute_dtype:
+        raise Unusable(
+            f"y must have dtype {layer.compute_dtype}, the compute_dtype of the layer. "
+            f"Received: {dtype}."
+        )
+    return y
+
+
+def _rebuilt(layer, weights, inputs):
+    """Return what a copy of a layer does that was made from its config or its file."""
+    of = " of the rebuilt layer"
+    if inputs["rebuild"] == "file":
+        twin = _from_file(layer, inputs["x_new"].shape)
+    else:
+        twin = type(layer).from_config(layer.get_config())
+        twin.build(inputs["x_new"].shape)
+    _require_dtype(twin, inputs["dtype"], of)
+    copies = _weights(twin, inputs, of)
+    if inputs["rebuild"] == "config":
+        for name, copy in copies.items():
+            copy.assign(weights[name])
+    outputs = {f"y{of}": _run(twin, inputs["x_new"], training=False)}
+    twin(ops.convert_to_tensor(inputs["x_new"]), training=True)
+    return outputs | _state(twin, copies, f"{of.strip()} after a training step")
+
+
+def _from_file(layer, shape):
+    """Return the layer of a model that went to a .keras file and came back."""
+    model = keras.Sequential([keras.Input(shape[1:]), layer])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        model.save(path)
+        loaded = keras.saving.load_model(path, custom_objects={type(layer).__name__: type(layer)})
+    return loaded.layers[0]
+
+
+# --- gradients, one function per backend ------------------------------------------------------
+
+
+def _training_step(layer, weights, x, dy, moment):
+    """Return y, dx, dgamma and dbeta of one step, where dy is the gradient that arrives."""
+    learned = {name: weights[name] for name in ("gamma", "beta") if name in weights}
+    backward = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()]
+    y, gradients = backward(layer, x, dy, list(learned.values()))
+    # A gradient that does not exist is zero.
+    arrays = [
+        np.zeros_like(value) if gradient is None else to_numpy(gradient)
+        for gradient, value in zip(gradients, (x, *map(to_numpy, learned.values())), strict=True)
+    ]
+    labels = ("dx", *(f"d{name}" for name in learned))
+    outputs = {"y": to_numpy(y)} | dict(zip(labels, arrays, strict=True))
+    return {f"{label} {moment}": array for label, array in outputs.items()}
+
+
+def _torch(layer, x, dy, variables):
+    import torch
+
+    x_tensor = ops.convert_to_tensor(x).clone().requires_grad_()
+    y = _checked(layer, layer(x_tensor, training=True), x)
+    nodes = [x_tensor, *(variable.value for variable in variables)]
+    if not y.requires_grad:
+        return y, [None] * len(nodes)
+    dy_tensor = ops.convert_to_tensor(dy, dtype=y.dtype)
+    return y, torch.autograd.grad(y, nodes, dy_tensor, allow_unused=True)
+
+
+def _tensorflow(layer, x, dy, variables):
+    import tensorflow as tf
+
+    x_tensor = tf.convert_to_tensor(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x_tensor)
+        y = _checked(layer, layer(x_tensor, training=True), x)
+    nodes = [x_tensor, *(variable.value for variable in variables)]
+    return y, tape.gradient(y, nodes, output_gradients=ops.cast(dy, y.dtype))
+
+
+def _jax(layer, x, dy, variables):
+    import jax
+
+    def loss(x_tensor, learned):
+        state = layer.non_trainable_variables
+        y, state = layer.stateless_call(learned, state, x_tensor, training=True)
+        y = _checked(layer, y, x)
+        return ops.sum(y * ops.cast(dy, y.dtype)), (y, state)
+
+    learned = [variable.value for variable in layer.trainable_variables]
+    gradient = jax.grad(loss, argnums=(0, 1), has_aux=True)
+    (dx, all_gradients), (y, state) = gradient(ops.convert_to_tensor(x), learned)
+    for variable, value in zip(layer.non_trainable_variables, state, strict=True):
+        variable.assign(value)
+    by_variable = {
+        id(variable): value
+        for variable, value in zip(layer.trainable_variables, all_gradients, strict=True)
+    }
+    return y, [dx, *(by_variable[id(variable)] for variable in variables)]
+
+
+# --- a model ----------------------------------------------------------------------------------
+
+
+def drive_classifier(obj, inputs):
+    """Return the size and the output of a classifier whose weights are given."""
+    with session(inputs["device"]):
+        options = {name: inputs[name] for name in ("hidden",) if name in inputs}
+        model = obj(inputs["input_dim"], **options)
+        _require_structure(model)
+        _fill(model, inputs["weights"])
+        y = model(ops.convert_to_tensor(inputs["x"]), training=False)
+        return {
+            "trainable parameters": _count(model.trainable_variables),
+            "non-trainable parameters": _count(model.non_trainable_variables),
+            "y": to_numpy(y),
+        }
+
+
+def _count(variables):
+    return np.array(sum(int(np.prod(variable.shape)) for variable in variables))
+
+
+def _require_structure(model):
+    """Raise Unusable unless the layers follow each other as the exercise says."""
+    if not isinstance(model, keras.Sequential):
+        raise Unusable(f"It must return a keras.Sequential. Received: {describe(model)}.")
+    if not model.built:
+        raise Unusable(
+            "The model must be built, so that its weights exist: give it a "
+            "keras.Input((input_dim,)) first."
+        )
+    names = [_name(layer) for layer in model.layers]
+    # The activation of the last layer may stand in it or after it.
+    if names[-2:] == ["Dense with bias", "sigmoid"]:
+        names[-2:] = ["Dense with bias and sigmoid"]
+    hidden = ["Dense without bias", "BatchNormalization", "relu"] * ((len(names) - 1) // 3)
+    if names != [*hidden, "Dense with bias and sigmoid"]:
+        raise Unusable(
+            "The layers do not follow each other as they should. Received: " + ", ".join(names)
+        )
+
+
+def _name(layer):
+    """Return the kind of a layer in words, with what matters for its place beside batch norm."""
+    if isinstance(layer, keras.layers.Dense):
+        extra = ["bias"] if layer.use_bias else []
+        extra += [] if _activation(layer) == "linear" else [_activation(layer)]
+        return f"Dense with {' and '.join(extra)}" if extra else "Dense without bias"
+    if isinstance(layer, keras.layers.Activation):
+        return _activation(layer)
+    return "relu" if isinstance(layer, keras.layers.ReLU) else type(layer).__name__
+
+
+def _activation(layer):
+    return getattr(layer.activation, "__name__", "an activation")
+
+
+def _fill(model, weights):
+    """Give the weights their values, from one flat array in the order of the layers."""
+    if _count(model.weights) != len(weights):
+        raise Unusable(
+            "The number of parameters is not the one that follows from input_dim and hidden. "
+            f"Received: {_count(model.weights)}."
+        )
+    start = 0
+    for layer in model.layers:
+        for name in ("kernel", "bias", "gamma", "beta", *STATE):
+            variable = getattr(layer, name, None)
+            if variable is not None:
+                stop = start + int(np.prod(variable.shape))
+                variable.assign(weights[start:stop].reshape(variable.shape))
+                start = stop
