@@ -9,11 +9,20 @@ import sysconfig
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from bncourse.exercise import Unusable, describe
 from bncourse.rules import broken_rules
+
+# Exceptions that have a plain meaning here.
+OUR_WORDS = MappingProxyType(
+    {
+        "NotImplementedError": "It still raises NotImplementedError: the answer is missing.",
+        "SystemExit": "It stopped the program (exit or quit). A solution must return.",
+    }
+)
 
 # Enough to see what a stray print says, too little to flood a notebook.
 PRINTED_LIMIT = 500
@@ -101,11 +110,10 @@ def _tensor_to_array(tensor):
 
 def explain(error):
     """Return one or two lines on an exception: what it says, and where in the student's code."""
-    if isinstance(error, NotImplementedError):
-        return "It still raises NotImplementedError: the answer is missing."
-    if isinstance(error, SystemExit):
-        return "It stopped the program (exit or quit). A solution must return."
-    text = f"It raised {type(error).__name__}: {error}"
+    name = type(error).__name__
+    if name in OUR_WORDS:
+        return OUR_WORDS[name]
+    text = f"It raised {name}: {error}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_students(frame)]
     if frames and frames[-1].line:
         text += f"\nin line {frames[-1].lineno} of your cell or file: {frames[-1].line}"

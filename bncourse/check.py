@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from bncourse.attempt import attempt
+from bncourse.attempt import OUR_WORDS, attempt
 from bncourse.equations import where
 from bncourse.exercise import describe
 from bncourse.judge import judge
@@ -44,7 +44,8 @@ def check(obj, name=None, *, seed=None, device=None):
     attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
     verdict = judge(exercise, cases, attempts)
     if verdict.kind != "ok":
-        raise CheckFailed(report(exercise, verdict)) from None
+        hidden = seed is None and SEED_VARIABLE in os.environ
+        raise CheckFailed(report(exercise, verdict, hidden)) from None
     note = " It also prints; remove that before you hand in." if _prints(attempts) else ""
     print(f"{exercise.name}: correct in all {len(cases)} cases.{note}")
 
@@ -60,16 +61,29 @@ def draw_cases(exercise, seed):
     return exercise.cases(np.random.default_rng([seed, zlib.crc32(exercise.name.encode())]))
 
 
-def report(exercise, verdict):
-    """Return the message for a student; it holds no expected value, so grading can show it."""
+def report(exercise, verdict, hidden=False):
+    """Return the message for a student; it holds no expected value, so grading can show it.
+
+    Args:
+        exercise: the Exercise.
+        verdict: a Verdict other than ``ok``.
+        hidden: whether the student may not see the inputs. What the solution printed, and the
+            text of an exception, may hold them and are left out.
+    """
     lines = [f"{exercise.name} is not right yet.", f'Case "{verdict.case}":']
-    lines += [_wrap(line, indent="  ") for line in verdict.finding.splitlines()]
+    lines += [_wrap(line, indent="  ") for line in _finding(verdict, hidden).splitlines()]
     if verdict.mistake:
         lines.append(_wrap(f"Likely cause: {verdict.mistake.hint}"))
     lines.append(f"Re-read: {where(verdict.mistake.see if verdict.mistake else exercise.see)}.")
-    if verdict.printed:
+    if verdict.printed and not hidden:
         lines.append(f"It printed: {verdict.printed.rstrip()}")
     return "\n".join(lines)
+
+
+def _finding(verdict, hidden):
+    if hidden and verdict.kind == "error" and verdict.error not in OUR_WORDS:
+        return f"It raised {verdict.error}. Run the check in your notebook to see where and why."
+    return verdict.finding
 
 
 def _wrap(text, indent=""):

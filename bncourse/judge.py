@@ -23,6 +23,7 @@ class Verdict:
         finding: what went wrong there, without any expected value.
         mistake: the known mistake that behaves the same on all cases, if any.
         printed: the beginning of what the solution printed in that case.
+        error: the name of the exception that it raised in that case, if any.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Verdict:
     finding: str = ""
     mistake: Mistake | None = None
     printed: str = ""
+    error: str | None = None
 
 
 def judge(exercise, cases, attempts):
@@ -48,7 +50,7 @@ def judge(exercise, cases, attempts):
             ordered = {name: case} | cases
             stub = made.error == "NotImplementedError"
             mistake = None if stub else diagnose(exercise, ordered, attempts)
-            return Verdict(kind, name, finding, mistake, made.printed)
+            return Verdict(kind, name, finding, mistake, made.printed, made.error)
     return Verdict("ok")
 
 

@@ -62,10 +62,7 @@ def test_a_result_in_place_of_the_function():
 
 
 def test_a_stub():
-    def stub(x):
-        raise NotImplementedError
-
-    assert "the answer is missing" in message_of(stub)
+    assert "the answer is missing" in message_of(stub_of_a_student)
 
 
 def test_a_missing_parameter():
@@ -237,6 +234,23 @@ def test_the_seed_of_grading_comes_from_the_environment(monkeypatch):
     check(records, "batch_statistics")
     half = len(seen) // 2
     assert not np.array_equal(seen[0], seen[half])
+
+
+def test_graded_messages_hide_what_may_hold_the_inputs(monkeypatch):
+    def tells(x):
+        print("seen:", x)
+        raise ValueError(f"seen: {x}")
+
+    assert "seen" in message_of(tells)
+    monkeypatch.setenv("BNCOURSE_SEED", "12345")
+    text = message_of(tells)
+    assert "It raised ValueError. Run the check in your notebook" in text
+    assert "seen" not in text
+    assert "the answer is missing" in message_of(stub_of_a_student)
+
+
+def stub_of_a_student(x):
+    raise NotImplementedError
 
 
 def test_a_notebook_shows_the_sentence_without_our_frames():
