@@ -16,7 +16,7 @@ CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) inde
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sample test report lint serve clean help
+.PHONY: all setup exercises book sample test test-backends report lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -55,6 +55,18 @@ $(STAMPS)/sample: $(STAMPS)/exercises $(LIBRARY)
 
 test: setup ## run all tests
 	pytest
+
+# TensorFlow and JAX live apart: they are large, and only problem set 5 can use them.
+BACKENDS := _build/backends
+$(BACKENDS)/installed: requirements-backends.txt
+	$(PYTHON) -m venv $(BACKENDS)
+	$(BACKENDS)/bin/python -m pip install --disable-pip-version-check -r requirements-backends.txt
+	@touch $@
+
+test-backends: setup $(BACKENDS)/installed ## run problem set 5 on torch, TensorFlow and JAX
+	KERAS_BACKEND=torch pytest tests/test_ps5_keras.py
+	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
+	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 
 report: setup ## print what each exercise accepts, rejects and names, and the gap of its tolerances
 	python benchmarks/classifier.py
