@@ -1,17 +1,6 @@
 """The nbgrader course: ``nbgrader`` commands in this folder read this file."""
 
-from pathlib import Path
-
-from nbconvert.preprocessors import ClearMetadataPreprocessor
-from nbgrader.preprocessors import (
-    AssignLatePenalties,
-    CheckCellMetadata,
-    IgnorePattern,
-    LimitOutput,
-    SaveAutoGrades,
-)
-
-from bncourse.seeded_execute import SeededExecute
+from bncourse.grading.config import configure
 
 c = get_config()  # noqa: F821 - nbgrader provides it
 
@@ -36,28 +25,12 @@ c.CourseDirectory.ignore = [
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # write your answer here"}
 c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 
-# nbgrader gives a test cell zero points for any text on stderr; a warning is not a mistake.
-c.IgnorePattern.enabled = True
-c.IgnorePattern.pattern = "^"
-
-# Seconds for one cell. The slowest self-check takes under one.
-c.ExecutePreprocessor.timeout = 60
-
-# nbgrader's own list, with the one change that grading draws inputs which no student has seen, the
-# same ones at each regrade.
-c.Autograde.autograde_preprocessors = [
-    SeededExecute,
-    IgnorePattern,
-    ClearMetadataPreprocessor,
-    LimitOutput,
-    SaveAutoGrades,
-    AssignLatePenalties,
-    CheckCellMetadata,
-]
-c.SeededExecute.secret_file = str(Path(__file__).with_name(".course_secret"))
-
 # nbgrader zip_collect: files are called STUDENT_NOTEBOOK.ipynb, such as ada_forward.ipynb. What a
 # learning platform puts between the two, such as ada_late_4711_forward.ipynb, is skipped.
 c.FileNameCollectorPlugin.named_regexp = (
     r".*/(?P<student_id>[A-Za-z0-9.-]+)_(?:.*_)?(?P<file_id>[A-Za-z0-9-]+)\.ipynb$"
 )
+
+# Submissions run in a sandbox and are judged outside of it. Without a sandbox nothing is graded;
+# `c.TrustedExecute.unsafe = True` grades all the same, and is for your own work only.
+configure(c, __file__)

@@ -6,6 +6,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bncourse.grading.command import grade
+
 
 @click.group()
 def main():
@@ -60,14 +62,15 @@ def show_grades(course):
     feedback = sorted(Path(course, "feedback").glob("*/*/*.html"))
     assignments = sorted({path.parent.name for path in feedback})
     table = Table(title="Sample class")
-    for heading in ("assignment", "student"):
-        table.add_column(heading)
+    table.add_column("assignment")
+    table.add_column("student", no_wrap=True)
     for heading in ("points", "of", "waiting for a human"):
         table.add_column(heading, justify="right")
     for row in sample.grades(course, assignments):
         numbers = (f"{row[key]:g}" for key in ("auto", "of", "by_hand"))
         table.add_row(row["assignment"], row["student"], *numbers)
-    Console().print(table)
+    # Names of students are not cut, also where the output goes to a file.
+    Console(width=max(110, Console().width)).print(table)
     failing = next(p for p in feedback if p.parts[-3] not in (sample.PERFECT, sample.BLANK))
     click.echo(f"One student's feedback: {failing}")
 
@@ -77,6 +80,9 @@ def _require_course(root):
         raise click.ClickException(
             f"--root must be the repository, with nbgrader_config.py in it. Received: {root}"
         )
+
+
+main.add_command(grade)
 
 
 if __name__ == "__main__":

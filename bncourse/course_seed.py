@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -17,12 +18,20 @@ def course_seed(secret_file):
             it is not replaced silently.
     """
     path = Path(secret_file)
-    with contextlib.suppress(FileExistsError):
-        # O_EXCL: of two graders that start together, one makes the secret and both read it.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{secrets.randbits(128)}\n")
+    if not path.exists():
+        _make(path)
     text = path.read_text().strip()
     if not text.isdecimal():
         raise ValueError(f"{path} must hold one whole number. Received: {text[:20]!r}")
     return int(text)
+
+
+def _make(path):
+    # Written whole under another name and then linked: of two graders that start together, one
+    # makes the secret, and neither ever reads half of it.
+    handle, whole = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w") as file:
+        file.write(f"{secrets.randbits(128)}\n")
+    with contextlib.suppress(FileExistsError):
+        os.link(whole, path)
+    os.unlink(whole)

@@ -42,7 +42,7 @@ def numerical_flat(f, x, h=1e-5):
     flat = [float(value) for value in x.ravel()]
 
     def moved(i, step):
-        return f(np.array([*flat[:i], flat[i] + step, *flat[i + 1:]]).reshape(x.shape))
+        return f(np.array([*flat[:i], flat[i] + step, *flat[i + 1 :]]).reshape(x.shape))
 
     slopes = [(moved(i, h) - moved(i, -h)) / (2 * h) for i in range(len(flat))]
     return np.array(slopes).reshape(x.shape)

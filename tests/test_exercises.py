@@ -17,9 +17,7 @@ EXERCISES = all_exercises()
 SOLUTIONS = [importlib.import_module(f"solutions_{each}") for each in problem_sets()]
 CORRECT = {name: each for module in SOLUTIONS for name, each in module.CORRECT.items()}
 # A module names the released answers that are not a function that raises.
-STUBS = {
-    name: stub for module in SOLUTIONS for name, stub in getattr(module, "STUBS", {}).items()
-}
+STUBS = {name: stub for module in SOLUTIONS for name, stub in getattr(module, "STUBS", {}).items()}
 
 
 def verdict_on(exercise, obj, seed):

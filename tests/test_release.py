@@ -109,7 +109,7 @@ def test_a_blank_notebook_runs_up_to_the_first_answer(root, tmp_path):
     for path in released_notebooks(root):
         notebook = nbformat.read(path, 4)
         client = NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}, timeout=60)
-        with pytest.raises(CellExecutionError, match="the answer is missing|NotImplementedError"):
+        with pytest.raises(CellExecutionError, match=r"the answer is missing|NotImplementedError"):
             client.execute()
         ran = [cell for cell in notebook.cells if cell.get("execution_count")]
         # The first answer cell is defined; nothing after its check, or after its trial, ran.

@@ -8,5 +8,5 @@
                     judge, reference, course secret ─► outcome ─► nbgrader's gradebook
 
 Nothing that the student's process says is believed: it answers with arrays, and the arrays are
-compared here. See the chapter "Grade without trust" for what this promises and what it does not.
+compared here. The chapter "Grade code that you do not trust" says what this promises.
 """

@@ -27,7 +27,7 @@ class Limits:
     total_seconds: float = 300.0
     memory: int = 2048 * MIB
     disk: int = 64 * MIB
-    processes: int = 128
+    processes: int = 64
     open_files: int = 256
     output: int = 64 * 1024
     image: int = 2 * MIB

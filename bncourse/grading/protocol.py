@@ -9,18 +9,27 @@ may be forged, so each length is checked against a cap before anything is alloca
 header must account for exactly the bytes that follow it, and every wait has a deadline.
 """
 
-import io
 import json
 import math
+import re
 import struct
 import time
 
 import numpy as np
 
+# What process 1 of a submission reports when the inner wall stands, before any student's code.
+WALLED = b'{"walled": true}'
+
 _HEADER = struct.Struct("!cQ")
 _CHUNK = 2**20
-_NPY_HEADER_LIMIT = 4096
-_MOST_ARRAYS = 64
+_NPY_START = 10
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00(..)"
+    rb"\{'descr': '([<>|][fiub]\d{1,2})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,18}, ?){0,20}\d{0,18})\), \} *\n",
+    re.DOTALL,
+)
+_MOST_ARRAYS = 1000
 _MOST_DIMENSIONS = 8
 _LONGEST_LABEL = 200
 
@@ -154,43 +163,54 @@ def _labels(labels):
 
 
 def array_to_bytes(array):
-    """Return an array as the bytes of an ``.npy`` file; objects are refused."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+    """Return an array of numbers as the bytes of an ``.npy`` file; anything else is refused.
+
+    >>> import io
+    >>> np.load(io.BytesIO(array_to_bytes(np.eye(2))))
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    _require_number(array.dtype, ValueError)
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    kind = array.dtype.str
+    fields = f"{{'descr': '{kind}', 'fortran_order': {fortran}, 'shape': {array.shape}, }}"
+    # The format wants the data to start at a multiple of 64 bytes.
+    length = -(-(_NPY_START + len(fields) + 1) // 64) * 64 - _NPY_START
+    start = b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little")
+    return start + fields.ljust(length - 1).encode() + b"\n" + array.tobytes("A")
 
 
 def array_from_bytes(payload):
     """Return the array in the bytes of an ``.npy`` file, or raise BadFrame.
 
     The header is checked before anything is allocated: a real dtype of numbers, and a shape that
-    accounts for exactly the bytes that follow.
+    accounts for exactly the bytes that follow. It must be spelled as ``array_to_bytes`` spells it;
+    a pattern reads that faster than a parser of Python, and leaves nothing to exploit.
     """
-    stream = io.BytesIO(payload)
+    found = _NPY.match(payload)
+    if not found or int.from_bytes(found[1], "little") != found.end() - _NPY_START:
+        raise BadFrame("not an .npy header")
+    shape = tuple(int(n) for n in found[4].split(b",") if n.strip())
+    if len(shape) > _MOST_DIMENSIONS:
+        raise BadFrame(f"an array of {len(shape)} dimensions")
+    dtype = _dtype(found[2].decode())
+    size = len(payload) - found.end()
+    if math.prod(shape) * dtype.itemsize != size:
+        raise BadFrame(f"shape {shape} of {dtype} does not account for {size} bytes")
+    flat = np.frombuffer(payload, dtype=dtype, offset=found.end())
+    order = "F" if found[3] == b"True" else "C"
+    return flat.astype(dtype.newbyteorder("=")).reshape(shape, order=order)
+
+
+def _dtype(text):
     try:
-        shape, fortran, dtype = _read_npy_header(stream)
-    except Exception as error:
-        # A forged header reaches NumPy's parser, whose exceptions are of many kinds.
-        raise BadFrame(f"not an .npy header: {type(error).__name__}") from None
-    _require_plain(shape, dtype)
-    rest = memoryview(payload)[stream.tell() :]
-    if math.prod(shape) * dtype.itemsize != len(rest):
-        raise BadFrame(f"shape {shape} of {dtype} does not account for {len(rest)} bytes")
-    flat = np.frombuffer(rest, dtype=dtype).astype(dtype.newbyteorder("="))
-    return flat.reshape(shape, order="F" if fortran else "C")
+        dtype = np.dtype(text)
+    except TypeError:
+        raise BadFrame(f"there is no dtype {text}") from None
+    _require_number(dtype, BadFrame)
+    return dtype
 
 
-def _read_npy_header(stream):
-    version = np.lib.format.read_magic(stream)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    return read(stream, max_header_size=_NPY_HEADER_LIMIT)
-
-
-def _require_plain(shape, dtype):
-    if dtype.kind not in "fiub" or dtype.shape or dtype.hasobject:
-        raise BadFrame(f"dtype {dtype} is not a plain number")
-    if len(shape) > _MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
-        raise BadFrame("the shape must be a few non-negative integers")
+def _require_number(dtype, error):
+    if dtype.kind not in "fiub" or dtype.shape:
+        raise error(f"dtype {dtype} is not a plain number")

@@ -1,0 +1,287 @@
+"""Grade a whole class at once: many workers grade, one writer fills the gradebook.
+
+First every hand-in is graded, in parallel, and each verdict is stored as soon as it is there. Then
+nbgrader's own autograde runs over the class and finds the verdicts in the store. Killed at any
+moment, the first part goes on where it stopped, and the second can be repeated.
+"""
+
+import contextlib
+import functools
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import nbformat
+from nbgrader import api
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters import Autograde
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import SAWarning
+
+from bncourse.course_seed import course_seed
+from bncourse.grading.grade import grade
+from bncourse.grading.hand_in import refuse_links, restore_names
+from bncourse.grading.limits import Limits
+from bncourse.grading.match import match
+from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.grading.outcome import Outcome
+from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells, malformed
+from bncourse.grading.store import Store, key_of
+from bncourse.grading.worker import Infra
+from bncourse.grading.workers import shared_worker
+from bncourse.nbgrader_course import load_config, scripts_on_path
+from bncourse.registry import load
+
+_TRIES = 3
+
+
+@dataclass
+class Course:
+    """What grading needs to know of a course folder.
+
+    Args:
+        root: the folder with nbgrader_config.py.
+        problem_set: the assignment.
+        limits: the Limits of a submission.
+        unsafe, gpu: as for Worker.
+    """
+
+    root: Path
+    problem_set: str
+    limits: Limits = field(default_factory=Limits)
+    unsafe: bool = False
+    gpu: bool = False
+
+    def __post_init__(self):
+        self.root = Path(self.root).resolve()
+        self.config = load_config(self.root)
+        options = self.config.TrustedExecute
+        self.limits = replace(self.limits, **dict(options.get("limits", {})))
+        self.unsafe = self.unsafe or bool(options.get("unsafe", False))
+        self.gpu = self.gpu or bool(options.get("gpu", False))
+        self.directory = CourseDirectory(config=self.config)
+        self.directory.assignment_id = self.problem_set
+        self.secret = course_seed(options.secret_file)
+        self.store = Store(Path(options.records, "verdicts"))
+
+    def folder(self, step, student):
+        """Return the folder of a student at a step of nbgrader, such as ``submitted``."""
+        return Path(self.directory.format_path(step, student, self.problem_set))
+
+    def students(self):
+        """Return everybody who handed in a folder, in order."""
+        step = self.directory.submitted_directory
+        pattern = self.folder(step, "*").relative_to(self.root)
+        return sorted(path.parent.name for path in self.root.glob(str(pattern)) if path.is_dir())
+
+    def release(self):
+        """Return ``{file name: released notebook}``."""
+        paths = self.folder(self.directory.release_directory, ".").glob("*.ipynb")
+        return {path.name: nbformat.read(path, as_version=4) for path in sorted(paths)}
+
+
+@dataclass
+class Task:
+    """One notebook of one student.
+
+    ``report`` is there from the start for what needs no sandbox: no file, or no notebook.
+    """
+
+    student: str
+    notebook: str
+    exercises: list
+    sources: list = field(default_factory=list)
+    key: str = ""
+    flags: list = field(default_factory=list)
+    report: object = None
+    problem: str = ""
+
+
+def read_tasks(course, students=None):
+    """Return a Task for each notebook of each student who handed something in."""
+    releases = course.release()
+    if not releases:
+        raise FileNotFoundError(
+            f"There is no released notebook of {course.problem_set}. "
+            f"Run nbgrader generate_assignment {course.problem_set}"
+        )
+    return [
+        _read_task(course, student, name, notebook)
+        for student in students or course.students()
+        for name, notebook in releases.items()
+    ]
+
+
+def _read_task(course, student, name, release):
+    folder = course.folder(course.directory.submitted_directory, student)
+    refuse_links(folder, {name})
+    restore_names(folder, {name})
+    exercises = exercises_of(course.problem_set, graded_cells(release))
+    task = Task(student, name, list(exercises))
+    path = folder / name
+    if not path.exists() and not path.is_symlink():
+        task.report = missing(exercises)
+        return task
+    try:
+        notebook, task.flags = match(read_cells(path, course.limits), release)
+    except Malformed as reason:
+        task.report = malformed(str(reason), exercises)
+        return task
+    task.sources = [cell.source for cell in code_cells(notebook)]
+    task.key = key_of(course.problem_set, task.sources, exercises, course.secret, course.limits)
+    return task
+
+
+def missing(exercises):
+    """Return the Report on a hand-in without the notebook."""
+    report = malformed("", exercises)
+    reason = "The notebook is not among the files you handed in."
+    report.outcomes = {name: Outcome("missing", reason) for name in exercises}
+    report.flags = ["missing notebook"]
+    return report
+
+
+def run_task(problem_set, names, sources, limits, secret, unsafe, gpu):
+    """Grade one task; this is what runs on a worker, here or on another machine.
+
+    Raises:
+        Infra: after several tries.
+    """
+    exercises = {name: load(problem_set)[name] for name in names}
+    for attempt in range(_TRIES):
+        try:
+            return grade(
+                sources, exercises, shared_worker(problem_set, unsafe, gpu), limits, secret
+            )
+        except Infra:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(attempt)
+    raise AssertionError("unreachable")
+
+
+def grade_tasks(course, tasks, runner, resume=False, say=print):
+    """Fill in the report of each task and store it; return the tasks.
+
+    Args:
+        course: the Course.
+        tasks: from ``read_tasks``.
+        runner: ``count -> context``, as ``cluster.runner``, of a function
+            ``(function, {number: arguments}) -> iterator of (number, result)``, where a result is
+            a Report or an exception.
+        resume: whether stored verdicts count.
+        say: receives lines of progress.
+    """
+    waiting = {}
+    for number, task in enumerate(tasks):
+        if task.report is None and resume:
+            task.report = course.store.get(task.key)
+        if task.report is None:
+            waiting[number] = _arguments(course, task)
+    say(f"{len(tasks)} notebooks, {len(waiting)} to grade")
+    if waiting:
+        with runner(len(waiting)) as run:
+            _collect(course, tasks, run(run_task, waiting), len(waiting), say)
+    return tasks
+
+
+def _collect(course, tasks, results, count, say):
+    start = time.monotonic()
+    for done, (number, result) in enumerate(results, 1):
+        if isinstance(result, Exception):
+            tasks[number].problem = f"{type(result).__name__}: {result}"
+        else:
+            tasks[number].report = result
+            course.store.put(tasks[number].key, result)
+        left = (time.monotonic() - start) / done * (count - done)
+        say(f"{done}/{count} {tasks[number].student}, about {left:.0f} s left")
+
+
+def _arguments(course, task):
+    return (
+        course.problem_set,
+        task.exercises,
+        task.sources,
+        course.limits,
+        course.secret,
+        course.unsafe,
+        course.gpu,
+    )
+
+
+def differences(course, tasks):
+    """Return ``[(student, exercise, old points, new points)]`` where a regrade changes points."""
+    changed = []
+    with scripts_on_path(), Gradebook(course.directory.db_url, course.directory.course_id) as book:
+        for task in tasks:
+            if task.report is None:
+                continue
+            for name, outcome in task.report.outcomes.items():
+                try:
+                    old = book.find_grade(
+                        name, Path(task.notebook).stem, course.problem_set, task.student
+                    )
+                except MissingEntry:
+                    continue
+                new = old.max_score if outcome.word == "ok" else 0.0
+                if old.auto_score is not None and old.auto_score != new:
+                    changed.append((task.student, name, old.auto_score, new))
+    return changed
+
+
+def write_grades(course, tasks):
+    """Have nbgrader autograde the class with the stored verdicts; return students that failed."""
+    graded = [task for task in tasks if task.report is not None]
+    gone = {task.student for task in graded if "missing notebook" in task.report.flags}
+    failed = []
+    with scripts_on_path(), _one_engine():
+        for student in sorted({task.student for task in graded}):
+            if student in gone:
+                _write_missing(course, student)
+            elif not _autograde(course, student):
+                failed.append(student)
+    return failed
+
+
+@contextlib.contextmanager
+def _one_engine():
+    """Let nbgrader keep its connection to the database.
+
+    It makes a new one dozens of times per student, and each compiles every query anew: half of the
+    time of writing.
+    """
+    original = api.create_engine
+    api.create_engine = functools.cache(original)
+    try:
+        yield
+    finally:
+        api.create_engine = original
+
+
+def _autograde(course, student):
+    course.directory.student_id = student
+    config = course.config.copy()
+    config.TrustedExecute.reuse = True
+    converter = Autograde(coursedir=course.directory, config=config)
+    converter.force = True
+    with warnings.catch_warnings():
+        # nbgrader's own use of its database; nothing that a grader could act on.
+        warnings.simplefilter("ignore", SAWarning)
+        try:
+            converter.start()
+        except NbGraderException:
+            return False
+    return True
+
+
+def _write_missing(course, student):
+    """Give no points to a student whose hand-in lacks the notebook."""
+    with Gradebook(course.directory.db_url, course.directory.course_id) as book:
+        book.update_or_create_student(student)
+        submission = book.update_or_create_submission(course.problem_set, student)
+        for notebook in submission.notebooks:
+            for each in notebook.grades:
+                each.auto_score, each.needs_manual_grade = 0, False
+        book.db.commit()

@@ -1,0 +1,148 @@
+"""``bncourse grade``: grade a class, or try the grader on the corpus of bad hand-ins."""
+
+import functools
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@click.command()
+@click.argument("problem_set", required=False)
+@click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.option("--student", multiple=True, help="Only this student; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Grade, show, and write nothing to the gradebook.")
+@click.option("--resume", is_flag=True, help="Take verdicts on unchanged submissions from disk.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; by default one per processor.")
+@click.option("--scheduler", help="Address of a Dask scheduler, such as tcp://host:8786.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per notebook.")
+@click.option("--unsafe", is_flag=True, help="Run without a sandbox: only for your own work.")
+@click.option("--gpu", is_flag=True, help="Let submissions use the GPU.")
+@click.option("--self-test", is_flag=True, help="Try the grader on the corpus of bad hand-ins.")
+def grade(problem_set, root, self_test, **options):
+    """Grade all submissions of PROBLEM_SET in the sandbox.
+
+    The exit status is 1 if something could not be graded, which is never a zero: repeat the
+    command with --resume. It is 2 if the command itself was wrong.
+    """
+    from bncourse.grading import sandbox
+
+    reason = None if options["unsafe"] else sandbox.why_not()
+    if reason:
+        raise click.ClickException(f"{reason} Or say --unsafe, for your own work only.")
+    if self_test:
+        sys.exit(_self_test())
+    if not problem_set:
+        raise click.UsageError("Name a problem set, such as ps1_forward, or say --self-test.")
+    sys.exit(_grade(problem_set, root, **options))
+
+
+def _grade(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
+    from bncourse.grading import batch, cluster
+
+    course = batch.Course(root, problem_set, unsafe=unsafe, gpu=gpu)
+    tasks = batch.read_tasks(course, student)
+    if not tasks:
+        raise click.ClickException(f"Nobody handed in {problem_set}.")
+    run = functools.partial(cluster.runner, workers=workers, scheduler=scheduler)
+    batch.grade_tasks(course, tasks, run, resume, say=_progress)
+    changes = batch.differences(course, tasks)
+    _show(tasks, changes, as_json, problem_set)
+    failed = []
+    if not dry_run:
+        # nbgrader says a dozen lines per student; what matters of them is in the table.
+        logging.getLogger("traitlets").setLevel(logging.ERROR)
+        failed = batch.write_grades(course, tasks)
+        for name in failed:
+            click.echo(f"{name}: nbgrader could not write the grades.", err=True)
+    return 1 if failed or any(task.report is None for task in tasks) else 0
+
+
+def _progress(line):
+    click.echo(line, err=True)
+
+
+def _show(tasks, changes, as_json, problem_set):
+    if as_json:
+        for task in tasks:
+            click.echo(json.dumps(as_record(task)))
+        return
+    table = Table(title="Problems")
+    for heading in ("student", "outcome", "reason", "again with"):
+        table.add_column(heading)
+    for task in tasks:
+        for outcome, reason in problems(task):
+            again = f"bncourse grade {problem_set} --dry-run --student {task.student}"
+            table.add_row(task.student, outcome, reason, again)
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    if changes:
+        table = Table(title="This regrade changes points")
+        for heading in ("student", "exercise", "old", "new"):
+            table.add_column(heading)
+        for student, name, old, new in changes:
+            table.add_row(student, name, f"{old:g}", f"{new:g}")
+        console.print(table)
+    done = sum(task.report is not None for task in tasks)
+    console.print(f"{done} of {len(tasks)} notebooks graded.")
+
+
+def problems(task):
+    """Return ``[(outcome, reason)]`` of what an instructor should look at."""
+    if task.report is None:
+        return [("infra", task.problem)]
+    found = [
+        (f"{name} {outcome}", _first_line(outcome.message))
+        for name, outcome in task.report.outcomes.items()
+        if outcome.word not in ("ok", "wrong", "error", "malformed", "missing")
+    ]
+    whole = {(outcome.word, outcome.message) for outcome in task.report.outcomes.values()}
+    found += [each for each in whole if each[0] in ("malformed", "missing") and len(whole) == 1]
+    found += [("flag", flag) for flag in (*task.report.flags, *task.flags)]
+    found += [
+        ("flag", f"{name}: {flag}")
+        for name, outcome in task.report.outcomes.items()
+        for flag in outcome.flags
+    ]
+    return found
+
+
+def _first_line(text):
+    return text.splitlines()[0] if text else ""
+
+
+def as_record(task):
+    """Return what ``--json`` says about a task."""
+    report = task.report
+    return {
+        "student": task.student,
+        "notebook": task.notebook,
+        "outcomes": {n: str(o) for n, o in report.outcomes.items()} if report else "infra",
+        "problem": task.problem,
+        "flags": [*(report.flags if report else []), *task.flags],
+        "seconds": round(report.seconds, 3) if report else None,
+        "memory": report.memory if report else None,
+    }
+
+
+def _self_test():
+    """Run the corpus, print a line per case, and return the exit status."""
+    from bncourse.grading import corpus, selftest
+    from bncourse.grading.worker import Worker
+
+    cases = corpus.corpus()
+    failures = 0
+    with Worker(corpus.PROBLEM_SET) as worker:
+        for number, bad in enumerate(cases, 1):
+            found = selftest.problems(bad, selftest.run(bad, worker))
+            failures += bool(found)
+            verdict = "; ".join(found) if found else bad.words.get(corpus.TARGET) or "ok"
+            mark = "FAILED" if found else "as due"
+            click.echo(f"[{number:3}/{len(cases)}] {mark}  {bad!s:55} {verdict}")
+    click.echo(f"{len(cases) - failures} of {len(cases)} hand-ins got the outcome they are due.")
+    return 1 if failures else 0

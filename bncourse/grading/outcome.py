@@ -1,0 +1,76 @@
+"""The fixed vocabulary of outcomes, and what a student reads about each."""
+
+import re
+from dataclasses import dataclass, field
+
+WORDS = (
+    "ok",
+    "wrong",
+    "error",
+    "timeout",
+    "limit",
+    "crashed",
+    "malformed",
+    "missing",
+    "tamper",
+    "infra",
+)
+
+_LONGEST_MESSAGE = 4000
+
+# An exception that means a limit, whatever the rest of its text says.
+_LIMITS = {
+    "memory": re.compile(r"MemoryError|can't allocate memory|Cannot allocate memory|bad_alloc"),
+    "disk": re.compile(r"Errno 28\]|Errno 27\]|No space left|File too large"),
+    "pids": re.compile(r"can't start new thread|Errno 11\] Resource temporarily unavailable"),
+    "files": re.compile(r"Errno 24\]"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one exercise of one submission.
+
+    Args:
+        word: one of WORDS.
+        message: what the student reads; it holds no expected value.
+        detail: for ``limit``, which one.
+        flags: what a human should look at.
+        seconds: the time it took.
+    """
+
+    word: str
+    message: str = ""
+    detail: str = ""
+    flags: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def __str__(self):
+        return f"{self.word}: {self.detail}" if self.detail else self.word
+
+
+@dataclass
+class CellResult:
+    """What came of one cell: its outputs in the notebook format, and the error if there was one."""
+
+    outputs: list = field(default_factory=list)
+    error: str | None = None
+    message: str = ""
+
+
+def limit_named_in(error, message):
+    """Return which limit an exception reports, or None.
+
+    The text comes from the student's process and may lie; it only picks the word for a zero.
+
+    >>> limit_named_in("OSError", "It raised OSError: [Errno 28] No space left on device")
+    'disk'
+    """
+    text = f"{error}: {message}"
+    return next((name for name, pattern in _LIMITS.items() if pattern.search(text)), None)
+
+
+def plain(text):
+    """Return text from a student's process, cut and without control characters."""
+    text = "".join(c for c in text[: 2 * _LONGEST_MESSAGE] if c in "\n\t" or c.isprintable())
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."

@@ -1,0 +1,142 @@
+"""The outer wall: a bubblewrap command line around the zygote.
+
+It answers these threats: reading the course (only the system, Python and bncourse are visible,
+read-only), the network (there is none), other processes (own PID and IPC namespaces), the
+environment of the grader (it starts empty), and processes that outlive the grader (they die with
+it). The inner wall, one per submission, is in ``isolate``.
+"""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import bncourse
+
+BWRAP = "bwrap"
+INSTALL = "Install bubblewrap, for example with: sudo apt-get install bubblewrap"
+
+# What programs need of /etc: the linker, fonts and the time zone. No users, hosts or keys.
+_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime")
+
+# One thread per submission: workers run side by side, and results do not depend on their number.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class NoSandbox(Exception):
+    """This machine cannot isolate a submission; the message says why and what to do."""
+
+
+def command(arguments, keep, gpu=False):
+    """Return the command line that runs Python with ``arguments`` inside the sandbox.
+
+    Args:
+        arguments: what follows the name of the interpreter.
+        keep: environment of the sandbox, on top of what every run needs.
+        gpu: whether to pass the NVIDIA devices through.
+    """
+    wall = [
+        shutil.which(BWRAP) or BWRAP,
+        *("--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts"),
+        *("--unshare-cgroup-try", "--die-with-parent", "--new-session"),
+        *("--hostname", "sandbox", "--clearenv"),
+    ]
+    if os.getuid() != 0:
+        wall += ["--unshare-user"]
+    # Before the folders of Python, which may be in /tmp themselves.
+    wall += ["--perms", "1777", "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    wall += ["--dev", "/dev"] + _system() + _python() + (_gpu() if gpu else [])
+    # The host's /proc, so that each submission may mount a fresh one over it: the kernel refuses
+    # that where a part of the present one is covered, as in bubblewrap's own --proc.
+    wall += ["--bind", "/proc", "/proc"]
+    # An ordinary user owns the root folder that bubblewrap makes: a submission could leave files
+    # there for the next one.
+    wall += ["--remount-ro", "/", "--remount-ro", "/dev"]
+    for name, value in (environment() | keep).items():
+        wall += ["--setenv", name, value]
+    return [*wall, "--", sys.executable, "-I", *arguments]
+
+
+def environment():
+    """Return the whole environment of a sandbox; nothing of the grader's own is in it."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": "/tmp",
+        "IPYTHONDIR": "/tmp/.ipython",
+        "MPLCONFIGDIR": "/tmp/.matplotlib",
+        "KERAS_HOME": "/tmp/.keras",
+        "KERAS_BACKEND": "torch",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **dict.fromkeys(_THREADS, "1"),
+    }
+
+
+def _system():
+    """Return the options that show the system's programs and libraries, read-only."""
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
+        if os.path.islink(name):
+            options += ["--symlink", os.readlink(name), name]
+        elif os.path.isdir(name):
+            options += ["--ro-bind", name, name]
+    for name in _ETC:
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return options
+
+
+def python_folders():
+    """Return the folders of the interpreter, its environment and bncourse, but for /usr."""
+    package = str(Path(bncourse.__file__).parent)
+    folders = dict.fromkeys([sys.base_prefix, sys.prefix, package])
+    return [folder for folder in folders if not Path(folder).is_relative_to("/usr")]
+
+
+def _python():
+    options = []
+    for folder in python_folders():
+        # Made by name, since the folders that bubblewrap adds by itself are closed to others.
+        for parent in reversed(Path(folder).parents[:-1]):
+            options += ["--dir", str(parent)]
+        options += ["--ro-bind", folder, folder]
+    return options
+
+
+def _gpu():
+    devices = sorted(glob.glob("/dev/nvidia*"))
+    return [word for device in devices for word in ("--dev-bind", device, device)]
+
+
+@cache
+def require():
+    """Raise NoSandbox unless bubblewrap and nested user namespaces work on this machine."""
+    if sys.platform != "linux":
+        raise NoSandbox(
+            f"The sandbox needs Linux. Received: {sys.platform}. "
+            "Grade in a Linux virtual machine or container."
+        )
+    if shutil.which(BWRAP) is None:
+        raise NoSandbox(f"bubblewrap (bwrap) is not installed. {INSTALL}")
+    trial = [*command(["-m", "bncourse.grading.isolate"], {})]
+    done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise NoSandbox(
+            f"This machine forbids the namespaces that the sandbox needs: {reason}. On Ubuntu, "
+            "user namespaces may be switched off by AppArmor "
+            "(sysctl kernel.apparmor_restrict_unprivileged_userns); in a container, grade outside "
+            "of it or in a virtual machine."
+        )
+
+
+def why_not():
+    """Return the reason why there is no sandbox here, or None."""
+    try:
+        require()
+    except NoSandbox as reason:
+        return str(reason)
+    return None

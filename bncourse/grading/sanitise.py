@@ -1,0 +1,138 @@
+"""What a student wrote or displayed, reduced to what may be shown to anyone.
+
+It answers the threat of active content: a script in an output or in a written answer would run in
+the browser of the instructor, with the rights of the formgrader. Of outputs, text and pixel images
+stay; HTML, SVG, JavaScript, widgets and metadata go (each rich display has a text form too). Of
+written answers, Markdown stays, and of HTML the harmless tags.
+"""
+
+import base64
+import binascii
+
+import bleach
+from jinja2 import pass_context
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import v4
+
+_IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
+_MOST_OUTPUTS = 2000
+
+_TAGS = [
+    *bleach.ALLOWED_TAGS,
+    *("p", "div", "span", "br", "hr", "pre", "del", "sub", "sup", "img", "details", "summary"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
+]
+
+
+@pass_context
+def safe_markdown(context, source):
+    """Return Markdown as HTML without scripts; replaces nbconvert's filter ``markdown2html``."""
+    attachments = context.get("cell", {}).get("attachments", {})
+    renderer = IPythonRenderer(escape=False, attachments=attachments)
+    html = MarkdownWithMath(renderer=renderer).render(source)
+    # Formulas are text at this point; MathJax typesets them in the browser.
+    return bleach.clean(
+        html, tags=_TAGS, attributes=_is_safe, protocols=["http", "https", "mailto", "data"]
+    )
+
+
+def _is_safe(tag, name, value):
+    if tag == "img" and name == "src":
+        # No image from elsewhere either: its server would learn who looks at it, and when.
+        return value.startswith(tuple(f"data:{mime};base64," for mime in _IMAGES))
+    if tag == "a" and name == "href":
+        return not value.lower().lstrip().startswith("data:")
+    return name in ("class", "id", "title", "alt")
+
+
+def clean_attachments(attachments, most):
+    """Return the pixel images among the attachments of a cell.
+
+    Args:
+        attachments: whatever the notebook says; ``{name: {mime type: base64}}`` in a good one.
+        most: characters of base64 in one image.
+    """
+    if not isinstance(attachments, dict):
+        return {}
+    return {
+        name: {mime: content}
+        for name, bundle in attachments.items()
+        if isinstance(bundle, dict)
+        for mime, content in bundle.items()
+        if mime in _IMAGES and _is_image(content, _IMAGES[mime], most)
+    }
+
+
+def clean_outputs(outputs, limits):
+    """Return outputs as notebook nodes that hold text and images only.
+
+    Args:
+        outputs: whatever the student's process sent.
+        limits: the Limits.
+
+    Raises:
+        TypeError, ValueError, KeyError: the outputs are not in the notebook format.
+    """
+    if not isinstance(outputs, list):
+        raise TypeError("outputs must be a list")
+    # Counted again here, since the process that counted them first is the student's.
+    room = 2 * limits.output + 64 * len(outputs[:_MOST_OUTPUTS])
+    cleaned = []
+    for output in outputs[:_MOST_OUTPUTS]:
+        node = _CLEAN[output["output_type"]](output, limits)
+        room -= len(str(node)) - sum(len(node.get("data", {}).get(mime, "")) for mime in _IMAGES)
+        if room < 0:
+            break
+        cleaned.append(node)
+    return cleaned
+
+
+def _stream(output, limits):
+    # A stream called stderr would be a failure to nbgrader, where it is a warning to us.
+    name = "stderr" if output["name"] == "stderr" else "stdout"
+    return v4.new_output("stream", name=name, text=_text(output["text"]))
+
+
+def _rich(output, limits):
+    data = {"text/plain": _text(output["data"].get("text/plain", ""))}
+    for mime, magic in _IMAGES.items():
+        if mime in output["data"] and _is_image(output["data"][mime], magic, limits.image):
+            data[mime] = output["data"][mime]
+    # Never an ``execute_result``: nbgrader reads those of grade cells as points.
+    return v4.new_output("display_data", data=data)
+
+
+def _error(output, limits):
+    lines = output["traceback"]
+    if not isinstance(lines, list):
+        raise TypeError("a traceback must be a list")
+    return v4.new_output(
+        "error",
+        ename=_text(output["ename"]),
+        evalue=_text(output["evalue"]),
+        traceback=[_text(line) for line in lines],
+    )
+
+
+_CLEAN = {
+    "stream": _stream,
+    "display_data": _rich,
+    "execute_result": _rich,
+    "error": _error,
+}
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError("text expected")
+    # Terminal codes go; what is left is escaped by the template that shows it.
+    return "".join(c for c in value if c in "\n\t\r" or c.isprintable())
+
+
+def _is_image(value, magic, most):
+    if not isinstance(value, str) or len(value) > most:
+        return False
+    try:
+        return base64.b64decode(value, validate=False).startswith(magic)
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,185 @@
+"""Talk with the process of a submission, and believe nothing it says.
+
+Each request carries a fresh number that the answer must repeat, so that bytes which the student's
+code writes into the connection are at most one wrong answer, and the next real one gives them away.
+
+The student's code has seen the hidden inputs, and feedback must not carry them home: of what it
+says in words only the names of known exceptions, known sentences on rules and a short description
+of a result of the wrong kind come through.
+"""
+
+import builtins
+import re
+import secrets
+import time
+
+from bncourse.attempt import OUR_WORDS, Attempt
+from bncourse.grading.outcome import CellResult, Outcome, limit_named_in, plain
+from bncourse.grading.protocol import BadFrame, Closed, OutOfTime
+from bncourse.grading.sanitise import clean_outputs
+from bncourse.grading.transport import encode
+
+_MOST_RULES = 20
+_LONGEST_DESCRIPTION = 300
+
+_EXCEPTIONS = {
+    *(name for name, kind in vars(builtins).items() if isinstance(kind, type)),
+    *("Unusable", "_ArrayMemoryError", "LinAlgError", "AxisError", "UFuncTypeError"),
+    *("_UFuncNoLoopError", "_UFuncOutputCastingError", "OutOfMemoryError", "BdbQuit"),
+}
+
+# The sentences of bncourse.rules.
+_RULE = re.compile(
+    r"It changes its input \w{1,40} in place\. Work on new arrays\.|"
+    r"It changes [\w' ().-]{1,80}\.|"
+    r"It calls a ready-made [\w., ]{1,80}\. Write it yourself\."
+)
+
+OVER = {
+    "memory": "It used more memory than a submission may.",
+    "pids": "It started more processes and threads than a submission may.",
+    "disk": "It wrote more to the disk than a submission may.",
+    "files": "It opened more files than a submission may.",
+}
+
+
+class Lost(Exception):
+    """The process is of no more use; ``outcome`` says what came of the request."""
+
+    def __init__(self, outcome):
+        super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class Session:
+    """One process of one submission.
+
+    Args:
+        job: the Job.
+        deadline: the value of ``time.monotonic()`` at which the whole submission ends.
+        limits: the Limits.
+    """
+
+    def __init__(self, job, deadline, limits):
+        self.job, self.deadline, self.limits = job, deadline, limits
+
+    def close(self):
+        """Kill the process and all it started."""
+        self.job.close()
+
+    def run_cell(self, source):
+        """Return the CellResult of a cell, or raise Lost."""
+        message, _ = self._ask({"do": "cell", "source": source}, {}, self.item_deadline())
+        try:
+            error, text = _text_or_none(message["error"]), _text(message["message"])
+            return CellResult(clean_outputs(message["outputs"], self.limits), error, text)
+        except (KeyError, TypeError, ValueError) as problem:
+            raise self._tampered(f"a malformed answer ({problem})") from None
+
+    def defined(self, names):
+        """Return those of ``names`` that the cells have defined, or raise Lost."""
+        message, _ = self._ask({"do": "names", "names": list(names)}, {}, self.item_deadline())
+        said = message.get("names")
+        if not isinstance(said, list):
+            raise self._tampered("a malformed answer")
+        return [name for name in names if name in said]
+
+    def attempt(self, exercise, cases, deadline):
+        """Return ``{case name: Attempt}`` for the cases of an exercise, or raise Lost."""
+        inputs = {}
+        asked = [
+            {"inputs": encode(case.inputs, inputs), "dtype": case.dtype} for case in cases.values()
+        ]
+        request = {"do": "attempt", "exercise": exercise.name, "cases": asked}
+        message, arrays = self._ask(request, inputs, deadline)
+        try:
+            answers = message["attempts"]
+            attempts = {
+                name: _read_attempt(answer, number, arrays)
+                for number, (name, answer) in enumerate(zip(cases, answers, strict=True))
+            }
+        except (KeyError, TypeError, ValueError) as problem:
+            raise self._tampered(f"a malformed answer ({problem})") from None
+        for made in attempts.values():
+            limit = limit_named_in(made.error, made.message) if made.error else None
+            if limit:
+                raise Lost(Outcome("limit", OVER[limit], limit))
+        return attempts
+
+    def item_deadline(self):
+        """Return when an item that starts now must have ended."""
+        return min(self.deadline, time.monotonic() + self.limits.item_seconds)
+
+    def _ask(self, request, arrays, deadline):
+        number = secrets.token_hex(8)
+        try:
+            self.job.channel.send({**request, "id": number}, arrays, deadline)
+            message, outputs = self.job.channel.receive(deadline)
+        except OutOfTime:
+            raise Lost(self._too_slow()) from None
+        except BadFrame as problem:
+            raise self._tampered(str(problem)) from None
+        except Closed:
+            raise Lost(self._post_mortem()) from None
+        if message.get("id") != number:
+            raise self._tampered("an answer to no question")
+        return message, outputs
+
+    def _too_slow(self):
+        # Forking takes time: a bomb may reach the limit of time before that of processes.
+        if self.job.peak_tasks > self.limits.processes // 2:
+            return Outcome("limit", OVER["pids"], "pids")
+        if time.monotonic() >= self.deadline:
+            return Outcome("timeout", used_up(self.limits))
+        return Outcome(
+            "timeout", f"It ran for more than {self.limits.item_seconds:g} seconds and was stopped."
+        )
+
+    def _post_mortem(self):
+        fate = self.job.fate()
+        if self.job.exceeded:
+            return Outcome("limit", OVER[self.job.exceeded], self.job.exceeded)
+        return Outcome("crashed", f"Its process ended before it returned: {fate}.")
+
+    def _tampered(self, what):
+        return Lost(
+            Outcome("crashed", f"Its process sent the grader {what}.", flags=("tamper",)),
+        )
+
+
+def used_up(limits):
+    """Return what a student reads when the time of the whole submission is over."""
+    return f"The whole notebook may take {limits.total_seconds:g} seconds, and they were used up."
+
+
+def _read_attempt(answer, number, arrays):
+    prefix = f"{number}/"
+    error = _text_or_none(answer["error"])
+    message = _text(answer["message"])
+    # The one text that is shown as it came describes a result of the wrong kind.
+    message = OUR_WORDS.get(error, message[:_LONGEST_DESCRIPTION])
+    return Attempt(
+        outputs={
+            label.removeprefix(prefix): array
+            for label, array in arrays.items()
+            if label.startswith(prefix)
+        },
+        error=error if error is None or error in _EXCEPTIONS else "an exception",
+        message=message,
+        rules=tuple(_rule(_text(rule)) for rule in answer["rules"][:_MOST_RULES]),
+        printed=_text(answer["printed"]),
+    )
+
+
+def _rule(text):
+    return text if _RULE.fullmatch(text) else "It breaks a rule of this exercise."
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError("text expected")
+    return plain(value)
+
+
+def _text_or_none(value):
+    return None if value is None else _text(value)

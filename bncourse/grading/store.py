@@ -1,0 +1,91 @@
+"""Verdicts on disk, so that a batch that was killed goes on where it stopped.
+
+A verdict is found by what it depends on: the text of the submission, the specs and the grader, the
+seed, the limits. Change any of them and it is not found.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from nbformat import from_dict
+
+import bncourse
+from bncourse.grading.grade import Report
+from bncourse.grading.outcome import CellResult, Outcome
+
+# Folders of bncourse that only draw and measure.
+_NO_SAY = ("figures", "lab")
+
+
+class Store:
+    """Reports in a folder, one file each.
+
+    Args:
+        folder: made when first needed.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def get(self, key):
+        """Return the Report under a key, or None."""
+        try:
+            return _from_json(json.loads((self.folder / f"{key}.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+    def put(self, key, report):
+        """Keep a Report; a crash or a full disk leaves the old file or none, never half of one."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.folder / f"{key}.{os.getpid()}.draft"
+        try:
+            with draft.open("w") as file:
+                json.dump(asdict(report), file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.folder / f"{key}.json")
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def key_of(problem_set, sources, names, secret, limits):
+    """Return the key of a verdict.
+
+    Args:
+        problem_set: its name.
+        sources: of the code cells that run, in order.
+        names: of the exercises that are graded.
+        secret: the seed of the course; it cannot be had back from the key.
+        limits: the Limits.
+    """
+    parts = [problem_set, sources, sorted(names), secret, limits.as_dict(), code_hash()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@cache
+def code_hash():
+    """Return a hash of everything that has a say in a verdict: specs, references and grader."""
+    total = hashlib.sha256()
+    package = Path(bncourse.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] not in _NO_SAY:
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _from_json(data):
+    outcomes = {
+        name: Outcome(**{**outcome, "flags": tuple(outcome["flags"])})
+        for name, outcome in data["outcomes"].items()
+    }
+    cells = [
+        CellResult(
+            [from_dict(output) for output in cell["outputs"]], cell["error"], cell["message"]
+        )
+        for cell in data["cells"]
+    ]
+    return Report(outcomes, cells, data["seconds"], data["memory"], data["flags"])

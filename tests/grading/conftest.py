@@ -1,0 +1,52 @@
+"""A warm worker that the tests of grading share."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bncourse.grading import sandbox
+from bncourse.grading.corpus import PROBLEM_SET
+from bncourse.grading.worker import Worker
+
+
+@pytest.fixture(scope="session")
+def needs_sandbox():
+    reason = sandbox.why_not()
+    if reason:
+        pytest.skip(f"no sandbox on this machine: {reason}")
+
+
+@pytest.fixture(scope="session")
+def worker(needs_sandbox):
+    # Nothing of the grader's environment may reach a submission; the corpus looks for this.
+    os.environ["BNCOURSE_CANARY"] = "BNCOURSE_CANARY"
+    with Worker(PROBLEM_SET) as ready:
+        yield ready
+        ready.bury()
+        assert ready.alive, "a submission ended the worker"
+        assert descendants(ready._process.pid) <= 2, "a submission left processes behind"
+    del os.environ["BNCOURSE_CANARY"]
+
+
+def descendants(pid):
+    """Return how many live processes come from one; an idle sandbox has two of its own."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0
+    return sum(_is_alive(int(child)) + descendants(int(child)) for child in children)
+
+
+def _is_alive(pid):
+    # A dead process stays in the list until its parent has read how it ended.
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def kill(pid):
+    """Kill one process."""
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,176 @@
+"""A whole class: resume after a kill, one writer, no grade without a verdict."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bncourse.grading import batch, cluster, corpus
+from bncourse.grading.grade import Report
+from bncourse.grading.limits import Limits
+from bncourse.grading.outcome import CellResult, Outcome
+from bncourse.grading.store import Store, key_of
+from bncourse.grading.worker import Infra
+from bncourse.sample_class import grades, run_nbgrader
+
+from .test_nbgrader import CONFIG, _source
+
+pytestmark = pytest.mark.slow
+
+GRADE = [sys.executable, "-c", "from bncourse.grading.command import grade; grade()"]
+
+
+@pytest.fixture(scope="module")
+def empty_course(tmp_path_factory):
+    root = tmp_path_factory.mktemp("class")
+    (root / "nbgrader_config.py").write_text(CONFIG)
+    source = root / "solutions" / corpus.PROBLEM_SET
+    source.mkdir(parents=True)
+    corpus.write(source, _source())
+    run_nbgrader(root, "generate_assignment", corpus.PROBLEM_SET)
+    return root
+
+
+def hand_in(root, student, notebook=None):
+    folder = root / "submitted" / student / corpus.PROBLEM_SET
+    folder.mkdir(parents=True, exist_ok=True)
+    if notebook:
+        corpus.write(folder, notebook)
+
+
+@pytest.fixture
+def course(empty_course, needs_sandbox):
+    for number in range(6):
+        notebook = corpus.notebook(before=[f"# student {number}"])
+        hand_in(empty_course, f"student{number}", notebook)
+    hand_in(empty_course, "wrong", corpus.notebook({corpus.TARGET: corpus.WRONG}))
+    hand_in(empty_course, "nothing")
+    return empty_course
+
+
+def here(count):
+    return cluster.runner(count, workers=1)
+
+
+def report():
+    return Report(
+        {"f": Outcome("wrong", "no", flags=("tamper",))}, [CellResult([], "E", "m")], 1.0, 5
+    )
+
+
+def test_a_verdict_comes_back_from_disk_as_it_was(tmp_path):
+    store = Store(tmp_path / "verdicts")
+    assert store.get("k") is None
+    store.put("k", report())
+    assert store.get("k") == report()
+
+
+def test_a_full_disk_leaves_no_half_verdict(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put("k", report())
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.put("k", Report({}, []))
+    assert store.get("k") == report()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_verdict_is_found_only_for_the_same_submission_seed_and_limits():
+    base = ("ps", ["a"], ["f"], 1, Limits())
+    others = [
+        ("qs", ["a"], ["f"], 1, Limits()),
+        ("ps", ["b"], ["f"], 1, Limits()),
+        ("ps", ["a"], ["g"], 1, Limits()),
+        ("ps", ["a"], ["f"], 2, Limits()),
+        ("ps", ["a"], ["f"], 1, Limits(memory=1)),
+    ]
+    assert len({key_of(*parts) for parts in [base, *others]}) == 6
+    assert key_of(*base) == key_of(*base)
+
+
+def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
+    command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        for line in first.stderr:
+            if line.startswith("3/"):
+                first.send_signal(signal.SIGKILL)
+                break
+    stored = len(list((course / ".grading" / "verdicts").glob("*.json")))
+    assert 2 <= stored < 7
+    done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    records = {r["student"]: r for r in map(json.loads, done.stdout.splitlines())}
+    assert records["student5"]["outcomes"] == dict.fromkeys(corpus.ALL, "ok")
+    assert records["nothing"]["outcomes"] == dict.fromkeys(corpus.ALL, "missing")
+    points = {row["student"]: row["auto"] for row in grades(course, [corpus.PROBLEM_SET])}
+    assert points == {f"student{n}": 12 for n in range(6)} | {"wrong": 10, "nothing": 0}
+
+
+def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here, resume=True)
+    batch.write_grades(opened, tasks)
+    before = grades(course, [corpus.PROBLEM_SET])
+    hand_in(course, "wrong", corpus.notebook())
+    tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here)
+    assert batch.differences(opened, tasks) == [("wrong", corpus.TARGET, 0.0, 2.0)]
+    assert grades(course, [corpus.PROBLEM_SET]) == before
+
+
+def test_infra_is_no_verdict_and_stops_nobody(course):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.read_tasks(opened, ["student0", "student1"])
+
+    def failing(count):
+        def run(function, waiting):
+            for number, arguments in waiting.items():
+                yield number, Infra("no") if number == 0 else function(*arguments)
+
+        return contextlib.nullcontext(run)
+
+    batch.grade_tasks(opened, tasks, failing)
+    assert tasks[0].report is None
+    assert "Infra" in tasks[0].problem
+    assert tasks[1].report.outcomes[corpus.TARGET].word == "ok"
+    assert [row[0] for row in batch.differences(opened, tasks)] == []
+
+
+def test_infra_is_tried_again(monkeypatch):
+    tries = []
+
+    def grade(*arguments):
+        tries.append(1)
+        if len(tries) < 3:
+            raise Infra("the machine hiccups")
+        return report()
+
+    monkeypatch.setattr(batch, "grade", grade)
+    monkeypatch.setattr(batch, "shared_worker", lambda *a: None)
+    monkeypatch.setattr(batch.time, "sleep", lambda s: None)
+    assert batch.run_task(corpus.PROBLEM_SET, [], [], Limits(), 1, False, False) == report()
+    monkeypatch.setattr(batch, "grade", lambda *a: (_ for _ in ()).throw(Infra("gone")))
+    with pytest.raises(Infra):
+        batch.run_task(corpus.PROBLEM_SET, [], [], Limits(), 1, False, False)
+
+
+def test_an_unreleased_assignment_is_explained(tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    with pytest.raises(FileNotFoundError, match="generate_assignment"):
+        batch.read_tasks(batch.Course(tmp_path, corpus.PROBLEM_SET))
+
+
+def test_the_command_refuses_without_a_sandbox(empty_course):
+    blind = {**os.environ, "PATH": "/nowhere"}
+    command = [*GRADE, corpus.PROBLEM_SET, "--root", empty_course]
+    done = subprocess.run(command, env=blind, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "bubblewrap" in done.stderr
+    assert "--unsafe" in done.stderr

@@ -1,0 +1,249 @@
+"""What is handed in becomes a gradable notebook, or gets a reason; it never raises otherwise."""
+
+import json
+import os
+
+import nbformat
+import pytest
+from nbformat import v3, v4
+
+from bncourse.grading.limits import Limits
+from bncourse.grading.match import MISSING, match
+from bncourse.grading.normalise import Malformed, read_cells
+
+LIMITS = Limits(notebook=100_000)
+
+
+def marked(cell, grade_id, **options):
+    cell.metadata["nbgrader"] = {
+        "grade_id": grade_id,
+        "grade": False,
+        "solution": False,
+        "locked": False,
+        "schema_version": 3,
+        **options,
+    }
+    return cell
+
+
+def release():
+    return v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell("# Exercise"),
+            v4.new_code_cell("import numpy as np"),
+            marked(
+                v4.new_code_cell("def f(x):\n    raise NotImplementedError"),
+                "f-answer",
+                solution=True,
+            ),
+            marked(v4.new_code_cell("check(f)"), "f", grade=True, locked=True, points=2),
+            v4.new_markdown_cell("Why is the bias redundant?"),
+            marked(v4.new_markdown_cell("Your answer"), "why", grade=True, solution=True, points=3),
+        ]
+    )
+
+
+def written(path, notebook):
+    # Not nbformat's writer, which repairs what a student may hand in.
+    path.write_text(json.dumps(notebook))
+    return path
+
+
+def handed_in(path, notebook):
+    return match(read_cells(written(path, notebook), LIMITS), release())
+
+
+def ids(notebook):
+    return [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in notebook.cells]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ps.ipynb"
+
+
+def test_the_untouched_release_passes_through(path):
+    notebook, flags = handed_in(path, release())
+    assert not flags
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in release().cells]
+    nbformat.validate(notebook)
+
+
+BROKEN = {
+    "empty": b"",
+    "blank": b" \n",
+    "binary": bytes(range(256)),
+    "utf-16": json.dumps(release()).encode("utf-16"),
+    "broken": nbformat.writes(release()).encode()[:-20],
+    "no object": b"[]",
+    "no version": b"{}",
+    "version 5": b'{"nbformat": 5, "cells": []}',
+    "version text": b'{"nbformat": "4", "cells": []}',
+    "no cells": b'{"nbformat": 4}',
+    "cells no list": b'{"nbformat": 4, "cells": {}}',
+    "cell no object": b'{"nbformat": 4, "cells": [1]}',
+    "odd cell": b'{"nbformat": 4, "cells": [{"cell_type": "evil"}]}',
+    "odd source": b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}',
+    "deep": b"[" * 90_000,
+    "deep object": b'{"a":' * 15_000,
+    "huge number": b'{"nbformat": 4, "cells": ' + b"9" * 50_000 + b"}",
+    "many cells": json.dumps({"nbformat": 4, "cells": [{"cell_type": "raw"}] * 3000}).encode(),
+    "version 3, no worksheets": b'{"nbformat": 3, "worksheets": 1}',
+    "version 1": b'{"nbformat": 1, "cells": [1]}',
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_malformed(path, name):
+    path.write_bytes(BROKEN[name])
+    with pytest.raises(Malformed):
+        read_cells(path, LIMITS)
+
+
+def test_a_large_file_is_refused_before_it_is_read(path):
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(Malformed, match="too large"):
+        read_cells(path, LIMITS)
+
+
+def test_links_and_devices_are_never_followed(path, tmp_path):
+    real = written(tmp_path / "real.ipynb", release())
+    path.symlink_to(real)
+    with pytest.raises(Malformed, match="link"):
+        read_cells(path, LIMITS)
+    path.unlink()
+    os.link(real, path)
+    with pytest.raises(Malformed, match="link"):
+        read_cells(path, LIMITS)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Malformed, match="link or a device"):
+        read_cells(path, LIMITS)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(Malformed, match="link"):
+        read_cells(path, LIMITS)
+
+
+def test_a_notebook_in_format_3_is_upgraded(path):
+    old = v3.new_notebook(
+        worksheets=[v3.new_worksheet(cells=[v3.new_code_cell("def f(x):\n    return x")])]
+    )
+    path.write_text(json.dumps(old))
+    notebook, flags = match(read_cells(path, LIMITS), release())
+    assert "def f(x):\n    return x" in [cell.source for cell in notebook.cells]
+    assert any("f-answer was found" in flag for flag in flags)
+
+
+def test_source_as_a_list_of_lines_and_odd_metadata(path):
+    odd = json.loads(nbformat.writes(release()))
+    odd["metadata"] = {"kernelspec": {"name": "../../evil", "argv": ["rm"]}}
+    odd["cells"][2] |= {"source": ["def f(x):\n", "    return 1"], "id": "not valid!", "junk": 1}
+    odd["cells"][0]["metadata"] = None
+    odd["cells"][1]["metadata"] = {"nbgrader": {"grade_id": ["no text"]}}
+    odd["cells"][1]["outputs"] = "nonsense"
+    path.write_text(json.dumps(odd))
+    notebook, _ = match(read_cells(path, LIMITS), release())
+    nbformat.validate(notebook)
+    assert notebook.cells[2].source == "def f(x):\n    return 1"
+    assert "evil" not in nbformat.writes(notebook)
+
+
+def test_lone_surrogates_do_not_break_the_result(path):
+    odd = json.loads(nbformat.writes(release()))
+    odd["cells"][0]["source"] = "\ud800"
+    path.write_text(json.dumps(odd))
+    notebook, _ = match(read_cells(path, LIMITS), release())
+    nbformat.writes(notebook).encode()
+
+
+def test_a_test_cell_that_was_edited_comes_back(path):
+    nb = release()
+    nb.cells[3] = marked(v4.new_markdown_cell("3.0"), "f", grade=True, points=1000)
+    notebook, _ = handed_in(path, nb)
+    cell = notebook.cells[3]
+    assert (cell.cell_type, cell.source) == ("code", "check(f)")
+    assert cell.metadata.nbgrader.points == 2
+
+
+def test_a_deleted_test_cell_comes_back_in_its_place(path):
+    nb = release()
+    del nb.cells[3]
+    notebook, flags = handed_in(path, nb)
+    assert ids(notebook) == [None, None, "f-answer", "f", None, "why"]
+    assert flags == ["missing: f was put back"]
+
+
+def test_a_deleted_answer_comes_back_empty_and_defines_nothing(path):
+    nb = release()
+    nb.cells[2:3] = []
+    notebook, _ = handed_in(path, nb)
+    answer = next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("solution"))
+    assert answer.source == MISSING
+
+
+def test_of_duplicates_the_last_counts_and_the_others_lose_their_name(path):
+    nb = release()
+    copy_of = marked(v4.new_code_cell("def f(x):\n    return 2"), "f-answer", solution=True)
+    nb.cells.insert(3, copy_of)
+    nb.cells.append(nb.cells[4].copy())
+    notebook, flags = handed_in(path, nb)
+    assert sorted(filter(None, ids(notebook))) == ["f", "f-answer", "why"]
+    assert notebook.cells[3].source == "def f(x):\n    return 2"
+    assert notebook.cells[3].metadata.nbgrader.grade_id == "f-answer"
+    assert any(flag.startswith("duplicate: f-answer") for flag in flags)
+
+
+def test_stripped_metadata_is_restored_by_content_and_place(path):
+    nb = release()
+    nb.cells[2].source = "def f(x):\n    return x"
+    nb.cells[5].source = "Since the mean removes it."
+    for cell in nb.cells:
+        cell.metadata = {}
+    notebook, flags = handed_in(path, nb)
+    assert ids(notebook) == ids(release())
+    assert notebook.cells[5].source == "Since the mean removes it."
+    assert len(flags) == 3
+
+
+def test_an_unknown_grade_id_is_no_cell_of_the_grader(path):
+    nb = release()
+    nb.cells.append(marked(v4.new_code_cell("3.0"), "bonus", grade=True, locked=True, points=100))
+    notebook, _ = handed_in(path, nb)
+    assert "bonus" not in ids(notebook)
+
+
+def test_ids_are_unique_and_valid(path):
+    nb = release()
+    for cell in nb.cells:
+        cell.id = "same"
+    path.write_text(json.dumps(nb))
+    notebook, _ = match(read_cells(path, LIMITS), release())
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    nbformat.validate(notebook)
+
+
+def test_an_empty_list_of_cells_still_has_everything_to_grade(path):
+    notebook, flags = handed_in(path, v4.new_notebook())
+    assert sorted(filter(None, ids(notebook))) == ["f", "f-answer", "why"]
+    assert len(flags) == 3
+
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def test_pictures_in_a_written_answer_stay_and_other_attachments_go(path):
+    nb = release()
+    nb.cells[5]["attachments"] = {
+        "derivation.png": {"image/png": PIXEL},
+        "evil.svg": {"image/svg+xml": "<svg onload=EVIL>"},
+        "liar.png": {"image/png": "<script>EVIL"},
+        "odd": 3,
+    }
+    notebook, _ = handed_in(path, nb)
+    assert notebook.cells[5].attachments == {"derivation.png": {"image/png": PIXEL}}
+    nbformat.validate(notebook)

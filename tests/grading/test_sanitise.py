@@ -1,0 +1,109 @@
+"""Nothing active gets from a student's notebook to a page."""
+
+import pytest
+from jinja2 import Environment
+
+from bncourse.grading.limits import Limits
+from bncourse.grading.sanitise import clean_outputs, safe_markdown
+
+from .test_normalise import PIXEL
+
+
+def rendered(source, attachments=None):
+    environment = Environment(autoescape=False)
+    environment.filters["markdown2html"] = safe_markdown
+    template = environment.from_string("{{ cell.source | markdown2html }}")
+    return template.render(cell={"source": source, "attachments": attachments or {}})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<script>EVIL()</script>",
+        "<SCRIPT SRC=//evil></SCRIPT>",
+        "<img src=x onerror=EVIL()>",
+        "<svg onload=EVIL()>",
+        "<iframe src='javascript:EVIL()'></iframe>",
+        "[x](javascript:EVIL())",
+        "[x](JaVaScRiPt:EVIL())",
+        "[x](data:text/html,<script>EVIL()</script>)",
+        "<a href=' data:text/html,EVIL'>x</a>",
+        "<div style='background:url(//evil)' onmouseover='EVIL()'>x</div>",
+        "![x](http://evil/track.png)",
+        "<style>body { display: none }</style>",
+        "<form action=//evil><input name=a></form>",
+        "<meta http-equiv=refresh content='0;url=//evil'>",
+    ],
+)
+def test_active_markdown_is_disarmed(source):
+    html = rendered(source).lower()
+    for tag in ("script", "iframe", "svg", "style", "form", "input", "meta", "object"):
+        assert f"<{tag}" not in html
+    for word in (
+        " onerror",
+        " onload",
+        " onmouseover",
+        " style=",
+        'href="javascript',
+        'href="data',
+    ):
+        assert not any(word in part.split(">")[0] for part in html.split("<")[1:])
+    assert "<img" not in html or "src=" not in html
+
+
+def test_ordinary_markdown_stays():
+    html = rendered("## Why\n\n- *mean* and `code`\n\n$a_b < c$\n\n| a |\n|---|\n| 1 |")
+    for part in ("<h2", "<li>", "<em>mean</em>", "<code>code</code>", "$a_b &lt; c$", "<td"):
+        assert part in html
+
+
+def test_a_pasted_picture_is_shown():
+    html = rendered("![d](attachment:d.png)", {"d.png": {"image/png": PIXEL}})
+    assert f'src="data:image/png;base64,{PIXEL}"' in html
+
+
+def test_outputs_keep_text_and_pixels_only():
+    (output,) = clean_outputs(
+        [
+            {
+                "output_type": "execute_result",
+                "data": {
+                    "text/plain": "\x1b[31mred",
+                    "text/html": "<script>EVIL",
+                    "image/svg+xml": "<svg onload=EVIL>",
+                    "application/javascript": "EVIL",
+                    "image/png": PIXEL,
+                    "image/jpeg": PIXEL,
+                },
+                "metadata": {"evil": 1},
+            }
+        ],
+        Limits(),
+    )
+    assert output.output_type == "display_data"
+    assert dict(output.data) == {"text/plain": "[31mred", "image/png": PIXEL}
+    assert output.metadata == {}
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        None,
+        "text",
+        [1],
+        [{}],
+        [{"output_type": "update_display_data"}],
+        [{"output_type": "stream"}],
+        [{"output_type": "stream", "name": "stdout", "text": ["a"]}],
+        [{"output_type": "error", "ename": "a", "evalue": "b", "traceback": "c"}],
+        [{"output_type": ["stream"], "name": "stdout", "text": "a"}],
+    ],
+)
+def test_odd_outputs_are_an_error_of_a_known_kind(outputs):
+    with pytest.raises((TypeError, ValueError, KeyError)):
+        clean_outputs(outputs, Limits())
+
+
+def test_outputs_are_bounded_again_outside():
+    flood = [{"output_type": "stream", "name": "stdout", "text": "x" * 1000}] * 10_000
+    assert len(str(clean_outputs(flood, Limits()))) < 4 * Limits().output
