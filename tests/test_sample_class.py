@@ -1,6 +1,7 @@
 """nbgrader's own commands grade a class made from the exercise specs."""
 
 import csv
+import re
 import shutil
 
 import nbformat
@@ -58,8 +59,7 @@ def test_feedback_names_the_mistake_and_hides_our_code(graded):
             (page,) = (course / "feedback" / student / assignment).glob("*.html")
             text = page.read_text()
             assert "Likely cause" in text
-            assert "bncourse/check.py" not in text
-            assert "Traceback (most recent call last)" not in text
+            assert not re.search(r"bncourse/(check|attempt|judge|rules)\.py", text)
 
 
 def test_feedback_folders_hold_pages_only(graded):
