@@ -41,7 +41,7 @@ def broken_rules(inputs, allows_ready_made=False):
     Global state that the block changed is put back, so that one solution cannot harm the next.
     """
     rules = []
-    before = {name: _bytes(value) for name, value in inputs.items()}
+    before = {name: fingerprint(value) for name, value in inputs.items()}
     state = GlobalState()
     try:
         with _ready_made_calls() as called:
@@ -52,21 +52,23 @@ def broken_rules(inputs, allows_ready_made=False):
     rules += [
         f"It changes its input {name} in place. Work on new arrays."
         for name, value in inputs.items()
-        if _bytes(value) != before[name]
+        if fingerprint(value) != before[name]
     ]
     rules += changed
     if not allows_ready_made:
         rules += [f"It calls a ready-made {name}. Write it yourself." for name in sorted(called)]
 
 
-def _bytes(value):
+def fingerprint(value):
     """Return the content of an input as something that compares NaN with itself."""
     if isinstance(value, dict):
-        return {key: _bytes(item) for key, item in value.items()}
+        return {key: fingerprint(item) for key, item in value.items()}
     # The repr of a large array leaves out its middle, so arrays inside a list are not left to it.
     if isinstance(value, list | tuple):
-        return [_bytes(item) for item in value]
-    return value.tobytes() if isinstance(value, np.ndarray) else repr(value)
+        return [fingerprint(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    return repr(value)
 
 
 class GlobalState:
