@@ -1,118 +1,71 @@
-"""Wrong classifiers that people write, each whole and on its own."""
+"""The known mistakes of build_classifier: a correct one, and the lines in which each differs."""
 
-import keras
-from keras import layers
+from bncourse.variants import variant
 
+_IMPORTS = "import keras\nfrom keras import layers\n\n\n"
 
-def classifier_activation_inside(input_dim, hidden=(64, 32)):
+_CLASSIFIER = """\
+def build_classifier(input_dim, hidden=(64, 32)):
     stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, activation="relu", use_bias=False))
-        stack.append(layers.BatchNormalization())
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_activation_first(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.Activation("relu"))
-        stack.append(layers.BatchNormalization())
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_normalized_first(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_redundant_bias(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_without_output_bias(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, activation="sigmoid", use_bias=False))
-    return keras.Sequential(stack)
-
-
-def classifier_without_sigmoid(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1))
-    return keras.Sequential(stack)
-
-
-def classifier_softmax(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, activation="softmax"))
-    return keras.Sequential(stack)
-
-
-def classifier_output_normalized(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, use_bias=False))
-    stack.append(layers.BatchNormalization())
-    stack.append(layers.Activation("sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_input_normalized(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,)), layers.BatchNormalization()]
     for units in hidden:
         stack.append(layers.Dense(units, use_bias=False))
         stack.append(layers.BatchNormalization())
         stack.append(layers.Activation("relu"))
     stack.append(layers.Dense(1, activation="sigmoid"))
     return keras.Sequential(stack)
+"""
+
+_DENSE = "        stack.append(layers.Dense(units, use_bias=False))\n"
+_NORM = "        stack.append(layers.BatchNormalization())\n"
+_RELU = '        stack.append(layers.Activation("relu"))\n'
+_OUTPUT = '    stack.append(layers.Dense(1, activation="sigmoid"))\n'
+_HIDDEN = _DENSE + _NORM + _RELU
 
 
-def classifier_without_relu(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
+def _classifier(*changes):
+    return variant(_IMPORTS + _CLASSIFIER, "build_classifier", *changes)
 
 
-def classifier_without_batchnorm(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, activation="relu"))
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_hidden_ignored(input_dim, hidden=(64, 32)):
+classifier_activation_inside = _classifier(
+    (_RELU, ""), ("units, use_bias=False", 'units, activation="relu", use_bias=False')
+)
+classifier_activation_first = _classifier((_NORM + _RELU, _RELU + _NORM))
+classifier_normalized_first = _classifier((_DENSE + _NORM, _NORM + _DENSE))
+classifier_redundant_bias = _classifier(("units, use_bias=False", "units"))
+classifier_without_output_bias = _classifier(('"sigmoid"', '"sigmoid", use_bias=False'))
+classifier_without_sigmoid = _classifier((', activation="sigmoid"', ""))
+classifier_softmax = _classifier(("sigmoid", "softmax"))
+classifier_output_normalized = _classifier(
+    (
+        _OUTPUT,
+        "    stack.append(layers.Dense(1, use_bias=False))\n"
+        "    stack.append(layers.BatchNormalization())\n"
+        '    stack.append(layers.Activation("sigmoid"))\n',
+    )
+)
+classifier_input_normalized = _classifier(
+    ("[keras.Input((input_dim,))]", "[keras.Input((input_dim,)), layers.BatchNormalization()]")
+)
+classifier_without_relu = _classifier((_RELU, ""))
+classifier_without_batchnorm = _classifier(
+    (_HIDDEN, '        stack.append(layers.Dense(units, activation="relu"))\n')
+)
+classifier_input_ignored = _classifier(("(input_dim,))]", "(20,))]"))
+classifier_not_built = _classifier(("[keras.Input((input_dim,))]", "[]"))
+classifier_flag_adds_output = _classifier(
+    ("    stack = [keras", "    batch_norm = True\n    stack = [keras"),
+    (
+        _HIDDEN + _OUTPUT,
+        '        stack.append(layers.Dense(units, activation="relu"))\n'
+        "        if batch_norm:\n"
+        '            stack.append(layers.Dense(1, activation="sigmoid"))\n',
+    ),
+)
+# It has no loop, so it stands whole.
+classifier_hidden_ignored = variant(
+    _IMPORTS
+    + """\
+def build_classifier(input_dim, hidden=(64, 32)):
     return keras.Sequential(
         [
             keras.Input((input_dim,)),
@@ -125,33 +78,6 @@ def classifier_hidden_ignored(input_dim, hidden=(64, 32)):
             layers.Dense(1, activation="sigmoid"),
         ]
     )
-
-
-def classifier_input_ignored(input_dim, hidden=(64, 32)):
-    stack = [keras.Input((20,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_not_built(input_dim, hidden=(64, 32)):
-    stack = []
-    for units in hidden:
-        stack.append(layers.Dense(units, use_bias=False))
-        stack.append(layers.BatchNormalization())
-        stack.append(layers.Activation("relu"))
-    stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
-
-
-def classifier_flag_adds_output(input_dim, hidden=(64, 32)):
-    batch_norm = True
-    stack = [keras.Input((input_dim,))]
-    for units in hidden:
-        stack.append(layers.Dense(units, activation="relu"))
-        if batch_norm:
-            stack.append(layers.Dense(1, activation="sigmoid"))
-    return keras.Sequential(stack)
+""",
+    "build_classifier",
+)

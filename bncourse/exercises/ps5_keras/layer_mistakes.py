@@ -1,1030 +1,14 @@
-"""Wrong batch-norm layers that people write, each whole and on its own.
+"""The known mistakes of BatchNormalization: a correct layer, and the lines in which each differs.
 
-They are as compact as a notebook cell, and each differs from a correct layer in one point only.
+The layer is as compact as a notebook cell.
 """
 
-import keras
-import numpy as np
-from keras import ops
+from bncourse.variants import variant
 
+_IMPORTS = "import keras\nimport numpy as np\nfrom keras import ops\n\n\n"
 
-class MomentumReversed(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            new = self.momentum
-            self.moving_mean.assign((1 - new) * self.moving_mean + new * mean)
-            self.moving_variance.assign((1 - new) * self.moving_variance + new * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class UnbiasedStored(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            count = np.prod([x.shape[a] for a in axes])
-            unbiased = variance * float(count / (count - 1))
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * unbiased)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class TorchRule(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            count = np.prod([x.shape[a] for a in axes])
-            unbiased = variance * float(count / (count - 1))
-            new = self.momentum
-            self.moving_mean.assign((1 - new) * self.moving_mean + new * mean)
-            self.moving_variance.assign((1 - new) * self.moving_variance + new * unbiased)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class UnbiasedUsed(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            count = np.prod([x.shape[a] for a in axes])
-            variance = variance * float(count / (count - 1))
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class EpsilonIgnored(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + 1e-5)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class EpsilonMissing(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape))
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class EpsilonOutside(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape)) + self.epsilon
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class RootMissing(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.reshape(variance, shape) + self.epsilon
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class BatchStatisticsAtInference(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = ops.mean(x, axes), ops.var(x, axes)
-        if training and self.trainable:
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class MovingStatisticsInTraining(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            batch_mean, batch_variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * batch_mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * batch_variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class TrainingArgumentMissing(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class TrainsByDefault(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=True):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class NeverUpdated(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class UpdatedAtInference(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        batch_mean, batch_variance = ops.mean(x, axes), ops.var(x, axes)
-        if training and self.trainable:
-            mean, variance = batch_mean, batch_variance
-        old = self.momentum
-        self.moving_mean.assign(old * self.moving_mean + (1 - old) * batch_mean)
-        self.moving_variance.assign(old * self.moving_variance + (1 - old) * batch_variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class AssignedWithEquals(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean = old * self.moving_mean + (1 - old) * mean
-            self.moving_variance = old * self.moving_variance + (1 - old) * variance
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class TrainableIgnored(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class FrozenUsesBatch(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-        if training and self.trainable:
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class AxisIgnored(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[-1],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = list(range(len(x.shape) - 1))
-        shape = [1] * len(axes) + [x.shape[-1]]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class FirstAxisOnly(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [0]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class PlainTensors(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        shape = (input_shape[self.axis],)
-        self.gamma = ops.ones(shape, self.variable_dtype)
-        self.beta = ops.zeros(shape, self.variable_dtype)
-        options = {"shape": shape, "autocast": False, "trainable": False}
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class AffineNotTrainable(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False, "trainable": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class StateTrainable(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class CenterScaleIgnored(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        y = y * ops.reshape(self.gamma, shape) + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class BetaMissing(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class GammaMissing(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class BetaScaled(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class KwargsDropped(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__()
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
-
-
-class ConfigIncomplete(keras.layers.Layer):
+_LAYER = """\
+class BatchNormalization(keras.layers.Layer):
     def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
         super().__init__(**kwargs)
         self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
@@ -1060,254 +44,219 @@ class ConfigIncomplete(keras.layers.Layer):
         if self.center:
             y = y + ops.reshape(self.beta, shape)
         return ops.cast(y, self.compute_dtype)
+"""
 
-    def get_config(self):
-        config = super().get_config()
-        config.update(axis=self.axis, center=self.center, scale=self.scale)
-        return config
-
-
-class ConfigWithoutSuper(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
+_MAKE_OPTIONS = '        options = {"shape": (input_shape[self.axis],), "autocast": False}\n'
+_MAKE_AFFINE = """\
         if self.scale:
             self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
         if self.center:
             self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
+"""
+_FREEZE = '        options["trainable"] = False\n'
+_AXES = "[a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]"
+_SHAPE = """\
         shape = [1] * len(x.shape)
         shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
+"""
+_MOVING = "        mean, variance = self.moving_mean, self.moving_variance\n"
+_WHEN = "        if training and self.trainable:\n"
+_BATCH = "            mean, variance = ops.mean(x, axes), ops.var(x, axes)\n"
+_OLD = "            old = self.momentum\n"
+_UPDATE_MEAN = "            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)\n"
+_UPDATE_VARIANCE = (
+    "            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)\n"
+)
+_UPDATE = _OLD + _UPDATE_MEAN + _UPDATE_VARIANCE
+_STD = "ops.sqrt(ops.reshape(variance, shape) + self.epsilon)"
+_SCALE = """\
         if self.scale:
             y = y * ops.reshape(self.gamma, shape)
+"""
+_SHIFT = """\
         if self.center:
             y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
+"""
+_RETURN = "        return ops.cast(y, self.compute_dtype)\n"
 
-    def get_config(self):
-        return {
-            "axis": self.axis,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-        }
-
-
-class Cancellation(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean = ops.mean(x, axes)
-            variance = ops.mean(x * x, axes) - mean * mean
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
+_COUNT = "            count = np.prod([x.shape[a] for a in axes])\n"
+_UNBIASED = "variance * float(count / (count - 1))\n"
+_CAST_AFFINE = (
+    ("y * ops.reshape(self.gamma, shape)", "y * ops.cast(ops.reshape(self.gamma, shape), x.dtype)"),
+    ("y + ops.reshape(self.beta, shape)", "y + ops.cast(ops.reshape(self.beta, shape), x.dtype)"),
+)
 
 
-class StatisticsDetached(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean = ops.stop_gradient(ops.mean(x, axes))
-            variance = ops.stop_gradient(ops.var(x, axes))
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return ops.cast(y, self.compute_dtype)
+def _layer(*changes):
+    return variant(_IMPORTS + _LAYER, "BatchNormalization", *changes)
 
 
-class HalfStatistics(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = inputs
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean = ops.cast(self.moving_mean, x.dtype)
-        variance = ops.cast(self.moving_variance, x.dtype)
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(
-                old * self.moving_mean + (1 - old) * ops.cast(mean, self.variable_dtype)
-            )
-            self.moving_variance.assign(
-                old * self.moving_variance + (1 - old) * ops.cast(variance, self.variable_dtype)
-            )
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.cast(ops.reshape(self.gamma, shape), x.dtype)
-        if self.center:
-            y = y + ops.cast(ops.reshape(self.beta, shape), x.dtype)
-        return ops.cast(y, self.compute_dtype)
-
-
-class HalfWeights(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],)}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        old_mean = ops.cast(self.moving_mean, x.dtype)
-        old_variance = ops.cast(self.moving_variance, x.dtype)
-        mean, variance = old_mean, old_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * old_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * old_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.cast(ops.reshape(self.gamma, shape), x.dtype)
-        if self.center:
-            y = y + ops.cast(ops.reshape(self.beta, shape), x.dtype)
-        return ops.cast(y, self.compute_dtype)
-
-
-class OutputNotCast(keras.layers.Layer):
-    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
-        super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
-        self.center, self.scale = center, scale
-
-    def build(self, input_shape):
-        options = {"shape": (input_shape[self.axis],), "autocast": False}
-        if self.scale:
-            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        if self.center:
-            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        options["trainable"] = False
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **options
-        )
-
-    def call(self, inputs, training=None):
-        x = ops.cast(inputs, self.variable_dtype)
-        axes = [a for a in range(len(x.shape)) if a != self.axis % len(x.shape)]
-        shape = [1] * len(x.shape)
-        shape[self.axis] = x.shape[self.axis]
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:
-            mean, variance = ops.mean(x, axes), ops.var(x, axes)
-            old = self.momentum
-            self.moving_mean.assign(old * self.moving_mean + (1 - old) * mean)
-            self.moving_variance.assign(old * self.moving_variance + (1 - old) * variance)
-        std = ops.sqrt(ops.reshape(variance, shape) + self.epsilon)
-        y = (x - ops.reshape(mean, shape)) / std
-        if self.scale:
-            y = y * ops.reshape(self.gamma, shape)
-        if self.center:
-            y = y + ops.reshape(self.beta, shape)
-        return y
+MomentumReversed = _layer(
+    ("old = self", "new = self"),
+    ("old * self.moving_mean + (1 - old)", "(1 - new) * self.moving_mean + new"),
+    ("old * self.moving_variance + (1 - old)", "(1 - new) * self.moving_variance + new"),
+)
+UnbiasedStored = _layer(
+    (_OLD, _COUNT + "            unbiased = " + _UNBIASED + _OLD),
+    ("(1 - old) * variance", "(1 - old) * unbiased"),
+)
+TorchRule = _layer(
+    (_OLD, _COUNT + "            unbiased = " + _UNBIASED + "            new = self.momentum\n"),
+    ("old * self.moving_mean + (1 - old)", "(1 - new) * self.moving_mean + new"),
+    (
+        "old * self.moving_variance + (1 - old) * variance",
+        "(1 - new) * self.moving_variance + new * unbiased",
+    ),
+)
+UnbiasedUsed = _layer((_OLD, _COUNT + "            variance = " + _UNBIASED + _OLD))
+EpsilonIgnored = _layer(("shape) + self.epsilon", "shape) + 1e-5"))
+EpsilonMissing = _layer((_STD, "ops.sqrt(ops.reshape(variance, shape))"))
+EpsilonOutside = _layer((_STD, "ops.sqrt(ops.reshape(variance, shape)) + self.epsilon"))
+RootMissing = _layer((_STD, "ops.reshape(variance, shape) + self.epsilon"))
+BatchStatisticsAtInference = _layer(
+    (_BATCH, ""),
+    (_MOVING, "        mean, variance = ops.mean(x, axes), ops.var(x, axes)\n"),
+)
+MovingStatisticsInTraining = _layer(
+    ("mean, variance = ops", "batch_mean, batch_variance = ops"),
+    ("(1 - old) * mean", "(1 - old) * batch_mean"),
+    ("(1 - old) * variance", "(1 - old) * batch_variance"),
+)
+TrainingArgumentMissing = _layer(
+    ("inputs, training=None", "inputs"),
+    ("if training and self.trainable", "if self.trainable"),
+)
+TrainsByDefault = _layer(("training=None", "training=True"))
+NeverUpdated = _layer((_UPDATE, ""))
+UpdatedAtInference = _layer(
+    (
+        _WHEN + _BATCH + _UPDATE,
+        "        batch_mean, batch_variance = ops.mean(x, axes), ops.var(x, axes)\n"
+        "        if training and self.trainable:\n"
+        "            mean, variance = batch_mean, batch_variance\n"
+        "        old = self.momentum\n"
+        "        self.moving_mean.assign(old * self.moving_mean + (1 - old) * batch_mean)\n"
+        "        self.moving_variance.assign("
+        "old * self.moving_variance + (1 - old) * batch_variance)\n",
+    )
+)
+AssignedWithEquals = _layer(
+    (
+        _UPDATE_MEAN,
+        "            self.moving_mean = old * self.moving_mean + (1 - old) * mean\n",
+    ),
+    (
+        _UPDATE_VARIANCE,
+        "            self.moving_variance = old * self.moving_variance + (1 - old) * variance\n",
+    ),
+)
+TrainableIgnored = _layer(("if training and self.trainable", "if training"))
+FrozenUsesBatch = _layer((_WHEN + _BATCH, "        if training:\n" + _BATCH + _WHEN))
+AxisIgnored = _layer(
+    ("input_shape[self.axis]", "input_shape[-1]"),
+    (_AXES, "list(range(len(x.shape) - 1))"),
+    (_SHAPE, "        shape = [1] * len(axes) + [x.shape[-1]]\n"),
+)
+FirstAxisOnly = _layer((_AXES, "[0]"))
+PlainTensors = _layer(
+    (
+        _MAKE_OPTIONS + _MAKE_AFFINE + _FREEZE,
+        "        shape = (input_shape[self.axis],)\n"
+        "        self.gamma = ops.ones(shape, self.variable_dtype)\n"
+        "        self.beta = ops.zeros(shape, self.variable_dtype)\n"
+        '        options = {"shape": shape, "autocast": False, "trainable": False}\n',
+    )
+)
+AffineNotTrainable = _layer(
+    (_FREEZE, ""),
+    ('"autocast": False}', '"autocast": False, "trainable": False}'),
+)
+StateTrainable = _layer((_FREEZE, ""))
+CenterScaleIgnored = _layer(
+    (
+        _MAKE_AFFINE,
+        '        self.gamma = self.add_weight(name="gamma", initializer="ones", **options)\n'
+        '        self.beta = self.add_weight(name="beta", initializer="zeros", **options)\n',
+    ),
+    (
+        _SCALE + _SHIFT,
+        "        y = y * ops.reshape(self.gamma, shape) + ops.reshape(self.beta, shape)\n",
+    ),
+)
+BetaMissing = _layer((_SHIFT, ""))
+GammaMissing = _layer((_SCALE, ""))
+BetaScaled = _layer((_SCALE + _SHIFT, _SHIFT + _SCALE))
+KwargsDropped = _layer(("super().__init__(**kwargs)", "super().__init__()"))
+ConfigIncomplete = _layer(
+    (
+        _RETURN,
+        _RETURN + "\n"
+        "    def get_config(self):\n"
+        "        config = super().get_config()\n"
+        "        config.update(axis=self.axis, center=self.center, scale=self.scale)\n"
+        "        return config\n",
+    )
+)
+ConfigWithoutSuper = _layer(
+    (
+        _RETURN,
+        _RETURN + "\n"
+        "    def get_config(self):\n"
+        "        return {\n"
+        '            "axis": self.axis,\n'
+        '            "momentum": self.momentum,\n'
+        '            "epsilon": self.epsilon,\n'
+        '            "center": self.center,\n'
+        '            "scale": self.scale,\n'
+        "        }\n",
+    )
+)
+Cancellation = _layer(
+    (
+        _BATCH,
+        "            mean = ops.mean(x, axes)\n"
+        "            variance = ops.mean(x * x, axes) - mean * mean\n",
+    )
+)
+StatisticsDetached = _layer(
+    (
+        _BATCH,
+        "            mean = ops.stop_gradient(ops.mean(x, axes))\n"
+        "            variance = ops.stop_gradient(ops.var(x, axes))\n",
+    )
+)
+HalfStatistics = _layer(
+    ("x = ops.cast(inputs, self.variable_dtype)", "x = inputs"),
+    (
+        _MOVING,
+        "        mean = ops.cast(self.moving_mean, x.dtype)\n"
+        "        variance = ops.cast(self.moving_variance, x.dtype)\n",
+    ),
+    (
+        _UPDATE_MEAN,
+        "            self.moving_mean.assign(\n"
+        "                old * self.moving_mean + (1 - old) * ops.cast(mean, self.variable_dtype)\n"
+        "            )\n",
+    ),
+    (
+        _UPDATE_VARIANCE,
+        "            self.moving_variance.assign(\n"
+        "                old * self.moving_variance"
+        " + (1 - old) * ops.cast(variance, self.variable_dtype)\n"
+        "            )\n",
+    ),
+    *_CAST_AFFINE,
+)
+HalfWeights = _layer(
+    (', "autocast": False', ""),
+    (
+        _MOVING,
+        "        old_mean = ops.cast(self.moving_mean, x.dtype)\n"
+        "        old_variance = ops.cast(self.moving_variance, x.dtype)\n"
+        "        mean, variance = old_mean, old_variance\n",
+    ),
+    ("old * self.moving_mean", "old * old_mean"),
+    ("old * self.moving_variance", "old * old_variance"),
+    *_CAST_AFFINE,
+)
+OutputNotCast = _layer((_RETURN, "        return y\n"))
