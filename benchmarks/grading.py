@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
-from bncourse.grading import batch, cluster, corpus
+from bncourse.grading import batch, cluster, corpus, gradebook
 from bncourse.grading.grade import DRAWS, grade
 from bncourse.grading.limits import Limits
 from bncourse.grading.worker import Worker
@@ -81,7 +81,7 @@ def seconds_ours(count, workers):
         batch.grade_tasks(course, tasks, lambda n: cluster.runner(n, workers=workers), say=note)
         graded = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            batch.write_grades(course, tasks)
+            gradebook.write_grades(course, tasks)
         written = time.perf_counter()
         assert all(o.word == "ok" for task in tasks for o in task.report.outcomes.values())
         # The first results contain the start of the workers, once for the whole class.

@@ -1,24 +1,15 @@
-"""Grade a whole class at once: many workers grade, one writer fills the gradebook.
+"""Grade a whole class at once: many workers grade, and each verdict is stored as it comes.
 
-First every hand-in is graded, in parallel, and each verdict is stored as soon as it is there. Then
-nbgrader's own autograde runs over the class and finds the verdicts in the store. Killed at any
-moment, the first part goes on where it stopped, and the second can be repeated.
+Killed at any moment, a second run goes on where the first one stopped. The gradebook is written
+afterwards, by one writer: see ``gradebook``.
 """
 
-import contextlib
-import functools
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
-from nbgrader import api
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import Autograde
-from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from sqlalchemy.exc import SAWarning
 
 from bncourse.course_seed import course_seed
 from bncourse.grading.grade import grade
@@ -31,7 +22,7 @@ from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells
 from bncourse.grading.store import Store, key_of
 from bncourse.grading.worker import Infra
 from bncourse.grading.workers import shared_worker
-from bncourse.nbgrader_course import load_config, scripts_on_path
+from bncourse.nbgrader_course import load_config
 from bncourse.registry import load
 
 _TRIES = 3
@@ -64,7 +55,8 @@ class Course:
         self.directory = CourseDirectory(config=self.config)
         self.directory.assignment_id = self.problem_set
         self.secret = course_seed(options.secret_file)
-        self.store = Store(Path(options.records, "verdicts"))
+        self.records = Path(options.records)
+        self.store = Store(self.records / "verdicts")
 
     def folder(self, step, student):
         """Return the folder of a student at a step of nbgrader, such as ``submitted``."""
@@ -190,13 +182,23 @@ def grade_tasks(course, tasks, runner, resume=False, say=print):
 def _collect(course, tasks, results, count, say):
     start = time.monotonic()
     for done, (number, result) in enumerate(results, 1):
-        if isinstance(result, Exception):
-            tasks[number].problem = f"{type(result).__name__}: {result}"
-        else:
-            tasks[number].report = result
-            course.store.put(tasks[number].key, result)
+        _keep(course, tasks[number], result)
         left = (time.monotonic() - start) / done * (count - done)
         say(f"{done}/{count} {tasks[number].student}, about {left:.0f} s left")
+
+
+def _keep(course, task, result):
+    """Store a Report and give it to its task, or say there why there is none."""
+    if isinstance(result, BaseException):
+        task.problem = f"{type(result).__name__}: {result}"
+        return
+    try:
+        course.store.put(task.key, result)
+    except OSError as error:
+        # A verdict that a crash could lose is none: repeat it when there is room again.
+        task.problem = f"The verdict could not be stored: {error}"
+    else:
+        task.report = result
 
 
 def _arguments(course, task):
@@ -209,79 +211,3 @@ def _arguments(course, task):
         course.unsafe,
         course.gpu,
     )
-
-
-def differences(course, tasks):
-    """Return ``[(student, exercise, old points, new points)]`` where a regrade changes points."""
-    changed = []
-    with scripts_on_path(), Gradebook(course.directory.db_url, course.directory.course_id) as book:
-        for task in tasks:
-            if task.report is None:
-                continue
-            for name, outcome in task.report.outcomes.items():
-                try:
-                    old = book.find_grade(
-                        name, Path(task.notebook).stem, course.problem_set, task.student
-                    )
-                except MissingEntry:
-                    continue
-                new = old.max_score if outcome.word == "ok" else 0.0
-                if old.auto_score is not None and old.auto_score != new:
-                    changed.append((task.student, name, old.auto_score, new))
-    return changed
-
-
-def write_grades(course, tasks):
-    """Have nbgrader autograde the class with the stored verdicts; return students that failed."""
-    graded = [task for task in tasks if task.report is not None]
-    gone = {task.student for task in graded if "missing notebook" in task.report.flags}
-    failed = []
-    with scripts_on_path(), _one_engine():
-        for student in sorted({task.student for task in graded}):
-            if student in gone:
-                _write_missing(course, student)
-            elif not _autograde(course, student):
-                failed.append(student)
-    return failed
-
-
-@contextlib.contextmanager
-def _one_engine():
-    """Let nbgrader keep its connection to the database.
-
-    It makes a new one dozens of times per student, and each compiles every query anew: half of the
-    time of writing.
-    """
-    original = api.create_engine
-    api.create_engine = functools.cache(original)
-    try:
-        yield
-    finally:
-        api.create_engine = original
-
-
-def _autograde(course, student):
-    course.directory.student_id = student
-    config = course.config.copy()
-    config.TrustedExecute.reuse = True
-    converter = Autograde(coursedir=course.directory, config=config)
-    converter.force = True
-    with warnings.catch_warnings():
-        # nbgrader's own use of its database; nothing that a grader could act on.
-        warnings.simplefilter("ignore", SAWarning)
-        try:
-            converter.start()
-        except NbGraderException:
-            return False
-    return True
-
-
-def _write_missing(course, student):
-    """Give no points to a student whose hand-in lacks the notebook."""
-    with Gradebook(course.directory.db_url, course.directory.course_id) as book:
-        book.update_or_create_student(student)
-        submission = book.update_or_create_submission(course.problem_set, student)
-        for notebook in submission.notebooks:
-            for each in notebook.grades:
-                each.auto_score, each.needs_manual_grade = 0, False
-        book.db.commit()

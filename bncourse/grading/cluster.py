@@ -1,11 +1,18 @@
 """Where tasks run: in this process, or on workers of dask.distributed."""
 
 import contextlib
+import itertools
 import logging
 import os
 
 # A worker takes seconds to start; so few tasks are done sooner by one.
 _ENOUGH_FOR_ONE = 20
+
+# Enough to keep a large cluster busy, and a bound on the memory of the scheduler.
+_UNDER_WAY = 1000
+
+# A task raises only if the grader failed; another worker may do better.
+_RETRIES = 2
 
 
 def run_here(function, tasks):
@@ -48,14 +55,31 @@ def runner(count, workers=None, scheduler=None):
 
 
 def _run_on(client, function, tasks):
+    """Yield ``(number, result)`` as they come; a bounded number of tasks is under way at a time."""
     from distributed import as_completed
 
-    futures = {
-        # Not pure: the same text handed in twice is graded twice.
-        client.submit(function, *arguments, pure=False): number
-        for number, arguments in tasks.items()
-    }
-    for future in as_completed(futures):
-        error = future.exception()
-        yield futures[future], error if error is not None else future.result()
-        future.release()
+    waiting = iter(tasks.items())
+    numbers = {}
+
+    def submit(count):
+        for number, arguments in itertools.islice(waiting, count):
+            # Not pure: the same text handed in twice is graded twice.
+            future = client.submit(function, *arguments, pure=False, retries=_RETRIES)
+            numbers[future] = number
+            yield future
+
+    under_way = as_completed(submit(_UNDER_WAY))
+    for future in under_way:
+        try:
+            # A lost scheduler cancels everything that is under way.
+            if future.cancelled():
+                break
+            error = future.exception()
+            result = future.result() if error is None else error
+        except OSError:
+            # It was lost while the result was on its way.
+            break
+        yield numbers.pop(future), result
+        under_way.update(submit(1))
+    for number in (*numbers.values(), *(number for number, _ in waiting)):
+        yield number, ConnectionError("The connection to the scheduler was lost.")

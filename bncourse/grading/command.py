@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+_KEPT = "The verdicts are kept: repeat the command with --resume."
+
 
 @click.command()
 @click.argument("problem_set", required=False)
@@ -42,7 +44,7 @@ def grade(problem_set, root, self_test, **options):
 
 
 def _grade(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
-    from bncourse.grading import batch, cluster
+    from bncourse.grading import batch, cluster, gradebook
 
     course = batch.Course(root, problem_set, unsafe=unsafe, gpu=gpu)
     tasks = batch.read_tasks(course, student)
@@ -50,16 +52,26 @@ def _grade(problem_set, root, student, dry_run, resume, workers, scheduler, as_j
         raise click.ClickException(f"Nobody handed in {problem_set}.")
     run = functools.partial(cluster.runner, workers=workers, scheduler=scheduler)
     batch.grade_tasks(course, tasks, run, resume, say=_progress)
-    changes = batch.differences(course, tasks)
+    try:
+        changes = gradebook.differences(course, tasks)
+        done = gradebook.written(course, tasks) if resume else ()
+    except gradebook.Locked as reason:
+        raise click.ClickException(f"{reason} {_KEPT}") from None
     _show(tasks, changes, as_json, problem_set)
-    failed = []
+    failed = {}
     if not dry_run:
         # nbgrader says a dozen lines per student; what matters of them is in the table.
         logging.getLogger("traitlets").setLevel(logging.ERROR)
-        failed = batch.write_grades(course, tasks)
-        for name in failed:
-            click.echo(f"{name}: nbgrader could not write the grades.", err=True)
+        left = [task for task in tasks if task.student not in done]
+        failed = gradebook.write_grades(course, left, say=_progress)
+        for reason, students in _by_reason(failed):
+            click.echo(f"{reason} {_KEPT} Without grades: {', '.join(students)}", err=True)
     return 1 if failed or any(task.report is None for task in tasks) else 0
+
+
+def _by_reason(failed):
+    """Return ``[(reason, students)]`` of ``{student: reason}``."""
+    return [(reason, [s for s in failed if failed[s] == reason]) for reason in {*failed.values()}]
 
 
 def _progress(line):

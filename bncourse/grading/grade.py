@@ -104,19 +104,16 @@ class _Submission:
         result = self.results[cell] if cell is not None else CellResult()
         if result.error == "SystemExit":
             return Outcome("error", result.message)
-        if not self.session.defined([exercise.name]):
-            return self._undefined(exercise.name, result)
-        return self._judge(exercise, seeds)
-
-    def _judge(self, exercise, seeds):
         deadline = self.session.item_deadline()
-        for seed in seeds:
-            cases = draw_cases(exercise, seed)
-            attempts = self.session.attempt(exercise, cases, deadline)
+        draws = [draw_cases(exercise, seed) for seed in seeds]
+        rounds = self.session.attempt(exercise, draws, deadline)
+        if rounds is None:
+            return self._undefined(exercise.name, result)
+        for cases, attempts in zip(draws, rounds, strict=True):
             verdict = judge(exercise, cases, attempts)
             if verdict.kind != "ok":
-                again = self.session.attempt(exercise, cases, deadline)
-                if verdict.kind == "wrong" and not _agree(attempts, again):
+                again = self.session.attempt(exercise, [cases], deadline)
+                if verdict.kind == "wrong" and not (again and _agree(attempts, again[0])):
                     return Outcome("wrong", _not_deterministic(exercise))
                 return Outcome(verdict.kind, report(exercise, verdict, hidden=True))
         return Outcome("ok")

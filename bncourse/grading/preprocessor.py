@@ -50,7 +50,10 @@ class TrustedExecute(NbGraderPreprocessor):
         if "malformed" in mark:
             report = malformed(mark["malformed"], exercises)
         else:
-            report = self._report([cell.source for cell in code], exercises, names, secret)
+            sources = [cell.source for cell in code]
+            key = key_of(names["assignment"], sources, exercises, secret, Limits(**self.limits))
+            report = self._report(key, sources, exercises, names, secret)
+            nb.metadata[MARK] = {**mark, "verdict": key}
             for cell, result in zip(code, report.cells, strict=True):
                 cell.outputs = result.outputs
         report.flags = [*report.flags, *mark.get("flags", [])]
@@ -61,14 +64,12 @@ class TrustedExecute(NbGraderPreprocessor):
         record(Path(self.records, "audit.jsonl"), names, nb, report, secret)
         return nb, resources
 
-    def _report(self, sources, exercises, names, secret):
-        limits = Limits(**self.limits)
+    def _report(self, key, sources, exercises, names, secret):
         store = Store(Path(self.records, "verdicts"))
-        key = key_of(names["assignment"], sources, exercises, secret, limits)
         report = store.get(key) if self.reuse else None
         if report is None:
             worker = shared_worker(names["assignment"], self.unsafe, self.gpu)
-            report = grade(sources, exercises, worker, limits, secret)
+            report = grade(sources, exercises, worker, Limits(**self.limits), secret)
             store.put(key, report)
         return report
 

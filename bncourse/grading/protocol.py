@@ -59,6 +59,7 @@ class Channel:
         self.sock = sock
         self.control_limit = control_limit
         self.arrays_limit = arrays_limit
+        self._read_ahead = bytearray()
 
     def close(self):
         """Close the socket."""
@@ -79,9 +80,9 @@ class Channel:
         parts = [_frame(b"J", json.dumps({**message, "arrays": list(arrays)}).encode())]
         parts += [_frame(b"A", array_to_bytes(array)) for array in arrays.values()]
         try:
-            for part in parts:
-                self.sock.settimeout(_remaining(deadline))
-                self.sock.sendall(part)
+            # At once: each write would wake the other side for a few bytes.
+            self.sock.settimeout(_remaining(deadline))
+            self.sock.sendall(b"".join(parts))
         except TimeoutError:
             raise OutOfTime from None
         except OSError:
@@ -112,11 +113,11 @@ class Channel:
 
     def _receive_bytes(self, count, deadline):
         # The buffer grows with the bytes that arrive: a lying length reserves no memory.
-        data = bytearray()
+        data = self._read_ahead
         while len(data) < count:
             try:
                 self.sock.settimeout(_remaining(deadline))
-                chunk = self.sock.recv(min(count - len(data), _CHUNK))
+                chunk = self.sock.recv(_CHUNK)
             except TimeoutError:
                 raise OutOfTime from None
             except OSError:
@@ -124,7 +125,9 @@ class Channel:
             if not chunk:
                 raise Closed
             data += chunk
-        return bytes(data)
+        taken = bytes(data[:count])
+        del data[:count]
+        return taken
 
 
 def _remaining(deadline):

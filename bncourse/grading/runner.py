@@ -66,13 +66,11 @@ class Runner:
             "outputs": self.recorder.outputs,
         }, {}
 
-    def do_names(self, message, arrays):
-        """Say which of some names the cells have defined."""
-        return {"names": [name for name in message["names"] if name in self.shell.user_ns]}, {}
-
     def do_attempt(self, message, arrays):
         """Attempt cases of one exercise."""
         exercise = self.exercises[message["exercise"]]
+        if exercise.name not in self.shell.user_ns:
+            return {"undefined": True}, {}
         answers, outputs = [], {}
         # Once is enough: ``attempt`` puts back what it finds changed after each case.
         self._restore()

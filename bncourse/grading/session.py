@@ -76,35 +76,40 @@ class Session:
         except (KeyError, TypeError, ValueError) as problem:
             raise self._tampered(f"a malformed answer ({problem})") from None
 
-    def defined(self, names):
-        """Return those of ``names`` that the cells have defined, or raise Lost."""
-        message, _ = self._ask({"do": "names", "names": list(names)}, {}, self.item_deadline())
-        said = message.get("names")
-        if not isinstance(said, list):
-            raise self._tampered("a malformed answer")
-        return [name for name in names if name in said]
+    def attempt(self, exercise, draws, deadline):
+        """Return the attempts at several draws of cases, or None if nothing of the name is defined.
 
-    def attempt(self, exercise, cases, deadline):
-        """Return ``{case name: Attempt}`` for the cases of an exercise, or raise Lost."""
+        Args:
+            exercise: the Exercise.
+            draws: a list of ``{case name: Case}``; all go out at once, for each question costs.
+            deadline: the value of ``time.monotonic()`` to give up at.
+
+        Returns:
+            A list of ``{case name: Attempt}``, one for each draw.
+
+        Raises:
+            Lost: the process is of no more use.
+        """
         inputs = {}
         asked = [
-            {"inputs": encode(case.inputs, inputs), "dtype": case.dtype} for case in cases.values()
+            {"inputs": encode(case.inputs, inputs), "dtype": case.dtype}
+            for cases in draws
+            for case in cases.values()
         ]
         request = {"do": "attempt", "exercise": exercise.name, "cases": asked}
         message, arrays = self._ask(request, inputs, deadline)
+        if message.get("undefined") is True:
+            return None
         try:
-            answers = message["attempts"]
-            attempts = {
-                name: _read_attempt(answer, number, arrays)
-                for number, (name, answer) in enumerate(zip(cases, answers, strict=True))
-            }
-        except (KeyError, TypeError, ValueError) as problem:
+            attempts = _read_attempts(message["attempts"], len(asked), arrays)
+        except (LookupError, TypeError, ValueError) as problem:
             raise self._tampered(f"a malformed answer ({problem})") from None
-        for made in attempts.values():
+        for made in attempts:
             limit = limit_named_in(made.error, made.message) if made.error else None
             if limit:
                 raise Lost(Outcome("limit", OVER[limit], limit))
-        return attempts
+        left = iter(attempts)
+        return [dict(zip(cases, left, strict=False)) for cases in draws]
 
     def item_deadline(self):
         """Return when an item that starts now must have ended."""
@@ -152,20 +157,24 @@ def used_up(limits):
     return f"The whole notebook may take {limits.total_seconds:g} seconds, and they were used up."
 
 
-def _read_attempt(answer, number, arrays):
-    prefix = f"{number}/"
+def _read_attempts(answers, count, arrays):
+    if not isinstance(answers, list) or len(answers) != count:
+        raise TypeError(f"{count} attempts expected")
+    outputs = [{} for _ in answers]
+    for label, array in arrays.items():
+        number, _, name = label.partition("/")
+        outputs[int(number)][name] = array
+    return [_read_attempt(*each) for each in zip(answers, outputs, strict=True)]
+
+
+def _read_attempt(answer, outputs):
     error = _text_or_none(answer["error"])
     message = _text(answer["message"])
-    # The one text that is shown as it came describes a result of the wrong kind.
-    message = OUR_WORDS.get(error, message[:_LONGEST_DESCRIPTION])
     return Attempt(
-        outputs={
-            label.removeprefix(prefix): array
-            for label, array in arrays.items()
-            if label.startswith(prefix)
-        },
+        outputs=outputs,
         error=error if error is None or error in _EXCEPTIONS else "an exception",
-        message=message,
+        # The one text that is shown as it came describes a result of the wrong kind.
+        message=OUR_WORDS.get(error, message[:_LONGEST_DESCRIPTION]),
         rules=tuple(_rule(_text(rule)) for rule in answer["rules"][:_MOST_RULES]),
         printed=_text(answer["printed"]),
     )

@@ -1,15 +1,23 @@
 """A whole class: resume after a kill, one writer, no grade without a verdict."""
 
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+from nbgrader.api import Gradebook
+from nbgrader.converters.base import NbGraderException
+from sqlalchemy.exc import OperationalError
 
-from bncourse.grading import batch, cluster, corpus
+from bncourse.grading import batch, cluster, corpus, gradebook
 from bncourse.grading.grade import Report
 from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
@@ -22,6 +30,21 @@ from .test_nbgrader import CONFIG, _source
 pytestmark = pytest.mark.slow
 
 GRADE = [sys.executable, "-c", "from bncourse.grading.command import grade; grade()"]
+
+# Kills itself as it says the line that starts with the first argument.
+MORTAL = """
+import os, signal, sys
+from bncourse.grading import command
+
+line_of_death = sys.argv.pop(1)
+
+def progress(line):
+    if line.startswith(line_of_death):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+command._progress = progress
+command.grade()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +73,13 @@ def course(empty_course, needs_sandbox):
     hand_in(empty_course, "wrong", corpus.notebook({corpus.TARGET: corpus.WRONG}))
     hand_in(empty_course, "nothing")
     return empty_course
+
+
+def grade_until(course, line, *options):
+    """Run ``bncourse grade`` and have it killed when it says a line."""
+    command = [sys.executable, "-c", MORTAL, line, corpus.PROBLEM_SET, "--root", course]
+    done = subprocess.run([*command, "--workers", "1", *options], stdout=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGKILL
 
 
 def here(count):
@@ -98,13 +128,8 @@ def test_a_verdict_is_found_only_for_the_same_submission_seed_and_limits():
 
 def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
     command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--workers", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
-        for line in first.stderr:
-            if line.startswith("3/"):
-                first.send_signal(signal.SIGKILL)
-                break
-    stored = len(list((course / ".grading" / "verdicts").glob("*.json")))
-    assert 2 <= stored < 7
+    grade_until(course, "3/")
+    assert len(list((course / ".grading" / "verdicts").glob("*.json"))) == 3
     done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     records = {r["student"]: r for r in map(json.loads, done.stdout.splitlines())}
@@ -117,11 +142,11 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
 def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
     opened = batch.Course(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here, resume=True)
-    batch.write_grades(opened, tasks)
+    gradebook.write_grades(opened, tasks)
     before = grades(course, [corpus.PROBLEM_SET])
     hand_in(course, "wrong", corpus.notebook())
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here)
-    assert batch.differences(opened, tasks) == [("wrong", corpus.TARGET, 0.0, 2.0)]
+    assert gradebook.differences(opened, tasks) == [("wrong", corpus.TARGET, 0.0, 2.0)]
     assert grades(course, [corpus.PROBLEM_SET]) == before
 
 
@@ -140,7 +165,119 @@ def test_infra_is_no_verdict_and_stops_nobody(course):
     assert tasks[0].report is None
     assert "Infra" in tasks[0].problem
     assert tasks[1].report.outcomes[corpus.TARGET].word == "ok"
-    assert [row[0] for row in batch.differences(opened, tasks)] == []
+    assert [row[0] for row in gradebook.differences(opened, tasks)] == []
+
+
+def manual_grade(root, student, points=None):
+    """Give the written answer points by hand, or return those it has."""
+    with Gradebook(f"sqlite:///{root}/gradebook.db", "test") as book:
+        grade = book.find_grade("redundant_bias", "forward", corpus.PROBLEM_SET, student)
+        if points is not None:
+            grade.manual_score, grade.needs_manual_grade = points, False
+            book.db.commit()
+        return grade.manual_score
+
+
+def scores(root):
+    return {row["student"]: row["scores"] for row in grades(root, [corpus.PROBLEM_SET])}
+
+
+def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here)
+    gradebook.write_grades(opened, tasks)
+    manual_grade(course, "student5", 2.0)
+    everything = scores(course)
+
+    for path in (course / "autograded").iterdir():
+        shutil.rmtree(path)
+    grade_until(course, "written 3/", "--resume")
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
+    done = gradebook.written(opened, tasks)
+    # Of the three that were written, one handed in nothing and has no notebook to show.
+    assert done == {"student0", "student1"}
+    command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--workers", "1", "--resume"]
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    for student in done:
+        assert f" {student}," not in second.stderr
+    assert "0 to grade" in second.stderr
+    assert scores(course) == everything
+    assert manual_grade(course, "student5") == 2.0
+
+
+def test_a_locked_gradebook_loses_nothing(course):
+    command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--workers", "1", "--resume"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    before = grades(course, [corpus.PROBLEM_SET])
+    hand_in(course, "wrong", corpus.notebook())
+    with contextlib.closing(sqlite3.connect(course / "gradebook.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        locked = subprocess.run(command, capture_output=True, text=True)
+    assert locked.returncode == 1
+    assert "database is locked" in locked.stderr
+    assert "--resume" in locked.stderr
+    assert "Traceback" not in locked.stderr
+    assert grades(course, [corpus.PROBLEM_SET]) == before
+    later = subprocess.run(command, capture_output=True, text=True)
+    assert later.returncode == 0
+    assert "0 to grade" in later.stderr
+    points = {row["student"]: row["auto"] for row in grades(course, [corpus.PROBLEM_SET])}
+    assert points["wrong"] == 12
+
+
+def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(course, monkeypatch):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
+    gradebook.write_grades(opened, tasks)
+    calls = []
+
+    def busy(self):
+        calls.append(self.coursedir.student_id)
+        try:
+            raise OperationalError("INSERT", {}, Exception("database is locked"))
+        except OperationalError:
+            raise NbGraderException("There was an error accessing the database.") from None
+
+    monkeypatch.setattr("nbgrader.converters.Autograde.start", busy)
+    failed = gradebook.write_grades(opened, tasks)
+    assert len(calls) == 1
+    assert set(failed) == {task.student for task in tasks} - {"nothing"}
+    assert "database is locked" in failed["student0"]
+
+
+def test_one_batch_at_a_time_writes(course):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["student0"]), here, resume=True)
+    said, order = [], []
+    with (course / ".grading" / "writer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def write():
+            gradebook.write_grades(opened, tasks, say=said.append)
+            order.append("second")
+
+        second = threading.Thread(target=write)
+        second.start()
+        while not said:
+            time.sleep(0.01)
+        order.append("first")
+    second.join()
+    assert said[0] == "waiting for another bncourse grade to finish writing"
+    assert order == ["first", "second"]
+
+
+def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    (task,) = batch.grade_tasks(opened, batch.read_tasks(opened, ["student0"]), here)
+    assert task.report is None
+    assert "No space left" in task.problem
 
 
 def test_infra_is_tried_again(monkeypatch):

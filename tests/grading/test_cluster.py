@@ -1,5 +1,7 @@
 """Tasks run here, on local workers or on a scheduler elsewhere, with the same results."""
 
+import ast
+import socket
 import subprocess
 import sys
 
@@ -50,6 +52,63 @@ def test_here_one_failure_stops_no_other():
 def test_few_tasks_need_no_cluster():
     with cluster.runner(3) as run:
         assert run is cluster.run_here
+
+
+# A scheduler and a worker of their own processes, so that they can be killed.
+MORTAL = """
+import os, signal, subprocess, sys, threading, time
+from bncourse.grading import cluster
+
+def mark(folder, number):
+    path = os.path.join(folder, str(number))
+    if number == 1 and not os.path.exists(path):
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    open(path, "w").close()
+    time.sleep(0.2)
+    return number
+
+def start(module, *arguments):
+    command = [sys.executable, "-m", f"distributed.cli.dask_{module}", *arguments, "--no-dashboard"]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+if __name__ == "__main__":
+    folder, port = sys.argv[1:]
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", port)
+    worker = start("worker", address, "--nthreads", "1")
+    seen = {}
+    with cluster.runner(8, scheduler=address) as run:
+        for number, result in run(mark, {n: (folder, n) for n in range(8)}):
+            seen[number] = result if isinstance(result, int) else type(result).__name__
+            if len(seen) == 4:
+                scheduler.kill()
+    print(seen)
+    worker.kill()
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_made_up_for_and_a_killed_scheduler_is_reported(tmp_path):
+    script = tmp_path / "mortal.py"
+    script.write_text(MORTAL)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    command = [sys.executable, script, marks, str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    seen = ast.literal_eval(done.stdout)
+    assert sorted(seen) == list(range(8))
+    # The task that killed its worker was done by the next one.
+    assert 1 in seen.values()
+    assert sum(number == result for number, result in seen.items()) >= 4
+    assert "ConnectionError" in seen.values()
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ EXERCISE = SimpleNamespace(name="f")
 SECRET = "the hidden inputs are 1 2 3"
 
 
-def session(answer, **changes):
+def session(answer, label="0/y", **changes):
     """Return a Session whose process gives this answer to every attempt."""
 
     class Channel:
@@ -23,7 +23,7 @@ def session(answer, **changes):
             self.number = message["id"]
 
         def receive(self, deadline):
-            return {"id": self.number, "attempts": [answer], **changes}, {"0/y": np.zeros(2)}
+            return {"id": self.number, "attempts": [answer], **changes}, {label: np.zeros(2)}
 
     job = SimpleNamespace(channel=Channel(), peak_tasks=0)
     return Session(job, time.monotonic() + 60, Limits())
@@ -34,7 +34,8 @@ def answer(**changes):
 
 
 def attempt(*arguments, **changes):
-    return session(*arguments, **changes).attempt(EXERCISE, CASES, None)["a"]
+    (made,) = session(*arguments, **changes).attempt(EXERCISE, [CASES], None)
+    return made["a"]
 
 
 def test_an_honest_answer_comes_through():
@@ -79,6 +80,17 @@ def test_a_malformed_answer_is_a_crash_with_a_flag(forged):
         attempt(forged)
     assert lost.value.outcome.word == "crashed"
     assert lost.value.outcome.flags == ("tamper",)
+
+
+@pytest.mark.parametrize("label", ["7/y", "y", "/y", "one/y"])
+def test_an_array_for_no_case_is_a_crash_with_a_flag(label):
+    with pytest.raises(Lost) as lost:
+        attempt(answer(), label)
+    assert lost.value.outcome.flags == ("tamper",)
+
+
+def test_nothing_of_the_name_is_no_crash():
+    assert session(answer(), undefined=True).attempt(EXERCISE, [CASES], None) is None
 
 
 @pytest.mark.parametrize("changes", [{"id": "other"}, {"attempts": []}, {"attempts": "x"}])
