@@ -13,10 +13,9 @@ from nbgrader.coursedir import CourseDirectory
 
 from bncourse.course_seed import course_seed
 from bncourse.grading.grade import grade
-from bncourse.grading.hand_in import refuse_links, restore_names
+from bncourse.grading.hand_in import read_hand_in, refuse_links, restore_names
 from bncourse.grading.limits import Limits
-from bncourse.grading.match import match
-from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.grading.normalise import Malformed
 from bncourse.grading.outcome import Outcome
 from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells, malformed
 from bncourse.grading.store import Store, key_of
@@ -117,7 +116,7 @@ def _read_task(course, student, name, release):
         task.report = missing(exercises)
         return task
     try:
-        notebook, task.flags = match(read_cells(path, course.limits), release)
+        notebook, task.flags = read_hand_in(path, release, course.limits)
     except Malformed as reason:
         task.report = malformed(str(reason), exercises)
         return task

@@ -50,6 +50,8 @@ def _grade(problem_set, root, student, dry_run, resume, workers, scheduler, as_j
     tasks = batch.read_tasks(course, student)
     if not tasks:
         raise click.ClickException(f"Nobody handed in {problem_set}.")
+    # Submissions that share a GPU would run out of its memory on account of each other.
+    workers = workers or (1 if gpu else None)
     run = functools.partial(cluster.runner, workers=workers, scheduler=scheduler)
     batch.grade_tasks(course, tasks, run, resume, say=_progress)
     try:

@@ -60,6 +60,9 @@ def merge_statistics(count_a, mean_a, var_a, count_b, mean_b, var_b):
 }
 SOLUTIONS = {name: source.strip() for name, source in SOLUTIONS.items()}
 
+# A pickle that runs a command when it is loaded.
+POISON = b"cos\nsystem\n(S'echo LOADED'\ntR."
+
 # The one exercise that most tricks are played in.
 TARGET = "normalize"
 HEAD = "def normalize(x, mean, var, eps=1e-5):"
@@ -74,7 +77,7 @@ class Bad:
         number: of the threat in the table of threats; several cases may share one.
         name: what it tries.
         make: writes the hand-in into a folder.
-        words: ``{exercise: the outcomes that are right}``, separated by ``|``; "ok" elsewhere.
+        words: ``{exercise: the outcome}``; "ok" elsewhere.
         says: what a message must contain.
         flag: what a flag must contain.
         limits: other Limits than those of the self-test.
@@ -298,6 +301,28 @@ def ordinary():
             word="wrong",
             says="random state",
         ),
+        Bad(
+            48,
+            "rounds and adds as a GPU does",
+            _hands_in(
+                notebook(
+                    {
+                        "batch_statistics": "def batch_statistics(x):\n"
+                        "    x = x[np.random.default_rng().permutation(len(x))]\n"
+                        "    mean = x.mean(axis=0)\n"
+                        "    return mean, ((x - mean) ** 2).mean(axis=0)",
+                        TARGET: "def tf32(a):\n"
+                        "    bits = a.astype(np.float32).view(np.uint32)\n"
+                        "    bits = (bits + 2**12) & 0xFFFFE000\n"
+                        "    return bits.astype(np.uint32).view(np.float32)\n\n"
+                        f"{HEAD}\n"
+                        "    if x.dtype != np.float32:\n"
+                        f"        {RIGHT}\n"
+                        "    return tf32(x - mean) * tf32(1 / np.sqrt(var + eps))",
+                    }
+                )
+            ),
+        ),
         trick(22, "a thousand lines", f"print({lines})"),
         Bad(51, "the same again", _hands_in(notebook())),
     ]
@@ -336,16 +361,16 @@ def stuck():
                         name: f"import time\nSLOW_{name} = []\n"
                         + source.replace(
                             ":\n    ",
-                            f":\n    SLOW_{name} or (SLOW_{name}.append(1), time.sleep(4))\n    ",
+                            f":\n    SLOW_{name} or (SLOW_{name}.append(1), time.sleep(5))\n    ",
                             1,
                         )
                         for name, source in SOLUTIONS.items()
                     }
                 )
             ),
-            dict.fromkeys(ALL[1:-1], "ok|timeout") | {ALL[-1]: "timeout"},
+            dict.fromkeys(ALL[2:], "timeout"),
             says="whole notebook",
-            limits={"item_seconds": 12.0, "total_seconds": 14.0},
+            limits={"item_seconds": 12.0, "total_seconds": 13.0},
         ),
         *[
             trick(15, f"{stop} in an answer", "import sys", stop, word="error")
@@ -391,6 +416,24 @@ def stuck():
             "while True: m.append(mmap.mmap(-1, 2**26)); m[-1].write(bytes(2**26))",
             word="limit: memory",
             limits=bombs,
+        ),
+        # What torch says when this happens; no GPU is needed to say it.
+        trick(
+            19,
+            "all memory of the GPU",
+            "raise RuntimeError('CUDA out of memory. Tried to allocate 80.00 GiB.')",
+            word="limit: gpu",
+        ),
+        trick(
+            19,
+            "an illegal access on the GPU",
+            "raise RuntimeError('CUDA error: an illegal memory access was encountered')",
+            word="crashed",
+        ),
+        cell(
+            19,
+            "an illegal access on the GPU in a cell",
+            "raise RuntimeError('CUDA error: an illegal memory access was encountered')",
         ),
         trick(
             20,
@@ -547,6 +590,11 @@ def broken_files():
         (folder / "data.txt").symlink_to("/etc/passwd")
         (folder / "zero").symlink_to("/dev/zero")
 
+    def weights(folder):
+        write(folder, notebook())
+        for name in ("weights.pt", "model.keras", "cache.pkl"):
+            (folder / name).write_bytes(POISON)
+
     old = v3.new_notebook(
         worksheets=[
             v3.new_worksheet(
@@ -568,6 +616,7 @@ def broken_files():
         Bad(30, "binary", _hands_in_bytes(bytes(range(256))), malformed),
         Bad(30, "wrong encoding", _hands_in_bytes(good.decode().encode("utf-16")), malformed),
         Bad(30, "format 3", _hands_in_bytes(json.dumps(old).encode()), flag="found by its content"),
+        Bad(44, "poisoned weights beside the notebook", weights, flag="weights.pt was not read"),
         Bad(31, "renamed", lambda folder: write(folder, notebook(), "forward (1).ipynb")),
         Bad(31, "missing", lambda folder: None, everywhere("missing")),
         *_edited(),
@@ -645,7 +694,7 @@ def cheats():
             "for fd in range(3, 64):\n"
             "    try: os.write(fd, b'\\x00' * 4096)\n"
             "    except OSError: pass",
-            word="crashed|wrong",
+            flag="a cell: tamper",
         ),
         Bad(
             37,
@@ -722,7 +771,6 @@ def cheats():
             "    if isinstance(thing, types.FunctionType) and thing.__name__ == 'normalize'\\\n"
             "            and 'reference' in thing.__module__:\n"
             "        normalize = thing",
-            word="error|wrong",
         ),
         Bad(
             39,
@@ -786,6 +834,12 @@ def cheats():
             "print('SMUGG' + 'LED', x); return x",
             word="wrong",
             hidden="SMUGGLED",
+        ),
+        cell(
+            44,
+            "loads a poisoned pickle in a cell",
+            f"import io, pickle, torch\nPOISON = {POISON!r}\npickle.loads(POISON)",
+            "torch.load(io.BytesIO(POISON), weights_only=False)",
         ),
         cell(
             45,

@@ -10,10 +10,9 @@ from pathlib import Path
 import nbformat
 from nbconvert.exporters import NotebookExporter
 
-from bncourse.grading.hand_in import is_plain
+from bncourse.grading.hand_in import is_plain, read_hand_in
 from bncourse.grading.limits import Limits
-from bncourse.grading.match import match
-from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.grading.normalise import Malformed
 
 # In the metadata of the notebook: what the grader knows about the hand-in.
 MARK = "bncourse"
@@ -41,7 +40,7 @@ class TolerantExporter(NotebookExporter):
             # The hook removes them; if it could not, their copies must not reach the feedback.
             raise PermissionError(f"{links[0]} is a link or a device. Remove it and grade again.")
         try:
-            nb, flags = match(read_cells(path, Limits()), release)
+            nb, flags = read_hand_in(path, release, Limits())
             nb.metadata[MARK] = {"flags": flags}
         except Malformed as reason:
             self.log.warning("%s is malformed: %s", path, reason)

@@ -59,7 +59,13 @@ def grade(sources, exercises, worker, limits, secret):
         }
     finally:
         submission.close()
-    return Report(outcomes, submission.results, time.monotonic() - start, submission.peak_memory)
+    return Report(
+        outcomes,
+        submission.results,
+        time.monotonic() - start,
+        submission.peak_memory,
+        [f"a cell: {flag}" for lost in submission.lost.values() for flag in lost.flags],
+    )
 
 
 class _Submission:
@@ -105,10 +111,21 @@ class _Submission:
         if result.error == "SystemExit":
             return Outcome("error", result.message)
         deadline = self.session.item_deadline()
+        # Most wrong answers show in the first draw; the other draws go out together.
+        for part in (seeds[:1], seeds[1:]):
+            outcome = self._judge(exercise, part, deadline)
+            if outcome is None:
+                return self._undefined(exercise.name, result)
+            if outcome.word != "ok":
+                break
+        return outcome
+
+    def _judge(self, exercise, seeds, deadline):
+        """Return the Outcome of some draws of an exercise, or None if it is not defined."""
         draws = [draw_cases(exercise, seed) for seed in seeds]
         rounds = self.session.attempt(exercise, draws, deadline)
         if rounds is None:
-            return self._undefined(exercise.name, result)
+            return None
         for cases, attempts in zip(draws, rounds, strict=True):
             verdict = judge(exercise, cases, attempts)
             if verdict.kind != "ok":

@@ -10,6 +10,12 @@ import shutil
 import stat
 from pathlib import Path
 
+from bncourse.grading.match import match
+from bncourse.grading.normalise import read_cells
+
+# Files that run code when they are loaded. Nothing here loads them, and a human should not either.
+_LOADED_AS_CODE = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib", ".keras", ".h5"}
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +58,23 @@ def is_plain(path):
     """Return whether a path is a folder, or a file with no other name; links are not followed."""
     status = path.lstat()
     return stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
+
+
+def read_hand_in(path, release, limits):
+    """Return ``(notebook, flags)``: the cells of the release with the student's answers.
+
+    Args:
+        path: the notebook file that was handed in.
+        release: the released notebook.
+        limits: the Limits.
+
+    Raises:
+        Malformed: the file is no notebook.
+    """
+    notebook, flags = match(read_cells(path, limits), release)
+    unread = sorted(each.name for each in path.parent.rglob("*") if each.suffix in _LOADED_AS_CODE)
+    flags += [f"malformed: {name} was not read, loading it could run code" for name in unread]
+    return notebook, flags
 
 
 def restore_names(folder, expected):

@@ -75,11 +75,12 @@ def limit(memory, disk, processes, open_files, cpu_seconds):
     """Set the limits of this process and its children; see Limits for the units.
 
     ``processes`` may be None: outside a user namespace of its own the limit would count every
-    process of the user.
+    process of the user. ``memory`` may be None: CUDA reserves far more addresses than it uses.
     """
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    addresses = None if memory is None else used + memory
     for what, value in {
-        resource.RLIMIT_AS: used + memory,
+        resource.RLIMIT_AS: addresses,
         resource.RLIMIT_FSIZE: disk,
         resource.RLIMIT_NPROC: processes,
         resource.RLIMIT_NOFILE: open_files,

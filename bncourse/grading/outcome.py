@@ -20,6 +20,7 @@ _LONGEST_MESSAGE = 4000
 
 # An exception that means a limit, whatever the rest of its text says.
 _LIMITS = {
+    "gpu": re.compile(r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"),
     "memory": re.compile(r"MemoryError|can't allocate memory|Cannot allocate memory|bad_alloc"),
     "disk": re.compile(r"Errno 28\]|Errno 27\]|No space left|File too large"),
     "pids": re.compile(r"can't start new thread|Errno 11\] Resource temporarily unavailable"),
@@ -68,6 +69,15 @@ def limit_named_in(error, message):
     """
     text = f"{error}: {message}"
     return next((name for name, pattern in _LIMITS.items() if pattern.search(text)), None)
+
+
+def has_lost_device(error, message):
+    """Return whether an exception says that the process cannot use its GPU any more.
+
+    >>> has_lost_device("AcceleratorError", "CUDA error: an illegal memory access was encountered")
+    True
+    """
+    return "CUDA error:" in f"{error}: {message}"
 
 
 def plain(text):

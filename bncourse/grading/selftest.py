@@ -7,10 +7,9 @@ from pathlib import Path
 from bncourse.grading import corpus
 from bncourse.grading.feedback import grade_cell_outputs
 from bncourse.grading.grade import Report, grade
-from bncourse.grading.hand_in import refuse_links, restore_names
+from bncourse.grading.hand_in import read_hand_in, refuse_links, restore_names
 from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.match import match
-from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.grading.normalise import Malformed
 from bncourse.grading.outcome import Outcome
 from bncourse.registry import load
 
@@ -33,7 +32,7 @@ def run(bad, worker):
         if not path.exists() and not path.is_symlink():
             return Report(dict.fromkeys(exercises, Outcome("missing", "Nothing handed in.")), [])
         try:
-            notebook, flags = match(read_cells(path, limits), corpus.release())
+            notebook, flags = read_hand_in(path, corpus.release(), limits)
         except Malformed as reason:
             return Report(dict.fromkeys(exercises, Outcome("malformed", str(reason))), [])
     sources = [
@@ -50,9 +49,9 @@ def problems(bad, report):
     """Return what is not as the case demands, one sentence each."""
     found = []
     for name in corpus.ALL:
-        want = (bad.words.get(name) or "ok").split("|")
-        if str(report.outcomes[name]) not in want:
-            found.append(f"{name}: {report.outcomes[name]} instead of {' or '.join(want)}")
+        want = bad.words.get(name, "ok")
+        if str(report.outcomes[name]) != want:
+            found.append(f"{name}: {report.outcomes[name]} instead of {want}")
     messages = "\n".join(outcome.message for outcome in report.outcomes.values())
     if bad.says and bad.says not in messages:
         found.append(f'no message says "{bad.says}"')

@@ -14,7 +14,13 @@ import secrets
 import time
 
 from bncourse.attempt import OUR_WORDS, Attempt
-from bncourse.grading.outcome import CellResult, Outcome, limit_named_in, plain
+from bncourse.grading.outcome import (
+    CellResult,
+    Outcome,
+    has_lost_device,
+    limit_named_in,
+    plain,
+)
 from bncourse.grading.protocol import BadFrame, Closed, OutOfTime
 from bncourse.grading.sanitise import clean_outputs
 from bncourse.grading.transport import encode
@@ -36,6 +42,7 @@ _RULE = re.compile(
 )
 
 OVER = {
+    "gpu": "It used more memory of the GPU than a submission may.",
     "memory": "It used more memory than a submission may.",
     "pids": "It started more processes and threads than a submission may.",
     "disk": "It wrote more to the disk than a submission may.",
@@ -72,9 +79,11 @@ class Session:
         message, _ = self._ask({"do": "cell", "source": source}, {}, self.item_deadline())
         try:
             error, text = _text_or_none(message["error"]), _text(message["message"])
-            return CellResult(clean_outputs(message["outputs"], self.limits), error, text)
+            result = CellResult(clean_outputs(message["outputs"], self.limits), error, text)
         except (KeyError, TypeError, ValueError) as problem:
             raise self._tampered(f"a malformed answer ({problem})") from None
+        _require_device(error, text)
+        return result
 
     def attempt(self, exercise, draws, deadline):
         """Return the attempts at several draws of cases, or None if nothing of the name is defined.
@@ -105,6 +114,7 @@ class Session:
         except (LookupError, TypeError, ValueError) as problem:
             raise self._tampered(f"a malformed answer ({problem})") from None
         for made in attempts:
+            _require_device(made.error, made.message)
             limit = limit_named_in(made.error, made.message) if made.error else None
             if limit:
                 raise Lost(Outcome("limit", OVER[limit], limit))
@@ -150,6 +160,12 @@ class Session:
         return Lost(
             Outcome("crashed", f"Its process sent the grader {what}.", flags=("tamper",)),
         )
+
+
+def _require_device(error, message):
+    """Raise Lost if the process has lost its GPU: only a new process has a working one."""
+    if error and has_lost_device(error, message):
+        raise Lost(Outcome("crashed", "It broke its connection to the GPU (a CUDA error)."))
 
 
 def used_up(limits):

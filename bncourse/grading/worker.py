@@ -45,7 +45,7 @@ class Worker:
             sandbox.require()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by ``close``
-        options = json.dumps({"isolated": not unsafe, "problem_set": problem_set})
+        options = json.dumps({"isolated": not unsafe, "gpu": gpu, "problem_set": problem_set})
         arguments = ["-m", "bncourse.grading.zygote", str(theirs.fileno()), options]
         self._home = tempfile.TemporaryDirectory() if unsafe else contextlib.nullcontext()
         with theirs:

@@ -123,7 +123,8 @@ def _build_wall(limits, descriptors, options):
     else:
         os.chdir(tempfile.mkdtemp())
     isolate.limit(
-        memory=limits["memory"],
+        # With a GPU only the watch outside bounds the memory.
+        memory=None if options["gpu"] else limits["memory"],
         disk=limits["disk"],
         # The watch outside kills at the limit itself; this holds between two of its looks.
         processes=2 * limits["processes"] if options["isolated"] else None,
