@@ -25,11 +25,13 @@ c.CourseDirectory.ignore = [
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # write your answer here"}
 c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 
-# nbgrader zip_collect: files are called STUDENT_NOTEBOOK.ipynb, such as ada_forward.ipynb. What a
-# learning platform puts between the two, such as ada_late_4711_forward.ipynb, is skipped.
-c.FileNameCollectorPlugin.named_regexp = (
-    r".*/(?P<student_id>[A-Za-z0-9.-]+)_(?:.*_)?(?P<file_id>[A-Za-z0-9-]+)\.ipynb$"
-)
+# nbgrader zip_collect understands what Canvas, Moodle and GitHub Classroom give, and files called
+# STUDENT_NOTEBOOK.ipynb. Of several files of one student the newest before the deadline counts.
+# For another platform set c.HandInCollector.named_regexp.
+c.ZipCollectApp.extractor_plugin = "bncourse.grading.unpack.SafeExtractor"
+c.ZipCollectApp.collector_plugin = "bncourse.grading.collector.HandInCollector"
+# nbgrader collect, from the exchange.
+c.ExchangeFactory.collect = "bncourse.grading.exchange.SafeCollect"
 
 # Submissions run in a sandbox and are judged outside of it. Without a sandbox nothing is graded;
 # `c.TrustedExecute.unsafe = True` grades all the same, and is for your own work only.

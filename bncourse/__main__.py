@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bncourse.grading.command import grade
+from bncourse.grading.similar_command import similar
 
 
 @click.group()
@@ -83,6 +84,7 @@ def _require_course(root):
 
 
 main.add_command(grade)
+main.add_command(similar)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,19 @@ os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ[
 
 ROOT = Path(__file__).parent.parent
 
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium; name one with CHROMIUM=/path/to/it"
+)
+
+CANARY = "canary-7f3a-planted"
+NOTEBOOK = """{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {},
+"source": ["# %s\\n", "the work of one student"]}],
+"metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+"nbformat": 4, "nbformat_minor": 5}"""
+
 
 @pytest.fixture(scope="session")
 def root():
@@ -49,3 +62,48 @@ def released(tmp_path_factory):
     shutil.rmtree(copy / "exercises")
     release(copy, say=lambda line: None)
     return copy
+
+
+def plant(root):
+    """Put into the tree what an instructor's tree holds and a website must not."""
+    for folder in ("submitted/eve", "autograded/eve", "feedback/eve", "downloaded", "solutions"):
+        target = root / folder / "ps1_forward"
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "planted.ipynb").write_text(NOTEBOOK % CANARY)
+        (target / "planted.md").write_text(f"# {CANARY}\n")
+        (target / "planted.html").write_text(f"<h1>{CANARY}</h1>")
+    (root / "gradebook.db").write_text(CANARY)
+    (root / "grades.csv").write_text(CANARY)
+    (root / ".course_secret").write_text(CANARY)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A copy of the repository with private files planted in it, and its website."""
+    root = copy_repository(tmp_path_factory.mktemp("site"))
+    plant(root)
+    done = subprocess.run(
+        ["jupyter-book", "build", ".", "-W", "-n", "--keep-going"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def html(built):
+    """The folder of the website."""
+    return built / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; it keeps an event loop, so it lives no longer than a module."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

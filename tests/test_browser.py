@@ -2,22 +2,13 @@
 
 import functools
 import http.server
-import os
-import shutil
 import threading
 
 import pytest
-from test_site import built, html, pages  # noqa: F401 - fixtures
+from conftest import needs_chromium
+from test_site import pages
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium; name one with CHROMIUM=/path/to/it"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -26,7 +17,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def site(html):  # noqa: F811 - pytest injects fixtures by name
+def site(html):
     handler = functools.partial(QuietHandler, directory=html)
     server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -35,21 +26,13 @@ def site(html):  # noqa: F811 - pytest injects fixtures by name
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def page_names(html):  # noqa: F811
+def page_names(html):
     names = (str(path.relative_to(html)) for path in pages(html))
     return sorted(set(names) - {"search.html", "genindex.html", "404.html"})
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-def test_pages_render(site, html, browser, width, height):  # noqa: F811
+def test_pages_render(site, html, browser, width, height):
     for name in page_names(html):
         page = browser.new_page(viewport={"width": width, "height": height})
         problems = []
@@ -68,7 +51,7 @@ def test_pages_render(site, html, browser, width, height):  # noqa: F811
         page.close()
 
 
-def test_no_serious_accessibility_violation(site, html, browser):  # noqa: F811
+def test_no_serious_accessibility_violation(site, html, browser):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for name in page_names(html):
         page = browser.new_page()

@@ -95,7 +95,7 @@ def test_zip_collect_finds_student_and_notebook_in_the_name(released, tmp_path):
     shutil.copy(released / "nbgrader_config.py", tmp_path)
     archive = tmp_path / "downloaded" / "ps1_forward" / "archive"
     archive.mkdir(parents=True)
-    for name in ("ada_forward.ipynb", "bob_late_4711_forward.ipynb", "unrelated.ipynb"):
+    for name in ("ada_forward.ipynb", "bob_late_4711_99_forward.ipynb", "unrelated.ipynb"):
         shutil.copy(released / "exercises" / "ps1_forward" / "forward.ipynb", archive / name)
     sample.run_nbgrader(tmp_path, "zip_collect", "ps1_forward")
     collected = {str(p.relative_to(tmp_path)) for p in (tmp_path / "submitted").rglob("*.ipynb")}

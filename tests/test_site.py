@@ -1,54 +1,13 @@
 """The website, built strictly from a clean copy: complete, readable, and without a leak."""
 
 import re
-import shutil
-import subprocess
 import zlib
 from html.parser import HTMLParser
 
 import pytest
-from conftest import copy_repository
+from conftest import CANARY
 
 pytestmark = pytest.mark.slow
-
-CANARY = "canary-7f3a-planted"
-NOTEBOOK = """{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {},
-"source": ["# %s\\n", "the work of one student"]}],
-"metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-"nbformat": 4, "nbformat_minor": 5}"""
-
-
-def plant(root):
-    """Put into the tree what an instructor's tree holds and a website must not."""
-    for folder in ("submitted/eve", "autograded/eve", "feedback/eve", "downloaded", "solutions"):
-        target = root / folder / "ps1_forward"
-        target.mkdir(parents=True, exist_ok=True)
-        (target / "planted.ipynb").write_text(NOTEBOOK % CANARY)
-        (target / "planted.md").write_text(f"# {CANARY}\n")
-        (target / "planted.html").write_text(f"<h1>{CANARY}</h1>")
-    (root / "gradebook.db").write_text(CANARY)
-    (root / "grades.csv").write_text(CANARY)
-    (root / ".course_secret").write_text(CANARY)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    root = copy_repository(tmp_path_factory.mktemp("site"))
-    plant(root)
-    done = subprocess.run(
-        ["jupyter-book", "build", ".", "-W", "-n", "--keep-going"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    yield root
-    shutil.rmtree(root)
-
-
-@pytest.fixture(scope="module")
-def html(built):
-    return built / "_build" / "html"
 
 
 def pages(html):

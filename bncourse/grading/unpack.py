@@ -1,0 +1,248 @@
+"""Unpack what a learning platform gives, when students made what is inside.
+
+nbgrader's own extractor follows links, stops the class at the first damaged archive, and writes
+whatever an archive unpacks to. Here only notebooks come out, with a bound on their bytes, and what
+is refused leaves a note in its place: its student then gets a verdict, and the rest goes on.
+"""
+
+import contextlib
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from nbgrader.plugins import ExtractorPlugin
+from traitlets import Int
+
+from bncourse.grading.hand_in import is_plain
+from bncourse.grading.limits import MIB, Limits
+
+NOTEBOOK = ".ipynb"
+
+# The platform's archive holds a student's archive, which may hold one more.
+_DEEPEST = 2
+
+
+class Refused(Exception):
+    """A file or an archive is not taken; the message says why."""
+
+
+@dataclass
+class Budget:
+    """What one archive may still unpack to; what it holds counts for the archive around it too."""
+
+    bytes: int
+    files: int
+    around: "Budget | None" = None
+
+    def spend(self, count):
+        """Take ``count`` bytes.
+
+        Raises:
+            Refused: if there are fewer left.
+        """
+        self.bytes -= count
+        if self.around:
+            self.around.spend(count)
+        self.check()
+
+    def check(self):
+        """Raise Refused if more was spent than there was."""
+        if self.bytes < 0:
+            raise Refused("It unpacks to more bytes than an archive may.")
+        if self.files < 0:
+            raise Refused("It holds more files than an archive may.")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive; ``open`` is None for a link or a device."""
+
+    name: str
+    modified: float
+    open: Callable | None
+
+
+class SafeExtractor(ExtractorPlugin):
+    """nbgrader's extractor, for archives in which students had their hand.
+
+    An archive becomes a folder of its full name, such as ``class.zip/``, so that a reader of the
+    result can tell which files came out of an archive.
+    """
+
+    class_bytes = Int(4096 * MIB, help="What a downloaded archive may unpack to.").tag(config=True)
+    class_files = Int(100_000, help="How many files it may hold.").tag(config=True)
+    student_bytes = Int(64 * MIB, help="What an archive inside it may unpack to.").tag(config=True)
+    student_files = Int(1000, help="How many files that one may hold.").tag(config=True)
+    notebook_bytes = Int(
+        Limits.notebook, help="A larger notebook is cut, and then graded as too large."
+    ).tag(config=True)
+
+    def extract(self, archive_path, extracted_path):
+        """Extract every archive, and copy every notebook, of one folder to another.
+
+        Args:
+            archive_path: the folder with what was downloaded.
+            extracted_path: the empty folder to fill.
+        """
+        for path in sorted(Path(archive_path).rglob("*")):
+            relative = path.relative_to(archive_path)
+            if is_hidden(relative):
+                self._say_hidden(relative)
+            elif path.is_symlink() or not path.is_dir():
+                self._attempt(Path(extracted_path, relative), partial(self._take_file, path))
+
+    def _attempt(self, target, take):
+        """Let nothing that is wrong with one file stop the others."""
+        try:
+            take(target)
+        except Refused as reason:
+            self._refuse(target, reason)
+        except Exception as error:
+            # What reads archives was not written for hostile ones, and raises whatever it likes.
+            self._refuse(target, f"It cannot be read: {type(error).__name__}: {error}")
+
+    def _take_file(self, path, target):
+        if not is_plain(path):
+            raise Refused("It is a link or a device, not a file of its own.")
+        with path.open("rb") as file:
+            budget = Budget(self.class_bytes, self.class_files)
+            if target.suffix in self.zip_ext:
+                self._unpack(file, target, budget, depth=0)
+            elif target.suffix == NOTEBOOK:
+                self._write(file, path.stat().st_mtime, target, budget)
+            else:
+                self.log.info("Left out, neither a notebook nor an archive: %s", path)
+
+    def _unpack(self, file, folder, budget, depth):
+        if depth > _DEEPEST:
+            raise Refused("It is an archive inside too many others.")
+        self.log.info("Unpacking to: %s", folder)
+        for member in members(file, budget.bytes):
+            name = PurePosixPath(member.name.replace("\\", "/"))
+            if not is_safe(name):
+                self.log.warning("Refused %r in %s: its name leads elsewhere.", member.name, folder)
+            elif is_hidden(name):
+                self._say_hidden(name)
+            else:
+                take = partial(self._take_member, member, budget, depth)
+                self._attempt(folder / name, take)
+            budget.files -= 1
+            budget.check()
+
+    def _take_member(self, member, budget, depth, target):
+        if member.open is None:
+            raise Refused("It is a link or a device, not a file of its own.")
+        if target.suffix in self.zip_ext:
+            inner = Budget(self.student_bytes, self.student_files, around=budget)
+            with member.open() as file, tempfile.TemporaryFile() as own:
+                if copy(file, own, self.student_bytes + 1) > self.student_bytes:
+                    raise Refused("It is larger than an archive may be.")
+                self._unpack(own, target, inner, depth + 1)
+        elif target.suffix == NOTEBOOK:
+            with member.open() as file:
+                self._write(file, member.modified, target, budget)
+        else:
+            self.log.info("Left out, neither a notebook nor an archive: %s", target)
+
+    def _write(self, file, modified, target, budget):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as notebook:
+            try:
+                # One byte more than allowed, so that grading still sees it as too large.
+                budget.spend(copy(file, notebook, self.notebook_bytes + 1))
+            except Exception:
+                target.unlink()
+                raise
+        os.utime(target, (modified, modified))
+
+    def _say_hidden(self, name):
+        if name.suffix == NOTEBOOK:
+            self.log.info("Left out, because a hidden file or folder: %s", name)
+
+    def _refuse(self, target, reason):
+        self.log.warning("Refused %s: %s", target, reason)
+        if target.is_dir():
+            shutil.rmtree(target)
+        if target.suffix in (NOTEBOOK, *self.zip_ext):
+            # A name may be too long, or taken by another notebook, which then counts.
+            with contextlib.suppress(OSError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.with_suffix(NOTEBOOK).open("x") as note:
+                    note.write(f"Refused when it was collected. {reason}\n")
+
+
+def is_hidden(name):
+    """Return whether a relative path has a hidden part, such as ``.git`` or what macOS adds."""
+    return any(part.startswith((".", "__MACOSX")) for part in name.parts)
+
+
+def is_safe(name):
+    """Return whether a path of an archive stays inside of it and can be printed."""
+    return (
+        bool(name.parts)
+        and str(name).isprintable()
+        and not name.is_absolute()
+        and ".." not in name.parts
+    )
+
+
+def members(file, most):
+    """Yield a Member for each file of an archive, zip or tar.gz.
+
+    Args:
+        file: the archive, open for reading.
+        most: how many bytes a tar.gz may have when it is unpacked.
+
+    Raises:
+        Refused: if it is no archive, or a larger one.
+    """
+    if zipfile.is_zipfile(file):
+        yield from _zip_members(file)
+    else:
+        yield from _tar_members(file, most)
+
+
+def _zip_members(file):
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if not info.is_dir():
+                opened = partial(archive.open, info) if kind in (0, stat.S_IFREG) else None
+                yield Member(info.filename, time.mktime((*info.date_time, 0, 0, -1)), opened)
+
+
+def _tar_members(file, most):
+    file.seek(0)
+    with tempfile.TemporaryFile() as plain:
+        # Unpacked first, because looking for the next member reads as far as a member claims.
+        try:
+            with gzip.open(file) as packed:
+                size = copy(packed, plain, most + 1)
+        except (OSError, EOFError) as error:
+            raise Refused("It is no archive, or a damaged one.") from error
+        if size > most:
+            raise Refused("It unpacks to more bytes than an archive may.")
+        plain.seek(0)
+        with tarfile.open(fileobj=plain, mode="r:") as archive:
+            for info in archive:
+                if not info.isdir():
+                    opened = partial(archive.extractfile, info) if info.isreg() else None
+                    yield Member(info.name, info.mtime, opened)
+
+
+def copy(source, target, most):
+    """Copy at most ``most`` bytes from one open file to another; return how many."""
+    copied = 0
+    while copied < most and (piece := source.read(min(MIB, most - copied))):
+        target.write(piece)
+        copied += len(piece)
+    return copied

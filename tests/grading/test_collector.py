@@ -1,0 +1,490 @@
+"""Collecting: whose file it is, which one counts, and what a hostile archive cannot do."""
+
+import io
+import logging
+import os
+import re
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbgrader.api import Gradebook
+from nbgrader.apps.zipcollectapp import ZipCollectApp
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
+
+from bncourse.grading import audit, corpus
+from bncourse.grading.collector import Unreadable, parse, safe_notebook, safe_student
+from bncourse.grading.limits import Limits
+from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.nbgrader_course import scripts_on_path
+from bncourse.sample_class import grades, run_nbgrader
+
+DEADLINE = "2026-01-10 12:00"
+PLUGINS = """
+c.ZipCollectApp.extractor_plugin = "bncourse.grading.unpack.SafeExtractor"
+c.ZipCollectApp.collector_plugin = "bncourse.grading.collector.HandInCollector"
+"""
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course folder with one released notebook and nothing downloaded."""
+    (tmp_path / "exercises" / "ps1").mkdir(parents=True)
+    (tmp_path / "exercises" / "ps1" / "forward.ipynb").write_text("{}")
+    archive(tmp_path).mkdir(parents=True)
+    return tmp_path
+
+
+def archive(course, assignment="ps1"):
+    return course / "downloaded" / assignment / "archive"
+
+
+def collect(course, **options):
+    """Run nbgrader's collecting; return ``{student: {file name: text}}``.
+
+    Args:
+        course: the folder.
+        options: of the two plugins, such as ``deadline``.
+    """
+    config = Config(
+        CourseDirectory={"root": str(course), "release_directory": "exercises"},
+        ZipCollectApp={
+            "extractor_plugin": "bncourse.grading.unpack.SafeExtractor",
+            "collector_plugin": "bncourse.grading.collector.HandInCollector",
+            "force": True,
+        },
+        SafeExtractor=options,
+        HandInCollector={"deadline": DEADLINE, **options},
+    )
+    app = ZipCollectApp(config=config, log=logging.getLogger("collect"))
+    app.coursedir = CourseDirectory(parent=app)
+    app.coursedir.assignment_id = "ps1"
+    app.init_plugins()
+    with scripts_on_path():
+        app.extract_archive_files()
+        app.process_extracted_files()
+    return {
+        folder.parent.name: {path.name: path.read_text() for path in sorted(folder.iterdir())}
+        for folder in sorted(course.glob("submitted/*/ps1"))
+    }
+
+
+def zipped(*entries):
+    """Return the bytes of a zip with ``(name or ZipInfo, content)``."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in entries:
+            file.writestr(name, content)
+    return target.getvalue()
+
+
+def put(course, *entries, name="class.zip"):
+    (archive(course) / name).write_bytes(zipped(*entries))
+
+
+@pytest.mark.parametrize(
+    ("path", "student"),
+    [
+        ("ada_forward.ipynb", "ada"),
+        ("ada_forward (1).ipynb", "ada"),
+        ("s_12_forward.ipynb", "s_12"),
+        ("class.zip/ada_forward.ipynb", "ada"),
+        ("cs_101_2026_1_ps1_submissions.zip/ada_forward.ipynb", "ada"),
+        ("group_1_2_monday/ada_forward.ipynb", "ada"),
+        ("class.zip/lovelaceada_4711_99_forward.ipynb", "lovelaceada"),
+        ("class.zip/lovelaceada_LATE_4711_99_forward-1.ipynb", "lovelaceada"),
+        ("class.zip/ada_late_4711_99_5_6_forward.ipynb", "ada"),
+        ("class.zip/müllerjosé_4711_99_forward.ipynb", "müllerjosé"),
+        ("class.zip/ada_4711_99_homework.zip/work/forward.ipynb", "ada"),
+        ("class.zip/Ada Lovelace_12_assignsubmission_file_/forward.ipynb", "Ada Lovelace"),
+        ("class.zip/Ada Lovelace_12_assignsubmission_file_/a/b/forward.ipynb", "Ada Lovelace"),
+        ("class.zip/Ada Lovelace_12_assignsubmission_file_forward.ipynb", "Ada Lovelace"),
+        ("Ada Lovelace_12_assignsubmission_file_/hw.zip/forward.ipynb", "Ada Lovelace"),
+        ("ps1-submissions/ps1-ada-l/forward.ipynb", "ada-l"),
+        ("ps1-submissions/ps1-ada/exercises/ps1/forward.ipynb", "ada"),
+    ],
+)
+def test_a_path_tells_student_and_notebook(path, student):
+    found = parse(Path(path), ["forward"])
+    assert (found["student_id"], found["file_id"]) == (student, "forward")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "class.zip/ada_4711_99_homework.zip/bob_4712_100_forward.ipynb",
+        "class.zip/ada_4711_99_homework.zip/bob_forward.ipynb",
+        "class.zip/ada_12_assignsubmission_file_/bob_13_assignsubmission_file_/forward.ipynb",
+        "class.zip/ada_12_assignsubmission_file_/x-submissions/x-bob/forward.ipynb",
+        "class.zip/ada_4711_99_bob_13_assignsubmission_file_forward.ipynb",
+        "ps1-submissions/ps1-ada/bob_4712_100_forward.ipynb",
+    ],
+)
+def test_nobody_hands_in_for_somebody_else(path):
+    assert parse(Path(path), ["forward"])["student_id"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("forward.ipynb", "STUDENT_NOTEBOOK"),
+        ("class.zip/homework.zip/bob_forward.ipynb", "unknown student"),
+        ("ada_4711_99_homework.zip/bob_forward.ipynb", "one student's"),
+        ("ps1-submissions/other-ada/forward.ipynb", "begin with 'ps1-'"),
+    ],
+)
+def test_a_path_without_a_student_is_refused(path, reason):
+    with pytest.raises(Unreadable, match=reason):
+        parse(Path(path), ["forward"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../eve", "a/b", "a\\b", ".hidden", "-rf", "a\0b", "a\nb*", "$(id)", "x" * 101],
+)
+def test_an_id_that_is_no_folder_name_is_refused(name):
+    with pytest.raises(Unreadable, match="student id must begin"):
+        safe_student(name)
+
+
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4))
+def test_no_name_leads_out_of_the_folder_of_its_student(parts):
+    parts = [part.replace("/", "_") for part in parts]
+    try:
+        found = parse(Path(*parts[:-1], f"{parts[-1]}.ipynb"), ["forward"])
+        student, notebook = safe_student(found["student_id"]), safe_notebook(found["file_id"])
+    except Unreadable:
+        return
+    inside = os.path.normpath(f"/submitted/{student}/ps1/{notebook}.ipynb")
+    assert inside.startswith(f"/submitted/{student}/ps1/")
+    assert not student.startswith(".")
+
+
+def test_the_newest_on_time_counts_and_the_log_names_the_others(course, caplog):
+    put(
+        course,
+        ("ada_4711_7_forward.ipynb", "first"),
+        ("ada_4711_12_forward-1.ipynb", "second"),
+        ("ada_LATE_4711_30_forward-2.ipynb", "third"),
+        ("bob_4712_8_forward.ipynb", "bob"),
+    )
+    assert collect(course) == {"ada": {"forward.ipynb": "second"}, "bob": {"forward.ipynb": "bob"}}
+    assert "ada_4711_7_forward.ipynb does not count, it is not the newest" in caplog.text
+    assert "ada_LATE_4711_30_forward-2.ipynb does not count, it is late" in caplog.text
+
+
+def test_of_late_ones_the_newest_counts_and_is_late(course):
+    put(course, ("ada_LATE_1_9_forward.ipynb", "old"), ("ada_LATE_1_10_forward-1.ipynb", "new"))
+    found = collect(course)["ada"]
+    assert found == {"forward.ipynb": "new", "timestamp.txt": "2026-01-10 12:00:01"}
+
+
+def test_the_due_date_of_the_gradebook_is_the_deadline(course):
+    with scripts_on_path(), Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
+        book.add_assignment("ps1", duedate="2026-01-05 08:00")
+    put(course, ("ada_LATE_1_9_forward.ipynb", "late"))
+    assert collect(course, deadline="")["ada"]["timestamp.txt"] == "2026-01-05 08:00:01"
+
+
+def test_times_in_names_are_compared_with_the_deadline(course, caplog):
+    put(
+        course,
+        ("ada_2026-01-10-11-00-00_forward.ipynb", "on time"),
+        ("ada_2026-01-09-11-00-00_forward.ipynb", "early"),
+        ("ada_2026-01-11-11-00-00_forward.ipynb", "late"),
+        ("bob_2026-99-99_forward.ipynb", "no such day"),
+    )
+    regexp = r".*/(?P<student_id>\w+?)_(?P<timestamp>[0-9-]+)_(?P<file_id>\w+)\.ipynb"
+    found = collect(course, named_regexp=regexp)
+    assert found == {"ada": {"forward.ipynb": "on time", "timestamp.txt": "2026-01-10 11:00:00"}}
+    assert "must hold a time. Received: '2026-99-99'" in caplog.text
+
+
+def test_an_id_from_a_regexp_is_checked_too(course, caplog):
+    put(course, ("..%_forward.ipynb", "x"), ("a..%_forward.ipynb", "x"), ("bob%_forward.ipynb", ""))
+    found = collect(course, named_regexp=r".*/a?(?P<student_id>[^/]+)%_(?P<file_id>.+)\.ipynb")
+    assert list(found) == ["bob"]
+    assert "A student id must begin with a letter or digit" in caplog.text
+
+
+def test_file_times_count_where_a_course_says_so(course):
+    on_time = zipfile.ZipInfo("monday/ada_forward.ipynb", (2026, 1, 8, 12, 0, 0))
+    late = zipfile.ZipInfo("tuesday/ada_forward.ipynb", (2026, 1, 12, 12, 0, 0))
+    put(course, (late, "late"), (on_time, "on time"))
+    assert collect(course)["ada"] == {"forward.ipynb": "late"}
+    found = collect(course, use_file_times=True)["ada"]
+    assert found["forward.ipynb"] == "on time"
+    assert found["timestamp.txt"].startswith("2026-01-08")
+
+
+def test_two_people_of_one_name_are_refused_until_they_are_told_apart(course, caplog):
+    put(
+        course,
+        ("ada_1_7_forward.ipynb", "one"),
+        ("ada_2_8_forward.ipynb", "two"),
+        ("e_f.ipynb", ""),
+    )
+    assert list(collect(course)) == ["e"]
+    assert "several people, with the numbers ['1', '2']" in caplog.text
+    named = collect(course, students={"1": "ada-l", "2": "ada-b"})
+    assert named["ada-l"] == {"forward.ipynb": "one"}
+    assert named["ada-b"] == {"forward.ipynb": "two"}
+
+
+def test_a_course_may_know_its_students_by_number(course):
+    put(course, ("ada_4711_7_forward.ipynb", "x"))
+    assert list(collect(course, identify_by="number")) == ["4711"]
+
+
+def test_github_classroom_repositories(course):
+    for login in ("ada", "bob"):
+        folder = archive(course) / "ps1-submissions" / f"prefix-{login}"
+        (folder / "copies").mkdir(parents=True)
+        (folder / ".git").mkdir()
+        (folder / "forward.ipynb").write_text(login)
+        (folder / "README.md").write_text("about")
+        (folder / ".git" / "forward.ipynb").write_text("hidden")
+        (folder / "copies" / "forward.ipynb").write_text("copy")
+        os.utime(folder / "copies" / "forward.ipynb", (1, 1))
+    found = collect(course, repository_prefix="prefix")
+    assert found == {"ada": {"forward.ipynb": "ada"}, "bob": {"forward.ipynb": "bob"}}
+
+
+def link(name):
+    info = zipfile.ZipInfo(name)
+    info.create_system = 3
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+def test_no_link_is_followed(course, caplog):
+    secret = course / "secret"
+    secret.write_text("SECRET")
+    (course / "folder").mkdir()
+    (course / "folder" / "eve_forward.ipynb").write_text("SECRET")
+    (archive(course) / "sym_forward.ipynb").symlink_to(secret)
+    (archive(course) / "hard_forward.ipynb").hardlink_to(secret)
+    (archive(course) / "folder").symlink_to(course / "folder")
+    put(course, (link("zip_forward.ipynb"), str(secret)), ("bob_forward.ipynb", "bob"))
+    with tarfile.open(archive(course) / "class.tar.gz", "w:gz") as tar:
+        for name, kind in (("tarsym", tarfile.SYMTYPE), ("tarhard", tarfile.LNKTYPE)):
+            member = tarfile.TarInfo(f"{name}_forward.ipynb")
+            member.type, member.linkname = kind, str(secret)
+            tar.addfile(member)
+        pipe = tarfile.TarInfo("pipe_forward.ipynb")
+        pipe.type = tarfile.FIFOTYPE
+        tar.addfile(pipe)
+    found = collect(course)
+    assert set(found) == {"bob", "sym", "hard", "zip", "tarsym", "tarhard", "pipe"}
+    assert found["bob"] == {"forward.ipynb": "bob"}
+    for student in set(found) - {"bob"}:
+        assert found[student]["forward.ipynb"].startswith("Refused when it was collected.")
+    assert caplog.text.count("It is a link or a device") >= 7
+
+
+def test_a_name_that_leads_out_of_its_archive_is_refused_and_the_rest_goes_on(course, caplog):
+    put(
+        course,
+        ("../../../eve_forward.ipynb", "evil"),
+        ("/eve_forward.ipynb", "evil"),
+        ("..\\eve_forward.ipynb", "evil"),
+        ("eve\n_forward.ipynb", "evil"),
+        ("bob_forward.ipynb", "bob"),
+    )
+    assert collect(course) == {"bob": {"forward.ipynb": "bob"}}
+    assert caplog.text.count("its name leads elsewhere") == 4
+    assert not [path for path in course.rglob("*eve*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"no archive", zipped(("forward.ipynb", "x" * 999))[:-30], b"\x1f\x8b\x08 cut"]
+)
+def test_a_damaged_archive_costs_its_student_only(course, caplog, broken):
+    put(course, ("ada_4711_7_hw.zip", broken), ("bob_forward.ipynb", "bob"))
+    (archive(course) / "other.zip").write_bytes(broken)
+    found = collect(course)
+    assert found["bob"] == {"forward.ipynb": "bob"}
+    assert found["ada"]["hw.ipynb"].startswith("Refused when it was collected.")
+    assert re.search(r"Refused \S+other.zip: It (is no archive|cannot be read)", caplog.text)
+
+
+def test_a_damaged_file_in_an_archive_costs_its_student_only(course):
+    whole = zipped(("ada_forward.ipynb", "a" * 999), ("bob_forward.ipynb", "bob"))
+    at = whole.index(b"ada_forward.ipynb") + len("ada_forward.ipynb")
+    (archive(course) / "class.zip").write_bytes(whole[:at] + b"\xff" * 3 + whole[at + 3 :])
+    found = collect(course)
+    assert found["bob"] == {"forward.ipynb": "bob"}
+    assert found["ada"]["forward.ipynb"].startswith("Refused when it was collected.")
+
+
+def test_a_huge_notebook_is_cut_and_still_too_large(course):
+    put(course, ("ada_forward.ipynb", b"0" * 3_000_000), ("bob_forward.ipynb", "bob"))
+    assert set(collect(course, notebook_bytes=1_000_000)) == {"ada", "bob"}
+    path = course / "submitted" / "ada" / "ps1" / "forward.ipynb"
+    assert path.stat().st_size == 1_000_001
+    with pytest.raises(Malformed, match="too large"):
+        read_cells(path, Limits(notebook=1_000_000))
+
+
+def deep(levels):
+    inner = zipped(("forward.ipynb", "deep"))
+    for _ in range(levels):
+        inner = zipped(("n.zip", inner))
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("bomb", "reason"),
+    [
+        (zipped(*[(f"{n}.ipynb", b"0" * 90_000) for n in range(50)]), "more bytes than"),
+        (zipped(*[(f"{n}.ipynb", "") for n in range(150)]), "more files than"),
+        (zipped(("n.zip", zipped(("x.ipynb", "")) + b"\0" * 2_000_000)), "larger than"),
+        (deep(9), "inside too many others"),
+    ],
+    ids=["bytes", "files", "archive", "nested"],
+)
+def test_an_archive_that_unpacks_to_too_much_is_refused_alone(course, caplog, bomb, reason):
+    put(course, ("ada_4711_7_hw.zip", bomb), ("bob_forward.ipynb", "bob"))
+    found = collect(course, student_bytes=1_000_000, student_files=100)
+    assert found["bob"] == {"forward.ipynb": "bob"}
+    assert all(text.startswith("Refused when") for text in found["ada"].values())
+    assert reason in caplog.text
+    assert sum(path.stat().st_size for path in (course / "downloaded").rglob("*.ipynb")) < 2_000
+
+
+def test_a_tar_gz_that_unpacks_to_too_much_is_refused(course, caplog):
+    with tarfile.open(archive(course) / "class.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("ada_forward.ipynb")
+        member.size = 2_000_000
+        tar.addfile(member, io.BytesIO(b"0" * member.size))
+    put(course, ("bob_forward.ipynb", "bob"))
+    assert collect(course, class_bytes=1_000_000) == {"bob": {"forward.ipynb": "bob"}}
+    assert "more bytes than" in caplog.text
+
+
+def test_archives_in_archives_count_for_the_class(course, caplog):
+    inner = zipped(("forward.ipynb", b"0" * 600_000))
+    put(course, ("ada_1_1_hw.zip", inner), ("bob_2_2_hw.zip", inner))
+    assert collect(course, class_bytes=1_000_000) == {}
+    assert "class.zip: It unpacks to more bytes than an archive may." in caplog.text
+
+
+@pytest.mark.slow
+def test_the_exchange_follows_no_link(tmp_path):
+    inbound = tmp_path / "exchange" / "test" / "inbound"
+    hand_in = inbound / "eve+ps1+2026-01-09 08:00:00.000000 UTC+abc"
+    hand_in.mkdir(parents=True)
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "secret").write_text("SECRET")
+    for name, target in (("forward.ipynb", "secret"), ("notes.txt", "secret"), ("more", "folder")):
+        (hand_in / name).symlink_to(tmp_path / target)
+    (hand_in / "mine.txt").write_text("mine")
+    (tmp_path / "nbgrader_config.py").write_text(
+        "c = get_config()\n"
+        'c.CourseDirectory.course_id = "test"\n'
+        f'c.Exchange.root = "{tmp_path / "exchange"}"\n'
+        'c.ExchangeFactory.collect = "bncourse.grading.exchange.SafeCollect"\n'
+    )
+    run_nbgrader(tmp_path, "collect", "ps1")
+    folder = tmp_path / "submitted" / "eve" / "ps1"
+    found = {path.name: path.read_text() for path in folder.rglob("*")}
+    assert found == {"mine.txt": "mine", "forward.ipynb": found["forward.ipynb"]}
+    assert found["forward.ipynb"].startswith("Refused when it was collected.")
+
+
+CONFIG = (
+    """
+c = get_config()
+c.CourseDirectory.course_id = "test"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "exercises"
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+from bncourse.grading.config import configure
+configure(c, __file__)
+c.TrustedExecute.limits = {"item_seconds": 20.0, "total_seconds": 60.0}
+c.LateSubmissionPlugin.penalty_method = "zero"
+"""
+    + PLUGINS
+)
+WRONG = {corpus.TARGET: f"{corpus.HEAD}\n    return x"}
+
+
+def handed_in(changed=None):
+    """Return the text of a hand-in."""
+    return nbformat.writes(corpus.notebook(changed))
+
+
+@pytest.fixture(scope="module")
+def graded_twice(needs_sandbox, tmp_path_factory):
+    """A course that collected and graded, got new hand-ins, and did it again."""
+    root = tmp_path_factory.mktemp("course")
+    (root / "nbgrader_config.py").write_text(CONFIG)
+    source = root / "solutions" / corpus.PROBLEM_SET
+    source.mkdir(parents=True)
+    nb = corpus.release()
+    for cell in nb.cells:
+        cell.source = re.sub(
+            r"^( *)raise NotImplementedError",
+            r"\1### BEGIN SOLUTION\n\1return None\n\1### END SOLUTION",
+            cell.source,
+            flags=re.MULTILINE,
+        )
+    corpus.write(source, nb)
+    run_nbgrader(root, "generate_assignment", corpus.PROBLEM_SET)
+    run_nbgrader(root, "db", "assignment", "add", corpus.PROBLEM_SET, f"--duedate={DEADLINE}")
+    folder = archive(root, corpus.PROBLEM_SET)
+    folder.mkdir(parents=True)
+    lines = []
+    for entries in (
+        [
+            ("ada_1_10_forward.ipynb", handed_in(WRONG)),
+            ("bob_LATE_2_11_forward.ipynb", handed_in()),
+        ],
+        [
+            ("ada_1_10_forward.ipynb", handed_in(WRONG)),
+            ("ada_1_20_forward-1.ipynb", handed_in()),
+            ("ada_LATE_1_30_forward-2.ipynb", handed_in(WRONG)),
+            ("bob_LATE_2_11_forward.ipynb", handed_in()),
+        ],
+    ):
+        (folder / "class.zip").write_bytes(zipped(*entries))
+        run_nbgrader(root, "zip_collect", corpus.PROBLEM_SET, "--force")
+        run_nbgrader(root, "autograde", corpus.PROBLEM_SET, "--force")
+        lines.append(audit.read(root / ".grading" / "audit.jsonl"))
+    return root, lines
+
+
+@pytest.mark.slow
+def test_each_is_graded_once_each_time(graded_twice):
+    _, (first, both) = graded_twice
+    assert [line["student"] for line in first] == ["ada", "bob"]
+    assert [line["student"] for line in both] == ["ada", "bob", "ada", "bob"]
+
+
+@pytest.mark.slow
+def test_the_newest_on_time_has_the_grade_and_the_old_verdict_stays(graded_twice):
+    root, (_, lines) = graded_twice
+    row = {each["student"]: each for each in grades(root, [corpus.PROBLEM_SET])}["ada"]
+    assert row["scores"][corpus.TARGET] > 0
+    old, new = (line for line in lines if line["student"] == "ada")
+    assert old["outcomes"][corpus.TARGET]["word"] == "wrong"
+    assert new["outcomes"][corpus.TARGET]["word"] == "ok"
+    assert old["submission"] != new["submission"]
+
+
+@pytest.mark.slow
+def test_a_late_hand_in_gets_the_late_penalty_of_nbgrader(graded_twice):
+    root, _ = graded_twice
+    with scripts_on_path(), Gradebook(f"sqlite:///{root}/gradebook.db", "test") as book:
+        late = book.find_submission(corpus.PROBLEM_SET, "bob")
+        assert late.score > 0
+        assert late.late_submission_penalty == late.score
+        assert book.find_submission(corpus.PROBLEM_SET, "ada").late_submission_penalty == 0
