@@ -13,6 +13,7 @@ import tempfile
 
 from bncourse.grading import sandbox
 from bncourse.grading.protocol import WALLED, Channel
+from bncourse.grading.version import CODE
 from bncourse.grading.watch import Watch
 
 # Importing everything takes seconds on an idle machine and much longer on a busy one.
@@ -77,6 +78,9 @@ class Worker:
             reason = self._last_error()
             self.close()
             raise Infra(f"the warm worker did not start: {reason}")
+        if json.loads(ready)["ready"] != CODE:
+            self.close()
+            raise Infra("bncourse has changed since this program started. Start it again")
 
     def __enter__(self):
         return self

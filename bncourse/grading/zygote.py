@@ -24,7 +24,9 @@ from bncourse.grading.disarm import disarm, hidden_folders
 from bncourse.grading.protocol import WALLED, Channel
 from bncourse.grading.runner import Runner
 from bncourse.grading.sandbox import python_folders
+from bncourse.grading.seccomp import refuse_calls
 from bncourse.grading.shell import make_shell
+from bncourse.grading.version import CODE
 
 _MESSAGE = 65536
 
@@ -39,7 +41,7 @@ def main():
     gc.collect()
     # The collector would otherwise write to every object and so copy its page in each child.
     gc.freeze()
-    control.send(b'{"ready": true}')
+    control.send(json.dumps({"ready": CODE}).encode())
     while True:
         data, ancillary, _, _ = control.recvmsg(_MESSAGE, socket.CMSG_SPACE(2 * 4))
         if not data:
@@ -120,6 +122,7 @@ def _build_wall(limits, descriptors, options):
     if options["isolated"]:
         isolate.furnish(limits["disk"], python_folders(), hidden_folders())
         isolate.drop_capabilities()
+        refuse_calls()
     else:
         os.chdir(tempfile.mkdtemp())
     isolate.limit(

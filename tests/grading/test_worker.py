@@ -160,6 +160,12 @@ def test_a_dead_worker_is_infra_and_no_verdict(needs_sandbox):
             grade(["import numpy as np", *SOLUTIONS.values()], load(PROBLEM_SET), worker, LIMITS, 1)
 
 
+def test_a_worker_with_other_code_grades_nobody(needs_sandbox, monkeypatch):
+    monkeypatch.setattr("bncourse.grading.worker.CODE", "the code of last week")
+    with pytest.raises(Infra, match="has changed"):
+        Worker(PROBLEM_SET)
+
+
 def test_submissions_die_with_the_grader(needs_sandbox):
     code = (
         "import time\n"
