@@ -13,6 +13,7 @@ from nbgrader.preprocessors import (
 from bncourse.grading.exporter import TolerantExporter
 from bncourse.grading.hand_in import prepare
 from bncourse.grading.preprocessor import TrustedExecute
+from bncourse.grading.raise_flag import RaiseFlag
 from bncourse.grading.sanitise import safe_markdown
 
 
@@ -30,7 +31,12 @@ def configure(config, file):
     # TolerantExporter builds the cells from the release: none is odd, none is there twice. What is
     # left of nbgrader's list makes sure that the release is what the gradebook knows.
     config.Autograde.sanitize_preprocessors = [OverwriteKernelspec, OverwriteCells]
-    config.Autograde.autograde_preprocessors = [TrustedExecute, SaveAutoGrades, AssignLatePenalties]
+    config.Autograde.autograde_preprocessors = [
+        TrustedExecute,
+        SaveAutoGrades,
+        AssignLatePenalties,
+        RaiseFlag,
+    ]
     config.TrustedExecute.secret_file = str(root / ".course_secret")
     config.TrustedExecute.records = str(root / ".grading")
     # Answers are shown to the instructor and to the student with their scripts taken out.

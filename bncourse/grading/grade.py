@@ -13,6 +13,8 @@ from bncourse.grading.outcome import CellResult, Outcome, limit_named_in
 from bncourse.grading.session import OVER, Lost, Session, used_up
 from bncourse.judge import judge
 
+_UNUSUAL = ("timeout", "limit", "crashed", "malformed", "tamper")
+
 # A result that depends on chance shows within a few draws.
 DRAWS = 3
 
@@ -34,6 +36,12 @@ class Report:
     seconds: float = 0.0
     memory: int = 0
     flags: list = field(default_factory=list)
+
+    @property
+    def needs_a_look(self):
+        """Whether a human should see it: it bears a flag, or did not end as work that is tested."""
+        outcomes = self.outcomes.values()
+        return bool(self.flags) or any(o.flags or o.word in _UNUSUAL for o in outcomes)
 
 
 def grade(sources, exercises, worker, limits, secret):

@@ -191,6 +191,7 @@ def _write_missing(course, student):
         book.update_or_create_student(student)
         submission = book.update_or_create_submission(course.problem_set, student)
         for notebook in submission.notebooks:
+            notebook.flagged = True
             for each in notebook.grades:
                 each.auto_score, each.needs_manual_grade = 0, False
         book.db.commit()

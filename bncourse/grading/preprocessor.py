@@ -43,7 +43,7 @@ class TrustedExecute(NbGraderPreprocessor):
                 keeps it, and goes on with the next one.
         """
         names = resources["nbgrader"]
-        mark = nb.metadata.get(MARK, {})
+        mark = nb.metadata.setdefault(MARK, {})
         secret = course_seed(self.secret_file)
         code, graded = code_cells(nb), graded_cells(nb)
         exercises = exercises_of(names["assignment"], graded)
@@ -53,10 +53,11 @@ class TrustedExecute(NbGraderPreprocessor):
             sources = [cell.source for cell in code]
             key = key_of(names["assignment"], sources, exercises, secret, Limits(**self.limits))
             report = self._report(key, sources, exercises, names, secret)
-            nb.metadata[MARK] = {**mark, "verdict": key}
+            mark["verdict"] = key
             for cell, result in zip(code, report.cells, strict=True):
                 cell.outputs = result.outputs
         report.flags = [*report.flags, *mark.get("flags", [])]
+        mark["look"] = report.needs_a_look
         for cell in graded:
             name = cell.metadata.nbgrader.grade_id
             cell.outputs = grade_cell_outputs(name, report.outcomes[name])

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from nbgrader.api import Gradebook
 
 from bncourse.grading import audit, corpus
 from bncourse.sample_class import grades, run_nbgrader
@@ -126,6 +127,13 @@ def test_points(points, student, expected):
 
 def test_a_written_answer_waits_for_a_human(points):
     assert points["evil"]["by_hand"] == 3
+
+
+def test_the_formgrader_flags_what_a_human_should_see(course):
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "test") as book:
+        submissions = book.assignment_submissions(corpus.PROBLEM_SET)
+        flagged = {each.student.id for each in submissions if each.notebooks[0].flagged}
+    assert flagged == {"crash", "broken", "linked", "twice", "stripped"}
 
 
 def test_feedback_says_what_is_wrong_without_the_answer(course):

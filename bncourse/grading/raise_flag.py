@@ -1,0 +1,22 @@
+"""Mark a hand-in that a human should look at, where nbgrader's formgrader shows it."""
+
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+from bncourse.grading.exporter import MARK
+
+
+class RaiseFlag(NbGraderPreprocessor):
+    """Raise nbgrader's flag on a notebook; only a human lowers it."""
+
+    def preprocess(self, nb, resources):
+        """Leave the notebook as it is; the gradebook knows the submission by now."""
+        if nb.metadata.get(MARK, {}).get("look"):
+            names = resources["nbgrader"]
+            with Gradebook(names["db_url"]) as book:
+                submission = book.find_submission_notebook(
+                    names["notebook"], names["assignment"], names["student"]
+                )
+                submission.flagged = True
+                book.db.commit()
+        return nb, resources
