@@ -286,13 +286,17 @@ def ordinary():
             {TARGET: "error"},
             says="NameError",
         ),
-        cell(
+        trick(
             11,
             "changes global state in a cell",
-            "import warnings, random, torch\n"
-            "warnings.simplefilter('error')\nnp.seterr(all='raise')\n"
-            "np.random.seed(1)\nrandom.seed(1)\n"
-            "torch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)",
+            "np.ones(1) / np.zeros(1)",
+            "warnings.warn('it would be an error')",
+            before=[
+                "import warnings, random, torch\n"
+                "warnings.simplefilter('error')\nnp.seterr(all='raise')\n"
+                "np.random.seed(1)\nrandom.seed(1)\n"
+                "torch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)"
+            ],
         ),
         trick(
             11,
@@ -410,6 +414,27 @@ def stuck():
         ),
         trick(
             18,
+            "shared memory bomb in many processes",
+            "import mmap, os, time",
+            "for _ in range(4):",
+            "    if os.fork() == 0:",
+            "        m = mmap.mmap(-1, 2**28)",
+            "        for _ in range(2**8): m.write(bytes(2**20))",
+            "        time.sleep(60)",
+            "time.sleep(60)",
+            word="limit: memory",
+            limits=bombs,
+        ),
+        trick(
+            18,
+            "memory files",
+            "import os",
+            "files = [os.memfd_create('bomb') for _ in range(60)]",
+            "for file in files: os.write(file, bytes(2**24))",
+            word="error",
+        ),
+        trick(
+            18,
             "shared memory bomb",
             "import mmap",
             "m = []",
@@ -488,7 +513,7 @@ def noisy():
             "from IPython.display import display\nfor i in range(10**5): display(i)",
         ),
         trick(22, "a huge exception", "raise ValueError('x' * 10**8)", word="error"),
-        cell(22, "terminal codes", "print('\\x1b[31m\\x1b]0;title\\x07' * 10**5)"),
+        cell(22, "terminal codes", "print('\\x1b[31m\\x1b]0;title\\x07' * 10**5)", hidden="\\x1b"),
         cell(
             23,
             "leaves processes and threads behind",
@@ -554,8 +579,10 @@ def noisy():
             "tries to leave the sandbox",
             "import ctypes, os\n"
             "libc = ctypes.CDLL(None)\n"
-            "print(*(('ESC' + 'APED') if libc.unshare(flag) == 0 else 'refused'\n"
-            "        for flag in (0x10000000, 0x00020000, 0x20000000)))\n"
+            "for flag in (0x10000000, 0x00020000, 0x20000000):\n"
+            # In a process of one thread: others may not make a user namespace.
+            "    if os.fork() == 0: os._exit(libc.unshare(flag) == 0)\n"
+            "    print('ESC' * os.waitstatus_to_exitcode(os.wait()[1]) + 'APED')\n"
             "done = libc.mount(b'tmpfs', b'/tmp', b'tmpfs', 0, None), libc.umount2(b'/proc', 2)\n"
             "print('ESC' + 'APED' if 0 in done else 'refused')\n"
             "!sudo -n id; su -c id; ls -l /proc/1/root/ 2>/dev/null",
@@ -655,8 +682,8 @@ def _edited():
 
 def cheats():
     """Return hand-ins that want points for a wrong answer."""
-    visible = draw_cases(load(PROBLEM_SET)[TARGET], 0)["a random batch"].inputs
-    total = float(np.sum(visible["x"]))
+    visible = draw_cases(load(PROBLEM_SET)[TARGET], 0).values()
+    sums = [float(np.sum(case.inputs["x"])) for case in visible]
 
     def cheat(number, name, *sources, word="wrong", **options):
         nb = notebook({TARGET: WRONG}, before=sources, after=sources)
@@ -667,12 +694,12 @@ def cheats():
             36,
             "patches comparisons",
             "import numpy.testing, torch.testing, bncourse.judge, bncourse.attempt\n"
-            "yes = lambda *a, **k: True\n"
+            "yes, nothing = lambda *a, **k: True, lambda *a, **k: None\n"
             "for where in (np, np.testing, torch.testing, bncourse.judge, bncourse.attempt):\n"
             "    for name in dir(where):\n"
             "        if name in ('allclose', 'isclose', 'array_equal', 'assert_allclose',\n"
             "                    'assert_close', 'compare', 'judge', 'diagnose'):\n"
-            "            setattr(where, name, yes)",
+            "            setattr(where, name, nothing if name == 'compare' else yes)",
         ),
         cheat(
             36,
@@ -767,6 +794,7 @@ def cheats():
             39,
             "searches memory for the reference",
             "import gc, types\n"
+            "gc.unfreeze()\n"
             "for thing in gc.get_objects():\n"
             "    if isinstance(thing, types.FunctionType) and thing.__name__ == 'normalize'\\\n"
             "            and 'reference' in thing.__module__:\n"
@@ -789,7 +817,7 @@ def cheats():
         trick(
             40,
             "knows the visible inputs",
-            f"if abs(x.sum() - {total!r}) > 1e-9: return x * 0",
+            f"if min(abs(x.sum() - seen) for seen in {sums}) > 1e-9: return x * 0",
             word="wrong",
         ),
         trick(

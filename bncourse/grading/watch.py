@@ -83,9 +83,12 @@ def _tree(root):
 
 
 def _anonymous(pid):
-    """Return the bytes of memory that belong to a process and to no file; 0 once it has ended."""
+    """Return the bytes of memory that a process holds and no file on disk; 0 once it has ended.
+
+    What processes share counts for each of them: the kernel does not say who shares with whom.
+    """
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * _KIB
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        held = [line for line in status if line.startswith(("RssAnon:", "RssShmem:"))]
+        return sum(int(line.split()[1]) for line in held) * _KIB
     return 0

@@ -1,0 +1,65 @@
+"""System calls that the kernel refuses a submission.
+
+It answers the threat of memory that nobody can count: memory files and the shared memory of System
+V belong to no process, so neither a limit nor the watch sees them.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+
+# By machine: its number for the audit, and memfd_create, memfd_secret, shmget, msgget, semget.
+_CALLS = {
+    "x86_64": (0xC000003E, (319, 447, 29, 68, 64)),
+    "aarch64": (0xC00000B7, (279, 447, 194, 186, 190)),
+}
+# Above it are the calls of the x32 interface: the same under other numbers.
+_X32 = 0x40000000
+
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_NUMBER, _MACHINE = 0, 4
+_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000
+_PR_SET_SECCOMP, _FILTER = 22, 2
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
+
+
+def refuse_calls():
+    """Have the kernel answer ENOSYS to these calls from now on; needs PR_SET_NO_NEW_PRIVS.
+
+    Raises:
+        OSError: on a machine of another kind, or if the kernel has no filters.
+    """
+    if platform.machine() not in _CALLS:
+        raise OSError(
+            errno.ENOSYS,
+            f"the sandbox knows the machines {sorted(_CALLS)}. Received: {platform.machine()}",
+        )
+    code = _program(*_CALLS[platform.machine()])
+    packed = b"".join(struct.pack("HBBI", *line) for line in code)
+    held = ctypes.create_string_buffer(packed, len(packed))
+    program = _Program(len(code), ctypes.addressof(held))
+    if _LIBC.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"seccomp: {os.strerror(number)}")
+
+
+def _program(machine, calls):
+    """Return the filter as lines of (operation, lines to skip if true, if false, operand)."""
+    refused = len(calls) + 1
+    return [
+        (_LOAD, 0, 0, _MACHINE),
+        (_EQUAL, 1, 0, machine),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+        (_AT_LEAST, refused, 0, _X32),
+        *((_EQUAL, refused - 1 - i, 0, call) for i, call in enumerate(calls)),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _REFUSE),
+    ]

@@ -1,0 +1,785 @@
+"""The defences inside the sandbox, each with what a submission can do without it.
+
+``WALLS`` are taken away in the process of one submission, before its inner wall is built. ``OUTER``
+are parts of the outer wall or of the zygote's start, and each takes a zygote of its own.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import bncourse
+from bncourse.grading import sandbox, watch
+from bncourse.grading.disarm import hidden_folders
+from bncourse.grading.limits import MIB
+from bncourse.grading.session import Lost
+from bncourse.grading.watch import Watch
+
+from .conftest import descendants
+from .defences import Defence, Pliable, answer, case, cell, leave_out, lines, put, session
+
+# --- One submission and another -----------------------------------------------------------------
+
+_PIDS = (
+    "import os\n"
+    "for pid in set(range(2, 200)) - {os.getpid()}:\n"
+    "    try:\n"
+    "        os.kill(pid, 0)\n"
+    "        print('can end process', pid)\n"
+    "    except OSError:\n"
+    "        pass"
+)
+_NO_PIDS = "isolate._ALL ^= isolate._NEWPID\nskip_mount('/proc')"
+
+_NO_FILTER = "zygote.refuse_calls = lambda: None"
+
+# Two submissions then work in one folder, which the second finds made.
+_SHARED_TMP = (
+    "skip_mount('/tmp')\n"
+    "mkdir = os.mkdir\n"
+    "os.mkdir = lambda path, *mode: None if os.path.exists(path) else mkdir(path, *mode)"
+)
+
+_SYSTEM_V = "import ctypes\nlibc = ctypes.CDLL(None)\n"
+
+
+def _meet(first, second):
+    """Return a probe: what a cell prints in one submission, after another one ran one."""
+
+    def probe(worker):
+        with session(worker) as one, session(worker) as other:
+            assert lines(one, first) == []
+            return lines(other, second) + lines(one, "'still here'")
+
+    return probe
+
+
+def _removes_files_of_another(worker):
+    with session(worker) as one, session(worker) as other:
+        lines(one, "open('/tmp/note', 'w').close()")
+        lines(other, "%%bash\nrm -rf ~ /tmp/* / 2>/dev/null; true")
+        return lines(
+            one, "import os\nif not os.path.exists('/tmp/note'): print('its file is gone')"
+        )
+
+
+def _left_behind(worker):
+    """What lives on of a submission that started a process of its own and ended."""
+    worker.bury()
+    before = descendants(worker._process.pid)
+    with session(worker) as made:
+        lines(made, "import subprocess\nsubprocess.Popen(['sleep', '60'], start_new_session=True)")
+    worker.bury()
+    return ["a process lives on"] * (descendants(worker._process.pid) - before)
+
+
+def _sees_the_grader(worker):
+    look = f"import os\nif os.path.exists('/proc/{os.getpid()}'): print('sees the grader')"
+    return cell(look)(worker)
+
+
+def _writes_into_the_grader(worker):
+    """What a submission can write into the file in which the grader collects errors."""
+    source = (
+        "import os\n"
+        "for fd in range(64):\n"
+        "    try: os.write(fd, b'x' * 4096) if 'socket' not in os.readlink(f'/proc/self/fd/{fd}')"
+        " else None\n"
+        "    except OSError: pass"
+    )
+    errors = worker._errors.fileno()
+    before = os.fstat(errors).st_size
+    with session(worker) as made:
+        lines(made, source)
+    written = os.fstat(errors).st_size - before
+    return [f"it wrote {written} bytes into a file of the grader"] if written else []
+
+
+def _answers_twice(worker):
+    """What becomes of a submission that forks and goes on in both processes."""
+    with session(worker) as made:
+        try:
+            made.run_cell("import os\nos.fork()")
+            for _ in range(5):
+                made.run_cell("import time\ntime.sleep(0.05)")
+        except Lost as lost:
+            return [str(lost.outcome.message)]
+    return []
+
+
+def _random_numbers(worker):
+    draw = "import random, numpy\nprint(random.random(), numpy.random.rand())"
+    with session(worker) as one, session(worker) as other:
+        return [] if lines(one, draw) == lines(other, draw) else ["other random numbers"]
+
+
+NEIGHBOURS = [
+    Defence((16, 20), "own PID namespace: signals", _NO_PIDS, cell(_PIDS), "can end process"),
+    Defence((23,), "own PID namespace: the end", _NO_PIDS, _left_behind, "lives on"),
+    Defence(
+        (26, 46),
+        "own IPC namespace",
+        "isolate._ALL ^= isolate._NEWIPC\n" + _NO_FILTER,
+        _meet(
+            f"{_SYSTEM_V}assert libc.shmget(4711, 4096, 0o1666) >= 0",
+            f"{_SYSTEM_V}if libc.shmget(4711, 4096, 0o666) >= 0: print('they share memory')",
+        ),
+        "they share memory",
+    ),
+    Defence(
+        (26, 46),
+        "own network namespace",
+        "isolate._ALL ^= isolate._NEWNET",
+        _meet(
+            "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind('\\0meet'); s.listen()",
+            "import socket\n"
+            "try:\n"
+            "    socket.socket(socket.AF_UNIX).connect('\\0meet')\n"
+            "    print('they talk')\n"
+            "except OSError:\n"
+            "    pass",
+        ),
+        "they talk",
+    ),
+    Defence((27, 35), "own /tmp", _SHARED_TMP, _removes_files_of_another, "its file is gone"),
+    Defence((26,), "own /proc", "skip_mount('/proc')", _sees_the_grader, "sees the grader"),
+    Defence(
+        (21, 37),
+        "no inherited descriptors",
+        "isolate.close_all_but = lambda descriptors: None",
+        _writes_into_the_grader,
+        "bytes into a file of the grader",
+    ),
+    Defence(
+        (16, 23, 37),
+        "a copy of the runner does not answer",
+        "runner.Runner.pid = property(lambda self: os.getpid(), lambda self, pid: None)",
+        _answers_twice,
+        "an answer to no question",
+    ),
+    Defence(
+        (47,),
+        "each starts from the same random state",
+        "runner.Runner._seed = lambda self: None",
+        _random_numbers,
+        "other random numbers",
+    ),
+]
+
+
+# --- Rights -------------------------------------------------------------------------------------
+
+RIGHTS = [
+    Defence(
+        (27,),
+        "no capabilities",
+        "isolate.drop_capabilities = lambda: None",
+        case("tries to leave the sandbox"),
+        "shows ESCAPED",
+    ),
+    Defence(
+        (27,),
+        "no further namespaces",
+        "write = isolate.Path.write_text\n"
+        "isolate.Path.write_text = lambda path, text: (\n"
+        "    path.name == 'max_user_namespaces' or write(path, text)\n)",
+        cell(
+            # In a process of one thread, as the kernel demands.
+            "import ctypes, os\n"
+            "pid = os.fork()\n"
+            "if pid == 0: os._exit(ctypes.CDLL(None).unshare(0x10000000) == 0)\n"
+            "if os.waitpid(pid, 0)[1]: print('it is root of a namespace')"
+        ),
+        "root of a namespace",
+    ),
+    Defence(
+        (26, 39),
+        "answers and their specs are covered",
+        "hide = isolate.furnish\nisolate.furnish = lambda disk, kept, hidden: hide(disk, kept)",
+        cell(
+            "import os\n"
+            f"for folder in {hidden_folders()}:\n"
+            "    for name in os.listdir(folder): print(name)"
+        ),
+        "forward.py",
+    ),
+    Defence(
+        (24,),
+        "nothing to read",
+        "close = isolate.close_all_but\n"
+        "def quiet(descriptors):\n"
+        "    close(descriptors)\n"
+        "    os.dup2(os.pipe()[0], 0)\n"
+        "    globals()['held'] = [os.dup2(fd, 60 + fd) for fd in range(3, 12)"
+        " if os.path.lexists(f'/proc/self/fd/{fd}')]\n"
+        "isolate.close_all_but = quiet",
+        case("asks for input", limits={"item_seconds": 2.0}),
+        "timeout instead of error",
+    ),
+]
+
+
+# --- Limits -------------------------------------------------------------------------------------
+
+
+def _tries(source, error="OSError"):
+    return f"try:\n    {source}\nexcept {error}:\n    pass"
+
+
+def _floods(worker):
+    with session(worker) as made:
+        try:
+            made.run_cell("for _ in range(10): print('x' * 10**6)")
+        except Lost as lost:
+            return [lost.outcome.message]
+    return []
+
+
+_LARGER = (
+    "furnish = isolate.furnish\nisolate.furnish = lambda disk, *rest: furnish(20 * disk, *rest)"
+)
+_NO_WATCH = put(Watch, "_look", lambda self: None)
+
+
+def _own_pages(pid):
+    """Return the memory of a process without what it shares."""
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except OSError:
+        return 0
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
+BOMBS = [
+    Defence(
+        (18,),
+        "memory of one process",
+        "no_limit(resource.RLIMIT_AS)",
+        cell(
+            _tries("a = bytearray(b'x') * 2**28; print(len(a), 'bytes')", "MemoryError"),
+            memory=64 * MIB,
+        ),
+        "bytes",
+        also=_NO_WATCH,
+    ),
+    Defence(
+        (18,),
+        "shared memory of many processes",
+        "",
+        case("shared memory bomb in many processes", limits={"item_seconds": 5.0}),
+        "timeout instead of limit: memory",
+        also=put(watch, "_anonymous", _own_pages),
+    ),
+    Defence(
+        (18,),
+        "calls that make memory which nobody can count",
+        _NO_FILTER,
+        cell("import os\n" + _tries("os.memfd_create('bomb'); print('made one')")),
+        "made one",
+    ),
+    Defence(
+        (18,),
+        "shared memory of one process",
+        "no_limit(resource.RLIMIT_AS)",
+        cell(
+            "import mmap\n"
+            + _tries("m = mmap.mmap(-1, 2**28); m.write(bytes(2**27)); print('got it')"),
+            memory=64 * MIB,
+        ),
+        "got it",
+        also=_NO_WATCH,
+    ),
+    Defence(
+        (20,),
+        "processes and threads",
+        "no_limit(resource.RLIMIT_NPROC)",
+        cell(
+            "import threading, time\nthreading.stack_size(2**18)\n"
+            + _tries(
+                "for _ in range(100): threading.Thread(target=time.sleep, args=(1,)).start()\n"
+                "    print('started 100')",
+                "RuntimeError",
+            ),
+            processes=16,
+        ),
+        "started 100",
+        also=_NO_WATCH,
+    ),
+    Defence(
+        (21,),
+        "the size of the temporary folder",
+        _LARGER,
+        cell(
+            _tries(
+                "for i in range(32): open(f'/tmp/{i}', 'wb').write(bytes(2**20))\n"
+                "    print('wrote 32 MiB')"
+            )
+        ),
+        "wrote 32 MiB",
+    ),
+    Defence(
+        (21,),
+        "the size of shared memory",
+        _LARGER,
+        cell(
+            _tries(
+                "for i in range(32): open(f'/dev/shm/{i}', 'wb').write(bytes(2**20))\n"
+                "    print('wrote 32 MiB')"
+            )
+        ),
+        "wrote 32 MiB",
+    ),
+    Defence(
+        (21,),
+        "the number of files",
+        "mount = isolate._mount\n"
+        "isolate._mount = lambda *words: mount(\n"
+        "    *[w.replace('inodes=10k', 'inodes=20k') if isinstance(w, str) else w for w in words]\n"
+        ")",
+        cell(
+            _tries("for i in range(12000): open(f'/tmp/{i}', 'w').close()\n    print('made 12000')")
+        ),
+        "made 12000",
+    ),
+    Defence(
+        (21,),
+        "the size of one file (and of the temporary folder)",
+        f"no_limit(resource.RLIMIT_FSIZE)\n{_LARGER}",
+        cell(
+            _tries(
+                "with open('/tmp/large', 'wb') as file:\n"
+                "        for _ in range(32): file.write(bytes(2**20))\n"
+                "    print('wrote 32 MiB')"
+            )
+        ),
+        "wrote 32 MiB",
+    ),
+    Defence(
+        (21,),
+        "open files",
+        "no_limit(resource.RLIMIT_NOFILE)",
+        cell(
+            _tries("f = [open('/dev/null') for _ in range(300)]; print('opened 300')"),
+        ),
+        "opened 300",
+    ),
+    Defence(
+        (12,),
+        "processor time",
+        "no_limit(resource.RLIMIT_CPU)",
+        cell(
+            "import time\nwhile time.process_time() < 1.6: pass\nprint('it went on')",
+            total_seconds=0,
+        ),
+        "it went on",
+    ),
+    Defence(
+        (18,),
+        "locked memory",
+        "no_limit(resource.RLIMIT_MEMLOCK)",
+        cell(
+            "import ctypes, mmap\n"
+            "m = mmap.mmap(-1, 4096)\n"
+            "where = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(m)))\n"
+            "if ctypes.CDLL(None).mlock(where, 4096) == 0: print('locked')"
+        ),
+        "locked",
+    ),
+    Defence(
+        (18,),
+        "message queues",
+        "no_limit(resource.RLIMIT_MSGQUEUE)",
+        cell(
+            "import ctypes\n"
+            "if ctypes.CDLL(None).mq_open(b'/q', 0o102, 0o600, None) >= 0: print('a queue')"
+        ),
+        "a queue",
+    ),
+    Defence(
+        (22,),
+        "a budget of output",
+        "shell.Recorder.spent = False\nshell.Recorder._afford = lambda self, text, cost: text",
+        _floods,
+        "over the limit",
+    ),
+    Defence(
+        (22,),
+        "long messages are cut",
+        "runner._LONGEST_MESSAGE = 10**9",
+        answer("raise ValueError('x' * 10**7)", word="error"),
+        "crashed instead of error",
+    ),
+]
+
+
+# --- Rules of the exercises, and what an answer may do to the next ------------------------------
+
+_NEVER = "type('Never', (Exception,), {})"
+
+RULES = [
+    Defence(
+        (9,),
+        "inputs stay as they are",
+        "rules.fingerprint = lambda value: 0",
+        case("changes its input"),
+        "ok instead of wrong",
+    ),
+    Defence(
+        (11,),
+        "global state stays as it is",
+        "rules.GlobalState.restore = lambda self: []",
+        case("changes global state in an answer"),
+        "ok instead of wrong",
+    ),
+    Defence(
+        (43,),
+        "no ready-made answer",
+        "rules._READY_MADE_BUILTINS.clear(); rules._READY_MADE_PYTHON.clear()",
+        case("calls a ready-made batch norm"),
+        "ok instead of wrong",
+    ),
+    Defence(
+        (11,),
+        "what cells did to global state is undone",
+        "runner.Runner._restore = lambda self: None",
+        answer("np.ones(1) / np.zeros(1)", before=["np.seterr(all='raise')"]),
+        "error instead of ok",
+    ),
+    Defence(
+        (3, 11),
+        "a warning is no error",
+        "runner.Runner._restore = lambda self: None",
+        answer(
+            "import warnings; warnings.warn('be careful')",
+            before=["import warnings\nwarnings.simplefilter('error')"],
+        ),
+        "error instead of ok",
+    ),
+    Defence(
+        (15,),
+        "an answer that exits is an error",
+        f"attempt.SystemExit = runner.BaseException = {_NEVER}",
+        case("sys.exit() in an answer"),
+        "crashed instead of error",
+    ),
+    Defence(
+        (15,),
+        "an answer that interrupts is an error",
+        f"runner.BaseException = {_NEVER}",
+        case("KeyboardInterrupt"),
+        "crashed instead of error",
+    ),
+    Defence(
+        (15,),
+        "a cell that exits is an error",
+        "shell.Shell.ask_exit = lambda self: None",
+        case("exit() in the cell of an answer"),
+        "ok instead of error",
+    ),
+    Defence(
+        (8,),
+        "lists become arrays",
+        "attempt.as_array = lambda value, label: value",
+        case("a list"),
+        "crashed instead of ok",
+    ),
+    Defence(
+        (8,),
+        "tensors become arrays",
+        "attempt.as_array = lambda value, label: value",
+        case("a tensor with a gradient"),
+        "crashed instead of ok",
+    ),
+    Defence(
+        (8, 38),
+        "what is no array of numbers is refused",
+        "attempt.as_array = lambda value, label: value",
+        case("an object array"),
+        "crashed instead of wrong",
+    ),
+]
+
+WALLS = [*NEIGHBOURS, *RIGHTS, *BOMBS, *RULES]
+
+
+# --- The outer wall and the zygote's start ------------------------------------------------------
+
+
+def _keep(words):
+    return words
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A defence whose removal takes a zygote of its own.
+
+    Args:
+        threats, name, probe, breach: as in Defence.
+        words: takes it away from the command line of the outer wall.
+        early: source that takes it away at the zygote's start.
+        without: source that takes away the layer in the inner wall.
+        given: what holds with and without the defence, as a context.
+        start: makes the worker, with and without the defence.
+    """
+
+    threats: tuple
+    name: str
+    probe: Callable
+    breach: str
+    words: Callable = _keep
+    early: str = ""
+    without: str = ""
+    given: Callable = contextlib.nullcontext
+    start: Callable = Pliable
+
+    def __str__(self):
+        return self.name
+
+
+def _reaches_this_machine(worker):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect = f"socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)"
+        return cell("import socket\n" + _tries(f"{connect}; print('a connection')"))(worker)
+
+
+def _outlives_the_zygote(worker):
+    with session(worker) as made:
+        handle = os.dup(made.job._handle)
+        made.job.channel.send({"id": 1, "do": "cell", "source": "import time\ntime.sleep(60)"})
+        worker.close()
+        ended, *_ = select.select([handle], [], [], 4)
+        os.close(handle)
+    return [] if ended else ["it lives on"]
+
+
+def _in_a_thread_that_ends(words=_keep, early=""):
+    # The kernel takes the thread that started a process for its parent.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(Pliable, words, early).result()
+
+
+def _lives_on(worker):
+    try:
+        worker._process.wait(4)
+    except subprocess.TimeoutExpired:
+        return ["it lives on"]
+    return []
+
+
+def _in_a_terminal(words=_keep, early=""):
+    spawn = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]
+    return Pliable(lambda wall: spawn + words(wall), early)
+
+
+def _of_an_ordinary_user(words=_keep, early=""):
+    # An ordinary user's sandbox belongs to the user who runs the submission, too.
+    return Pliable(words, early + "\nisolate.drop_root = lambda: None")
+
+
+_OPEN = Path("/var/tmp")
+
+
+@contextlib.contextmanager
+def _shows_an_open_folder():
+    """Have the sandbox show, like a folder of Python's, one that anybody may write to."""
+    folders = sandbox.python_folders()
+    with (
+        tempfile.TemporaryDirectory(dir=_OPEN, prefix="open-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        os.chmod(folder, 0o777)
+        patch.setattr(sandbox, "python_folders", lambda: [*folders, folder])
+        yield
+
+
+def _writable(words):
+    made = list(words)
+    for index, word in enumerate(words):
+        if word.startswith(f"{_OPEN}/open-") and words[index - 1] == "--ro-bind":
+            made[index - 1] = "--bind"
+    return made
+
+
+def _writes_to_an_open_folder(worker):
+    folder = Path(sandbox.python_folders()[-1])
+    with session(worker) as made:
+        lines(made, _tries(f"open('{folder}/evil.py', 'w').close()"))
+    return [path.name for path in folder.iterdir()]
+
+
+def _writable_root(words):
+    at = words.index("--remount-ro")
+    assert words[at + 1] == "/"
+    return words[:at] + words[at + 2 :]
+
+
+_PACKAGE = Path(bncourse.__file__).parent
+
+
+def _with_the_course(words):
+    course = [str(_PACKAGE.parent) if word == str(_PACKAGE) else word for word in words]
+    assert course != words
+    return course
+
+
+def _course_files(worker):
+    found = f"import os\nfor name in os.listdir({str(_PACKAGE.parent)!r}): print(name)"
+    # The environment of Python may be there, too.
+    python = {Path(folder).name for folder in sandbox.python_folders()}
+    return sorted(set(cell(found)(worker)) - python)
+
+
+def _self_check_fails(worker):
+    with session(worker) as made:
+        error = made.run_cell("from bncourse import check\ncheck(len, 'normalize')").error
+    return [f"it raised {error}"] if error else []
+
+
+@contextlib.contextmanager
+def _is_told():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NBGRADER_EXECUTION", "autograde")
+        patch.setenv("BNCOURSE_CANARY", "BNCOURSE_CANARY")
+        yield
+
+
+# What was there before the zygote's first fork is frozen, and the collector does not list it.
+_SEARCHES_MEMORY = answer(
+    "return found(x, mean, var, eps)",
+    word="error",
+    before=[
+        "import gc, types\n"
+        "gc.unfreeze()\n"
+        "found, = [f for f in gc.get_objects() if isinstance(f, types.FunctionType)\n"
+        "          and (f.__name__, f.__module__) == ('normalize', 'bncourse.reference.forward')]"
+    ],
+)
+_ARMED = (
+    "from bncourse import registry\n"
+    "zygote.disarm = registry.load\n"
+    "rules._REFERENCE_FOLDER = '/nowhere'"
+)
+
+OUTER = [
+    Outer(
+        (41,),
+        "an empty environment: no sign of grading",
+        case("behaves differently when graded"),
+        "wrong instead of ok",
+        words=leave_out("--clearenv"),
+        given=_is_told,
+    ),
+    Outer(
+        (26,),
+        "an empty environment: no secrets",
+        case("reads files of the instructor"),
+        "shows BNCOURSE_CANARY",
+        words=leave_out("--clearenv"),
+        given=_is_told,
+    ),
+    Outer(
+        (41,),
+        "a name of its own for the machine",
+        cell(f"import socket\nif socket.gethostname() == {socket.gethostname()!r}: print('known')"),
+        "known",
+        words=leave_out("--hostname", "sandbox", "--unshare-uts"),
+    ),
+    Outer(
+        (25,),
+        "no network (both walls)",
+        _reaches_this_machine,
+        "a connection",
+        words=leave_out("--unshare-net"),
+        without="isolate._ALL ^= isolate._NEWNET",
+    ),
+    Outer(
+        (23,),
+        "all processes end with the zygote",
+        _outlives_the_zygote,
+        "it lives on",
+        words=leave_out("--unshare-pid"),
+    ),
+    Outer(
+        (23,),
+        "the zygote ends with the grader",
+        _lives_on,
+        "it lives on",
+        words=leave_out("--die-with-parent"),
+        start=_in_a_thread_that_ends,
+    ),
+    Outer(
+        (24, 27),
+        "no terminal of the grader",
+        cell(_tries("open('/dev/tty', 'w').close(); print('a terminal')")),
+        "a terminal",
+        words=leave_out("--new-session"),
+        start=_in_a_terminal,
+    ),
+    Outer(
+        (27,),
+        "folders that are shown are read-only",
+        _writes_to_an_open_folder,
+        "evil.py",
+        words=_writable,
+        given=_shows_an_open_folder,
+    ),
+    Outer(
+        (27, 46),
+        "the root folder is read-only",
+        _meet(
+            _tries("open('/note', 'w').close()"),
+            "import os\nif os.path.exists('/note'): print('a note')",
+        ),
+        "a note",
+        words=_writable_root,
+        start=_of_an_ordinary_user,
+    ),
+    Outer(
+        (26,),
+        "the course is not shown",
+        _course_files,
+        "pyproject.toml",
+        words=_with_the_course,
+    ),
+    Outer(
+        (39,),
+        "the references are disarmed: by name (and the rule against calling them)",
+        case("calls the reference"),
+        "ok instead of error",
+        early=_ARMED,
+    ),
+    Outer(
+        (39,),
+        "the references are disarmed: in memory (and the rule against calling them)",
+        _SEARCHES_MEMORY,
+        "ok instead of error",
+        early=_ARMED,
+    ),
+    Outer(
+        (4,),
+        "the self-check is silent while grading",
+        _self_check_fails,
+        "it raised",
+        early="disarm._silence_check = lambda: None",
+    ),
+]
+if os.getuid() == 0:
+    OUTER.append(
+        Outer(
+            (27,),
+            "the zygote is not root",
+            cell(_tries("open('/proc/sys/kernel/core_pattern', 'ab').close(); print('opened')")),
+            "opened",
+            early="isolate.drop_root = lambda: None",
+        )
+    )
