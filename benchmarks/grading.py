@@ -2,16 +2,15 @@
 
 Everything is measured in one run on one machine: compare the ratios, not the seconds.
 
-    python benchmarks/grading.py [--plain 3] [--ours 40]
+    python benchmarks/grading.py [--plain 3] [--ours 40] [--many 200]
 """
 
 import argparse
 import contextlib
 import importlib
 import io
-import json
+import multiprocessing
 import os
-import re
 import tempfile
 import time
 from dataclasses import replace
@@ -19,49 +18,41 @@ from pathlib import Path
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
-from bncourse.grading import batch, cluster, corpus, gradebook
+from bncourse.grading import batch, cluster, corpus, cost, gradebook, trial_course
 from bncourse.grading.grade import DRAWS, grade
 from bncourse.grading.limits import Limits
+from bncourse.grading.shell import Recorder, make_shell
 from bncourse.grading.worker import Worker
 from bncourse.judge import judge
-from bncourse.registry import load
+from bncourse.registry import load, problem_sets
+from bncourse.release import derive_notebook
 from bncourse.sample_class import run_nbgrader
 
 # What a student of a later problem set imports in the first cell.
 HEAVY = "import keras\nimport matplotlib.pyplot as plt\nimport torch\n\ntorch.ones(3).sum()"
 
-COMMON = """
-c = get_config()
-c.CourseDirectory.course_id = "benchmark"
-c.CourseDirectory.source_directory = "solutions"
-c.CourseDirectory.release_directory = "exercises"
-c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
-"""
-PLAIN = COMMON + "c.IgnorePattern.enabled = True\nc.IgnorePattern.pattern = '^'\n"
-OURS = COMMON + "from bncourse.grading.config import configure\nconfigure(c, __file__)\n"
+PLAIN = trial_course.CONFIG + "c.IgnorePattern.enabled = True\nc.IgnorePattern.pattern = '^'\n"
+OURS = trial_course.CONFIG + trial_course.TRUSTED
+
+SIMULATED = 1000
 
 
-def make_course(root, config, count):
-    """Make a course with ``count`` right submissions that differ in a comment."""
-    (root / "nbgrader_config.py").write_text(config)
-    source = root / "solutions" / corpus.PROBLEM_SET
-    source.mkdir(parents=True)
-    text = json.dumps(corpus.release())
-    marked = r"\1### BEGIN SOLUTION\\n\1return None\\n\1### END SOLUTION"
-    (source / corpus.NOTEBOOK).write_text(
-        re.sub(r"((?:    )+)raise NotImplementedError", marked, text)
-    )
-    run_nbgrader(root, "generate_assignment", corpus.PROBLEM_SET)
-    for number in range(count):
-        folder = root / "submitted" / f"student{number}" / corpus.PROBLEM_SET
-        folder.mkdir(parents=True)
-        corpus.write(folder, corpus.notebook(before=[HEAVY, f"# {number}"]))
+@contextlib.contextmanager
+def course_of(count, config):
+    """Yield the folder of a course with ``count`` right submissions that differ in a comment."""
+    with tempfile.TemporaryDirectory() as root:
+        heavy = [corpus.notebook(before=[HEAVY, f"# {number}"]) for number in range(count)]
+        writers = {
+            f"student{number}": lambda folder, nb=nb: corpus.write(folder, nb)
+            for number, nb in enumerate(heavy)
+        }
+        trial_course.make_course(root, writers, config)
+        yield root
 
 
 def seconds_plain(count):
     """Return seconds per submission of nbgrader autograde as it is."""
-    with tempfile.TemporaryDirectory() as root:
-        make_course(Path(root), PLAIN, count)
+    with course_of(count, PLAIN) as root:
         start = time.perf_counter()
         run_nbgrader(root, "autograde", corpus.PROBLEM_SET)
         return (time.perf_counter() - start) / count
@@ -69,8 +60,7 @@ def seconds_plain(count):
 
 def seconds_ours(count, workers):
     """Return seconds per submission: to start, to grade, and to write with nbgrader."""
-    with tempfile.TemporaryDirectory() as root:
-        make_course(Path(root), OURS, count)
+    with course_of(count, OURS) as root:
         course = batch.Course(root, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(course)
         times = [time.perf_counter()]
@@ -81,7 +71,7 @@ def seconds_ours(count, workers):
         batch.grade_tasks(course, tasks, lambda n: cluster.runner(n, workers=workers), say=note)
         graded = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            gradebook.write_grades(course, tasks)
+            gradebook.write_grades(course, tasks, say=lambda line: None)
         written = time.perf_counter()
         assert all(o.word == "ok" for task in tasks for o in task.report.outcomes.values())
         # The first results contain the start of the workers, once for the whole class.
@@ -90,38 +80,56 @@ def seconds_ours(count, workers):
 
 
 def fixed_seconds(worker, rounds=20):
-    """Return the seconds that a submission with nothing in it takes."""
-    grade([], {}, worker, Limits(), 1)
+    """Return the seconds that a submission of one empty cell takes."""
+    grade(["pass"], {}, worker, Limits(), 1)
     start = time.perf_counter()
     for _ in range(rounds):
-        grade([], {}, worker, Limits(), 1)
+        grade(["pass"], {}, worker, Limits(), 1)
     return (time.perf_counter() - start) / rounds
 
 
-def overhead(worker, rounds=10):
-    """Return our seconds for a submission, and those of its bare cells and the judge."""
-    exercises = load(corpus.PROBLEM_SET)
-    sources = [corpus.IMPORTS, *corpus.SOLUTIONS.values()]
-    start = time.perf_counter()
-    for _ in range(rounds):
-        grade(sources, exercises, worker, Limits(), 1)
-    ours = (time.perf_counter() - start) / rounds
+def overhead(problem_set, rounds=5):
+    """Return the seconds of the course's own notebook: fixed, in all, and of its bare work."""
+    exercises = load(problem_set)
+    (text,) = Path("solutions", problem_set).glob("*.md")
+    sources = [
+        cell.source
+        for cell in derive_notebook(text).cells
+        if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade")
+    ]
+    with Worker(problem_set) as worker:
+        fixed = fixed_seconds(worker)
+        start = time.perf_counter()
+        for _ in range(rounds):
+            grade(sources, exercises, worker, Limits(), 1)
+        ours = (time.perf_counter() - start) / rounds
+    # Each round in a fresh process, as each submission is; nothing may start threads before.
+    pool = multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1)
+    with pool:
+        bare = [pool.apply(bare_seconds, (sources, problem_set)) for _ in range(rounds)]
+    return fixed, ours, sum(bare) / rounds
+
+
+def bare_seconds(sources, problem_set):
+    """Return the seconds of the cells, run as a notebook runs them, and of the judge."""
     # The rules of ``attempt`` watch torch's state where torch is loaded, as it is in the sandbox.
-    importlib.import_module("torch")
+    for module in ("torch", "keras", "matplotlib.pyplot"):
+        importlib.import_module(module)
+    shell, exercises = make_shell(), load(problem_set)
+    streams = shell.attach(Recorder(Limits().output, Limits().image))
     start = time.perf_counter()
-    for _ in range(rounds):
-        scope = {}
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
         for source in sources:
-            exec(source, scope)
-        for name, exercise in exercises.items():
-            for draw in range(DRAWS):
-                cases = draw_cases(exercise, 1 + draw)
-                tries = {label: attempt(exercise, scope[name], c) for label, c in cases.items()}
-                assert judge(exercise, cases, tries).kind == "ok"
-    return ours, (time.perf_counter() - start) / rounds
+            shell.run_cell(source).raise_error()
+    for name, exercise in exercises.items():
+        for draw in range(DRAWS):
+            cases = draw_cases(exercise, 1 + draw)
+            tries = {label: attempt(exercise, shell.user_ns[name], c) for label, c in cases.items()}
+            assert judge(exercise, cases, tries).kind == "ok"
+    return time.perf_counter() - start
 
 
-def growth(worker, rounds):
+def growth(rounds):
     """Return the growth of our memory in MiB and of our open files over some submissions."""
 
     def used():
@@ -130,13 +138,40 @@ def growth(worker, rounds):
 
     exercises = {corpus.TARGET: load(corpus.PROBLEM_SET)[corpus.TARGET]}
     sources = [corpus.IMPORTS, corpus.SOLUTIONS[corpus.TARGET]]
-    limits = replace(Limits(), total_seconds=600.0)
-    for _ in range(20):
-        grade(sources, exercises, worker, limits, 1)
-    before = used()
-    for _ in range(rounds):
-        grade(sources, exercises, worker, limits, 1)
-    return used()[0] - before[0], used()[1] - before[1]
+    with Worker(corpus.PROBLEM_SET) as worker:
+        for _ in range(20):
+            grade(sources, exercises, worker, Limits(), 1)
+        before = used()
+        for _ in range(rounds):
+            grade(sources, exercises, worker, Limits(), 1)
+        return used()[0] - before[0], used()[1] - before[1]
+
+
+def print_overhead():
+    """Print the fixed cost, and the rest as a ratio to the bare work, per problem set."""
+    print("problem set       fixed    in all   cells and judge   (in all - fixed) / those")
+    for problem_set in problem_sets():
+        fixed, ours, bare = overhead(problem_set)
+        ratio = (ours - fixed) / bare
+        print(f"{problem_set:15} {fixed:6.3f} s {ours:7.3f} s {bare:15.3f} s {ratio:15.2f}")
+
+
+def print_large_class():
+    """Print what the model says of 100,000 hand-ins, and what a simulated cluster says of it."""
+    costs = cost.measure()
+    print(f"\n{costs}")
+    print("machines of 8 processors   100,000 hand-ins   of which writing")
+    for machines in (1, 4, 16, 64):
+        hours = cost.seconds(costs, 100_000, 8 * machines) / 3600
+        print(f"{machines:24} {hours:15.1f} h {100_000 * costs.write / 3600:15.1f} h")
+    print(f"workers   grading {SIMULATED} hand-ins: model   simulated   ratio")
+    for workers in (4, 16, 64):
+        bare = replace(costs, start=0.0, write=0.0)
+        model, seen = (
+            cost.seconds(bare, SIMULATED, workers),
+            cost.simulate(bare, SIMULATED, workers),
+        )
+        print(f"{workers:7} {model:31.1f} s {seen:9.1f} s {seen / model:7.2f}")
 
 
 def main():
@@ -147,19 +182,17 @@ def main():
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--many", type=int, default=200, help="submissions to look for growth in")
     options = parser.parse_args()
+    # First, while this process has no threads.
+    print_overhead()
     plain = seconds_plain(options.plain)
     start, each, write = seconds_ours(options.ours, options.workers)
-    with Worker(corpus.PROBLEM_SET) as worker:
-        fixed = fixed_seconds(worker)
-        ours, bare = overhead(worker)
-        memory, files = growth(worker, options.many)
-    print(f"plain nbgrader autograde     {plain:7.3f} s per submission")
+    memory, files = growth(options.many)
+    print(f"\nplain nbgrader autograde     {plain:7.3f} s per submission")
     print(f"trusted grading, verdicts    {each:7.3f} s: x{plain / each:.1f}")
     print(f"  and nbgrader's writing     {each + write:7.3f} s: x{plain / (each + write):.1f}")
     print(f"start of the workers, once   {start:7.3f} s")
-    print(f"an empty submission          {fixed:7.3f} s")
-    print(f"over bare cells and judge    {ours - bare:7.3f} s: x{ours / bare:.2f}")
     print(f"growth over {options.many} submissions  {memory:7.1f} MiB, {files} open files")
+    print_large_class()
 
 
 if __name__ == "__main__":

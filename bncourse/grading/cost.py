@@ -1,0 +1,90 @@
+"""What a large class costs: a model in four numbers, the numbers, and a simulated cluster.
+
+Workers grade side by side, a scheduler hands out the work, one writer fills the gradebook. With n
+hand-ins and w workers that takes::
+
+    start + n * max(each / w, dispatch) + n * write
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+
+from bncourse.grading import batch, cluster, corpus, gradebook
+from bncourse.grading.trial_course import make_course, right
+from bncourse.grading.workers import shared_worker
+
+_TASKS = 300
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on one machine.
+
+    Args:
+        start: of a worker, once.
+        each: to grade one hand-in on one worker.
+        dispatch: of the scheduler for one hand-in.
+        write: of one hand-in into the gradebook.
+    """
+
+    start: float
+    each: float
+    dispatch: float
+    write: float
+
+
+def seconds(costs, hand_ins, workers):
+    """Return the seconds that a class takes.
+
+    >>> seconds(Costs(start=8, each=0.2, dispatch=0.001, write=0.05), 1000, workers=4)
+    108.0
+    """
+    grading = hand_ins * max(costs.each / workers, costs.dispatch)
+    return costs.start + grading + hand_ins * costs.write
+
+
+def measure(hand_ins=12):
+    """Return the Costs on this machine, from a class of right hand-ins to the first problem set."""
+    with tempfile.TemporaryDirectory() as root:
+        make_course(root, {f"student{n}": right(f"{n}") for n in range(hand_ins)})
+        course = batch.Course(root, corpus.PROBLEM_SET)
+        tasks = batch.read_tasks(course)
+        start = _seconds(lambda: shared_worker(corpus.PROBLEM_SET, course.unsafe, course.gpu))
+        grading = _seconds(lambda: batch.grade_tasks(course, tasks, _here, say=_nothing))
+        writing = _seconds(lambda: gradebook.write_grades(course, tasks, say=_nothing))
+    return Costs(start, grading / hand_ins, _dispatch(), writing / hand_ins)
+
+
+def simulate(costs, hand_ins, workers):
+    """Return the seconds that grading takes on a cluster whose workers sleep in place of grading.
+
+    It is Dask's real scheduler with as many workers as asked for; the gradebook is left out.
+    """
+    tasks = dict.fromkeys(range(hand_ins), (costs.each,))
+    with _sleepers(workers) as run:
+        return _seconds(lambda: list(run(time.sleep, tasks)))
+
+
+def _dispatch():
+    tasks = dict.fromkeys(range(_TASKS), ())
+    with _sleepers(2) as run:
+        return _seconds(lambda: list(run(int, tasks))) / _TASKS
+
+
+def _sleepers(workers):
+    return cluster.runner(_TASKS, workers=workers, processes=False)
+
+
+def _here(count):
+    return cluster.runner(count, workers=1)
+
+
+def _seconds(do):
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+def _nothing(line):
+    pass
