@@ -77,7 +77,8 @@ class Course:
 class Task:
     """One notebook of one student.
 
-    ``report`` is there from the start for what needs no sandbox: no file, or no notebook.
+    ``report`` is there from the start for what needs no sandbox: a missing file, or one that is no
+    notebook.
     """
 
     student: str
@@ -88,6 +89,7 @@ class Task:
     flags: list = field(default_factory=list)
     report: object = None
     problem: str = ""
+    is_missing: bool = False
 
 
 def read_tasks(course, students=None):
@@ -113,7 +115,7 @@ def _read_task(course, student, name, release):
     task = Task(student, name, list(exercises))
     path = folder / name
     if not path.exists() and not path.is_symlink():
-        task.report = missing(exercises)
+        task.report, task.is_missing = missing(exercises), True
         return task
     try:
         notebook, task.flags = read_hand_in(path, release, course.limits)

@@ -48,7 +48,7 @@ def runner(count, workers=None, scheduler=None, processes=True):
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=processes,
-                dashboard_address=None,
+                dashboard_address=":0",
                 silence_logs=logging.ERROR,
             )
         )

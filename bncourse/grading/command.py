@@ -110,6 +110,8 @@ def problems(task):
     """Return ``[(outcome, reason)]`` of what an instructor should look at."""
     if task.report is None:
         return [("infra", task.problem)]
+    if task.is_missing:
+        return [("missing", next(iter(task.report.outcomes.values())).message)]
     found = [
         (f"{name} {outcome}", _first_line(outcome.message))
         for name, outcome in task.report.outcomes.items()

@@ -11,12 +11,14 @@ import time
 import warnings
 from pathlib import Path
 
+from nbformat.v4 import new_notebook
 from nbgrader import api
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import OperationalError, SAWarning
 
+from bncourse.grading.audit import record
 from bncourse.grading.exporter import MARK
 from bncourse.nbgrader_course import scripts_on_path
 
@@ -98,13 +100,17 @@ def write_grades(course, tasks, say=print):
         ``{student: reason}`` for those whose grades could not be written.
     """
     graded = [task for task in tasks if task.report is not None]
-    gone = {task.student for task in graded if "missing notebook" in task.report.flags}
     students = sorted({task.student for task in graded})
+    # nbgrader skips a hand-in without any notebook; one of several it counts as zero itself.
+    gone = {*students} - {task.student for task in graded if not task.is_missing}
     failed, start = {}, time.monotonic()
     with _only_writer(course, say), scripts_on_path(), _one_engine(course), _quiet():
         for done, student in enumerate(students, 1):
             try:
-                (_write_missing if student in gone else _autograde)(course, student)
+                if student in gone:
+                    _write_missing(course, [task for task in graded if task.student == student])
+                else:
+                    _autograde(course, student)
             except Locked as reason:
                 # It would be the same for everybody else, a minute later each.
                 return failed | dict.fromkeys(students[done - 1 :], str(reason))
@@ -185,8 +191,9 @@ def _autograde(course, student):
         raise
 
 
-def _write_missing(course, student):
-    """Give no points to a student whose hand-in lacks the notebook."""
+def _write_missing(course, tasks):
+    """Give no points to the student of these tasks, whose hand-in holds no notebook."""
+    student = tasks[0].student
     with _gradebook(course) as book:
         book.update_or_create_student(student)
         submission = book.update_or_create_submission(course.problem_set, student)
@@ -195,3 +202,7 @@ def _write_missing(course, student):
             for each in notebook.grades:
                 each.auto_score, each.needs_manual_grade = 0, False
         book.db.commit()
+    for task in tasks:
+        names = {"assignment": course.problem_set, "student": student}
+        names["notebook"] = Path(task.notebook).stem
+        record(course.records / "audit.jsonl", names, new_notebook(), task.report, course.secret)

@@ -17,7 +17,7 @@ from nbgrader.api import Gradebook
 from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import OperationalError
 
-from bncourse.grading import batch, cluster, corpus, gradebook
+from bncourse.grading import audit, batch, cluster, corpus, gradebook
 from bncourse.grading.grade import Report
 from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
@@ -135,6 +135,7 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
     records = {r["student"]: r for r in map(json.loads, done.stdout.splitlines())}
     assert records["student5"]["outcomes"] == dict.fromkeys(corpus.ALL, "ok")
     assert records["nothing"]["outcomes"] == dict.fromkeys(corpus.ALL, "missing")
+    assert audit.read(course / ".grading" / "audit.jsonl")[0]["student"] == "nothing"
     points = {row["student"]: row["auto"] for row in grades(course, [corpus.PROBLEM_SET])}
     assert points == {f"student{n}": 12 for n in range(6)} | {"wrong": 10, "nothing": 0}
 
