@@ -42,8 +42,13 @@ $(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(CHAPTERS) $(LIBRARY) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/*)
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/*) | sandbox
 	jupyter-book build . -W -n --keep-going
+	@mkdir -p $(@D) && touch $@
+
+# The cache of outputs knows the text of a page, not the library that its cells call.
+$(STAMPS)/library: $(LIBRARY)
+	rm -rf _build/.jupyter_cache
 	@mkdir -p $(@D) && touch $@
 
 # Grading needs it. Only root may install it; anybody else is told how.

@@ -28,10 +28,10 @@ c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 # nbgrader zip_collect understands what Canvas, Moodle and GitHub Classroom give, and files called
 # STUDENT_NOTEBOOK.ipynb. Of several files of one student the newest before the deadline counts.
 # For another platform set c.HandInCollector.named_regexp.
-c.ZipCollectApp.extractor_plugin = "bncourse.grading.unpack.SafeExtractor"
-c.ZipCollectApp.collector_plugin = "bncourse.grading.collector.HandInCollector"
+c.ZipCollectApp.extractor_plugin = "bncourse.platforms.unpack.SafeExtractor"
+c.ZipCollectApp.collector_plugin = "bncourse.platforms.collector.HandInCollector"
 # nbgrader collect, from the exchange.
-c.ExchangeFactory.collect = "bncourse.grading.exchange.SafeCollect"
+c.ExchangeFactory.collect = "bncourse.platforms.exchange.SafeCollect"
 
 # Submissions run in a sandbox and are judged outside of it. Without a sandbox nothing is graded;
 # `c.TrustedExecute.unsafe = True` grades all the same, and is for your own work only.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
-from bncourse.grading import batch, cluster, corpus, cost, gradebook, trial_course
+from bncourse.grading import batch, cluster, corpus, gradebook
 from bncourse.grading.grade import DRAWS, grade
 from bncourse.grading.limits import Limits
 from bncourse.grading.shell import Recorder, make_shell
@@ -27,6 +27,8 @@ from bncourse.judge import judge
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook
 from bncourse.sample_class import run_nbgrader
+from bncourse.trial import cost
+from bncourse.trial import course as trial_course
 
 # What a student of a later problem set imports in the first cell.
 HEAVY = "import keras\nimport matplotlib.pyplot as plt\nimport torch\n\ntorch.ones(3).sum()"

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from bncourse.console import make_console
 from bncourse.grading.command import grade
-from bncourse.grading.similar_command import similar
+from bncourse.similar.command import similar
 
 
 @click.group()
@@ -70,8 +70,7 @@ def show_grades(course):
     for row in sample.grades(course, assignments):
         numbers = (f"{row[key]:g}" for key in ("auto", "of", "by_hand"))
         table.add_row(row["assignment"], row["student"], *numbers)
-    # Names of students are not cut, also where the output goes to a file.
-    Console(width=max(110, Console().width)).print(table)
+    make_console().print(table)
     failing = next(p for p in feedback if p.parts[-3] not in (sample.PERFECT, sample.BLANK))
     click.echo(f"One student's feedback: {failing}")
 

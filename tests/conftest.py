@@ -31,6 +31,15 @@ NOTEBOOK = """{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {},
 
 
 @pytest.fixture(scope="session")
+def needs_sandbox():
+    from bncourse.grading import sandbox
+
+    reason = sandbox.why_not()
+    if reason:
+        pytest.skip(f"no sandbox on this machine: {reason}")
+
+
+@pytest.fixture(scope="session")
 def root():
     """The repository."""
     return ROOT

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from bncourse.console import make_console
 
 _KEPT = "The verdicts are kept: repeat the command with --resume."
 
@@ -31,27 +32,32 @@ def grade(problem_set, root, self_test, **options):
     The exit status is 1 if something could not be graded, which is never a zero: repeat the
     command with --resume. It is 2 if the command itself was wrong.
     """
-    from bncourse.grading import sandbox
-
-    reason = None if options["unsafe"] else sandbox.why_not()
-    if reason:
-        raise click.ClickException(f"{reason} Or say --unsafe, for your own work only.")
     if self_test:
+        _require_sandbox(unsafe=False)
         sys.exit(_self_test())
     if not problem_set:
         raise click.UsageError("Name a problem set, such as ps1_forward, or say --self-test.")
     sys.exit(_grade(problem_set, root, **options))
 
 
+def _require_sandbox(unsafe):
+    from bncourse.grading import sandbox
+
+    reason = None if unsafe else sandbox.why_not()
+    if reason:
+        raise click.ClickException(f"{reason} Or say --unsafe, for your own work only.")
+
+
 def _grade(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
     from bncourse.grading import batch, cluster, gradebook
 
     course = batch.Course(root, problem_set, unsafe=unsafe, gpu=gpu)
+    _require_sandbox(course.unsafe)
     tasks = batch.read_tasks(course, student)
     if not tasks:
         raise click.ClickException(f"Nobody handed in {problem_set}.")
     # Submissions that share a GPU would run out of its memory on account of each other.
-    workers = workers or (1 if gpu else None)
+    workers = workers or (1 if course.gpu else None)
     run = functools.partial(cluster.runner, workers=workers, scheduler=scheduler)
     batch.grade_tasks(course, tasks, run, resume, say=_progress)
     try:
@@ -92,7 +98,7 @@ def _show(tasks, changes, as_json, problem_set):
         for outcome, reason in problems(task):
             again = f"bncourse grade {problem_set} --dry-run --student {task.student}"
             table.add_row(task.student, outcome, reason, again)
-    console = Console()
+    console = make_console()
     if table.row_count:
         console.print(table)
     if changes:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import bncourse
 
-# Folders of bncourse that only draw and measure.
-_NO_SAY = ("figures", "lab")
+# Folders of bncourse that only draw, measure, collect and show.
+_NO_SAY = ("figures", "lab", "platforms", "similar", "trial")
 
 
 def _hash_of_code():

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 
 from bncourse.grading import batch, cluster, corpus, gradebook
-from bncourse.grading.trial_course import make_course, right
 from bncourse.grading.workers import shared_worker
+from bncourse.trial.course import make_course, right
 
 _TASKS = 300
 

@@ -10,8 +10,8 @@ from bncourse import reference
 from bncourse.grading.match import MISSING, match
 from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells
-from bncourse.grading.similar import MOST_CHARACTERS, HandIn, Text
 from bncourse.grading.store import key_of
+from bncourse.similar.fingerprints import MOST_CHARACTERS, HandIn, Text
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -2,8 +2,8 @@
 
 ::
 
-    nbgrader export --exporter=bncourse.grading.lms.CanvasExport --to grades-canvas.csv
-    nbgrader export --exporter=bncourse.grading.lms.MoodleExport --to grades-moodle.csv
+    nbgrader export --exporter=bncourse.platforms.export.CanvasExport --to grades-canvas.csv
+    nbgrader export --exporter=bncourse.platforms.export.MoodleExport --to grades-moodle.csv
 """
 
 import csv

@@ -21,7 +21,9 @@ from bncourse.grading import corpus
 from bncourse.grading.batch import Course, read_tasks
 from bncourse.grading.grade import Report
 from bncourse.grading.outcome import Outcome
-from bncourse.grading.similar import (
+from bncourse.registry import load
+from bncourse.similar.command import similar
+from bncourse.similar.fingerprints import (
     LEAST,
     MOST_CHARACTERS,
     HandIn,
@@ -30,9 +32,7 @@ from bncourse.grading.similar import (
     fingerprints,
     passages,
 )
-from bncourse.grading.similar_command import similar
-from bncourse.grading.similar_read import shortened
-from bncourse.registry import load
+from bncourse.similar.read import shortened
 
 SETS = ("ps1_forward", "ps2_backward", "ps3_convolution", "ps4_pytorch", "ps5_keras")
 PROSE = """
@@ -297,7 +297,7 @@ def test_the_order_of_hand_ins_makes_no_difference(ada, others):
 
 def test_the_seed_of_python_makes_no_difference():
     code = (
-        "from bncourse.grading.similar import Text, fingerprints;"
+        "from bncourse.similar.fingerprints import Text, fingerprints;"
         "print(fingerprints(Text('a', 'written', 'one two three four five six seven')))"
     )
     outputs = {

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Shown
 
-from bncourse.grading.similar import (
+from bncourse.console import make_console
+from bncourse.similar.fingerprints import (
     LEAST,
     compare,
     default_common,
@@ -49,7 +49,7 @@ def similar(problem_set, root, least, common, student, as_json):
     Grade first: then answers that are wrong in the same way weigh more.
     """
     from bncourse.grading.batch import Course
-    from bncourse.grading.similar_read import known_texts, read_hand_ins
+    from bncourse.similar.read import known_texts, read_hand_ins
 
     course = Course(root, problem_set)
     releases = course.release()
@@ -120,8 +120,7 @@ def as_record(report, hand_ins):
 
 
 def _show(report, hand_ins, detailed):
-    # Rows are not cut where the output goes to a file.
-    console = Console(width=max(110, Console().width), highlight=False)
+    console = make_console()
     if report["groups"]:
         console.print(_group_table(report["groups"]))
     if report["pairs"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nbgrader.exchange.default import ExchangeCollect
 
 from bncourse.grading.hand_in import is_plain
-from bncourse.grading.unpack import NOTEBOOK
+from bncourse.platforms.unpack import NOTEBOOK
 
 
 class SafeCollect(ExchangeCollect):

@@ -8,8 +8,8 @@ import pytest
 from nbgrader.api import Gradebook
 from traitlets.config import Config
 
-from bncourse.grading.lms import CanvasExport, MoodleExport, text
 from bncourse.nbgrader_course import scripts_on_path
+from bncourse.platforms.export import CanvasExport, MoodleExport, text
 from bncourse.sample_class import run_nbgrader
 
 CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "test"\n'
@@ -139,7 +139,7 @@ def test_nbgrader_export_runs_it(course, name):
     run_nbgrader(
         course,
         "export",
-        f"--exporter=bncourse.grading.lms.{name}",
+        f"--exporter=bncourse.platforms.export.{name}",
         "--to=grades.csv",
         "--assignment=['ps1']",
         "--student=['ada']",

@@ -3,11 +3,13 @@
 import nbformat
 import pytest
 
-from bncourse.grading import batch, sandbox, walkthrough
+from bncourse.grading import batch, sandbox
 from bncourse.grading.grade import grade
-from bncourse.grading.terminal import Terminal
+from bncourse.grading.worker import Worker
 from bncourse.registry import load
 from bncourse.sample_class import run_nbgrader
+from bncourse.trial import walkthrough
+from bncourse.trial.terminal import Terminal
 
 # What differs from "ok"; the page and its table of problems speak of these.
 WORDS = {
@@ -69,7 +71,7 @@ def test_without_a_sandbox_the_class_does_no_harm(course, monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_student_of_the_page_gets_what_it_says(course, worker, needs_sandbox):
+def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
     graded = batch.Course(course, walkthrough.SET)
     tasks = {task.student: task for task in batch.read_tasks(graded)}
     assert set(tasks) == {*WORDS, "cleo", "dan", "ines"}
@@ -79,11 +81,12 @@ def test_every_student_of_the_page_gets_what_it_says(course, worker, needs_sandb
     assert {o.word for o in tasks["ines"].report.outcomes.values()} == {"missing"}
     assert any("duplicate" in flag for flag in tasks["gina"].flags)
     exercises = load(walkthrough.SET)
-    for student, words in WORDS.items():
-        sources = tasks[student].sources
-        found = grade(sources, exercises, worker, graded.limits, graded.secret)
-        due = dict.fromkeys(exercises, "ok") | words
-        assert {name: o.word for name, o in found.outcomes.items()} == due
+    with Worker(walkthrough.SET) as worker:
+        for student, words in WORDS.items():
+            sources = tasks[student].sources
+            found = grade(sources, exercises, worker, graded.limits, graded.secret)
+            due = dict.fromkeys(exercises, "ok") | words
+            assert {name: o.word for name, o in found.outcomes.items()} == due
 
 
 def test_git_goes_back_to_the_commit_before_the_deadline(course, tmp_path, capsys):

@@ -19,16 +19,16 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from bncourse.grading import audit, corpus
-from bncourse.grading.collector import Unreadable, parse, safe_notebook, safe_student
 from bncourse.grading.limits import Limits
 from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.nbgrader_course import scripts_on_path
+from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.sample_class import grades, run_nbgrader
 
 DEADLINE = "2026-01-10 12:00"
 PLUGINS = """
-c.ZipCollectApp.extractor_plugin = "bncourse.grading.unpack.SafeExtractor"
-c.ZipCollectApp.collector_plugin = "bncourse.grading.collector.HandInCollector"
+c.ZipCollectApp.extractor_plugin = "bncourse.platforms.unpack.SafeExtractor"
+c.ZipCollectApp.collector_plugin = "bncourse.platforms.collector.HandInCollector"
 """
 
 
@@ -55,8 +55,8 @@ def collect(course, **options):
     config = Config(
         CourseDirectory={"root": str(course), "release_directory": "exercises"},
         ZipCollectApp={
-            "extractor_plugin": "bncourse.grading.unpack.SafeExtractor",
-            "collector_plugin": "bncourse.grading.collector.HandInCollector",
+            "extractor_plugin": "bncourse.platforms.unpack.SafeExtractor",
+            "collector_plugin": "bncourse.platforms.collector.HandInCollector",
             "force": True,
         },
         SafeExtractor=options,
@@ -391,7 +391,7 @@ def test_the_exchange_follows_no_link(tmp_path):
         "c = get_config()\n"
         'c.CourseDirectory.course_id = "test"\n'
         f'c.Exchange.root = "{tmp_path / "exchange"}"\n'
-        'c.ExchangeFactory.collect = "bncourse.grading.exchange.SafeCollect"\n'
+        'c.ExchangeFactory.collect = "bncourse.platforms.exchange.SafeCollect"\n'
     )
     run_nbgrader(tmp_path, "collect", "ps1")
     folder = tmp_path / "submitted" / "eve" / "ps1"

@@ -1,0 +1,1 @@
+"""Which hand-ins share unusual text: ``bncourse similar``, a report for a human and no grade."""
