@@ -26,14 +26,13 @@ def run_here(function, tasks):
 
 
 @contextlib.contextmanager
-def runner(count, workers=None, scheduler=None, processes=True):
+def runner(count, workers=None, scheduler=None):
     """Yield a function like ``run_here``.
 
     Args:
         count: the number of tasks; few of them need few workers.
         workers: processes on this machine; by default one per processor. One means this process.
         scheduler: the address of a Dask scheduler to use instead, such as ``tcp://host:8786``.
-        processes: whether workers are processes; threads will do for tasks that only sleep.
     """
     workers = workers or min(os.cpu_count(), -(-count // _ENOUGH_FOR_ONE))
     if workers <= 1 and not scheduler:
@@ -47,7 +46,6 @@ def runner(count, workers=None, scheduler=None, processes=True):
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                processes=processes,
                 dashboard_address=":0",
                 silence_logs=logging.ERROR,
             )
