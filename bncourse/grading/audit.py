@@ -1,10 +1,16 @@
-"""A record of each verdict: enough to explain it and to repeat it."""
+"""A record of each verdict: enough to explain it and to repeat it.
+
+``submission``, ``seed`` and ``tests`` are hashes: of the cells, of the course secret, and of the
+code of exercises and grader.
+"""
 
 import datetime
 import fcntl
 import hashlib
 import json
 import os
+
+from bncourse.grading.version import CODE
 
 
 def record(path, names, notebook, report, secret):
@@ -29,6 +35,7 @@ def record(path, names, notebook, report, secret):
             "flags": report.flags,
             "submission": _hash([cell.source for cell in notebook.cells]),
             "seed": _hash(secret),
+            "tests": CODE[:16],
             "outcomes": {
                 name: {
                     "word": str(outcome),

@@ -8,6 +8,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from bncourse.grading import audit, corpus
+from bncourse.grading.version import CODE
 from bncourse.sample_class import grades, run_nbgrader
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox")]
@@ -172,6 +173,8 @@ def test_each_verdict_is_on_record(course):
     assert set(records) == set(hand_ins())
     outcome = records["crash"]["outcomes"][corpus.TARGET]
     assert outcome["word"] == "crashed"
+    assert records["crash"]["tests"] == records["good"]["tests"] == CODE[:16]
+    assert records["crash"]["submission"] != records["good"]["submission"]
     assert (course / ".course_secret").read_text().strip() not in json.dumps(records)
     assert any("found by its content" in flag for flag in records["stripped"]["flags"])
 
