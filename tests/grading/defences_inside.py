@@ -632,6 +632,14 @@ def _with_the_course(words):
     return course
 
 
+# In a temporary folder it is hidden by the inner wall as well, which shows only what it keeps.
+_KEEP_THE_COURSE = (
+    f"course, keep = {str(_PACKAGE.parent)!r}, zygote.python_folders\n"
+    "zygote.python_folders = lambda: "
+    "[course, *(folder for folder in keep() if not folder.startswith(course))]"
+)
+
+
 def _course_files(worker):
     found = f"import os\nfor name in os.listdir({str(_PACKAGE.parent)!r}): print(name)"
     # The environment of Python may be there, too.
@@ -750,6 +758,7 @@ OUTER = [
         _course_files,
         "pyproject.toml",
         words=_with_the_course,
+        without=_KEEP_THE_COURSE,
     ),
     Outer(
         (39,),
