@@ -23,9 +23,10 @@ from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
 from bncourse.grading.store import Store, key_of
 from bncourse.grading.worker import Infra
-from bncourse.sample_class import grades, run_nbgrader
+from bncourse.sample_class import grades
+from bncourse.trial.course import make_course
 
-from .test_nbgrader import CONFIG, _source
+from .test_nbgrader import CONFIG
 
 pytestmark = pytest.mark.slow
 
@@ -50,11 +51,7 @@ command.grade()
 @pytest.fixture(scope="module")
 def empty_course(tmp_path_factory):
     root = tmp_path_factory.mktemp("class")
-    (root / "nbgrader_config.py").write_text(CONFIG)
-    source = root / "solutions" / corpus.PROBLEM_SET
-    source.mkdir(parents=True)
-    corpus.write(source, _source())
-    run_nbgrader(root, "generate_assignment", corpus.PROBLEM_SET)
+    make_course(root, {}, CONFIG)
     return root
 
 
@@ -171,7 +168,7 @@ def test_infra_is_no_verdict_and_stops_nobody(course):
 
 def manual_grade(root, student, points=None):
     """Give the written answer points by hand, or return those it has."""
-    with Gradebook(f"sqlite:///{root}/gradebook.db", "test") as book:
+    with Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
         grade = book.find_grade("redundant_bias", "forward", corpus.PROBLEM_SET, student)
         if points is not None:
             grade.manual_score, grade.needs_manual_grade = points, False

@@ -10,19 +10,15 @@ from nbgrader.api import Gradebook
 from bncourse.grading import audit, corpus
 from bncourse.grading.version import CODE
 from bncourse.sample_class import grades, run_nbgrader
+from bncourse.trial import course as trial
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox")]
 
-CONFIG = """
-c = get_config()
-c.CourseDirectory.course_id = "test"
-c.CourseDirectory.source_directory = "solutions"
-c.CourseDirectory.release_directory = "exercises"
-c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
-from bncourse.grading.config import configure
-configure(c, __file__)
-c.TrustedExecute.limits = {"item_seconds": 20.0, "total_seconds": 60.0}
-"""
+CONFIG = (
+    trial.CONFIG
+    + trial.TRUSTED
+    + 'c.TrustedExecute.limits = {"item_seconds": 20.0, "total_seconds": 60.0}\n'
+)
 
 EVIL_ANSWER = (
     "The mean removes it. <script>EVIL()</script> <img src=x onerror=EVIL()>\n"
@@ -62,31 +58,10 @@ def hand_ins():
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     root = tmp_path_factory.mktemp("course")
-    (root / "nbgrader_config.py").write_text(CONFIG)
-    source = root / "solutions" / corpus.PROBLEM_SET
-    source.mkdir(parents=True)
-    corpus.write(source, _source())
-    run_nbgrader(root, "generate_assignment", corpus.PROBLEM_SET)
-    for student, make in hand_ins().items():
-        folder = root / "submitted" / student / corpus.PROBLEM_SET
-        folder.mkdir(parents=True)
-        make(folder)
+    trial.make_course(root, hand_ins(), CONFIG)
     run_nbgrader(root, "autograde", corpus.PROBLEM_SET)
     run_nbgrader(root, "generate_feedback", corpus.PROBLEM_SET)
     return root
-
-
-def _source():
-    """Return the instructor's notebook: the release, with its stubs marked as solutions."""
-    nb = corpus.release()
-    for cell in nb.cells:
-        cell.source = re.sub(
-            r"^( *)raise NotImplementedError",
-            r"\1### BEGIN SOLUTION\n\1return None\n\1### END SOLUTION",
-            cell.source,
-            flags=re.MULTILINE,
-        )
-    return nb
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +106,7 @@ def test_a_written_answer_waits_for_a_human(points):
 
 
 def test_the_formgrader_flags_what_a_human_should_see(course):
-    with Gradebook(f"sqlite:///{course}/gradebook.db", "test") as book:
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "trial") as book:
         submissions = book.assignment_submissions(corpus.PROBLEM_SET)
         flagged = {each.student.id for each in submissions if each.notebooks[0].flagged}
     assert flagged == {"crash", "broken", "linked", "twice", "stripped"}

@@ -24,6 +24,7 @@ from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.nbgrader_course import scripts_on_path
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.sample_class import grades, run_nbgrader
+from bncourse.trial import course as trial
 
 DEADLINE = "2026-01-10 12:00"
 PLUGINS = """
@@ -400,20 +401,7 @@ def test_the_exchange_follows_no_link(tmp_path):
     assert found["forward.ipynb"].startswith("Refused when it was collected.")
 
 
-CONFIG = (
-    """
-c = get_config()
-c.CourseDirectory.course_id = "test"
-c.CourseDirectory.source_directory = "solutions"
-c.CourseDirectory.release_directory = "exercises"
-c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
-from bncourse.grading.config import configure
-configure(c, __file__)
-c.TrustedExecute.limits = {"item_seconds": 20.0, "total_seconds": 60.0}
-c.LateSubmissionPlugin.penalty_method = "zero"
-"""
-    + PLUGINS
-)
+CONFIG = trial.CONFIG + trial.TRUSTED + 'c.LateSubmissionPlugin.penalty_method = "zero"\n' + PLUGINS
 WRONG = {corpus.TARGET: f"{corpus.HEAD}\n    return x"}
 
 
@@ -426,19 +414,7 @@ def handed_in(changed=None):
 def graded_twice(needs_sandbox, tmp_path_factory):
     """A course that collected and graded, got new hand-ins, and did it again."""
     root = tmp_path_factory.mktemp("course")
-    (root / "nbgrader_config.py").write_text(CONFIG)
-    source = root / "solutions" / corpus.PROBLEM_SET
-    source.mkdir(parents=True)
-    nb = corpus.release()
-    for cell in nb.cells:
-        cell.source = re.sub(
-            r"^( *)raise NotImplementedError",
-            r"\1### BEGIN SOLUTION\n\1return None\n\1### END SOLUTION",
-            cell.source,
-            flags=re.MULTILINE,
-        )
-    corpus.write(source, nb)
-    run_nbgrader(root, "generate_assignment", corpus.PROBLEM_SET)
+    trial.make_course(root, {}, CONFIG)
     run_nbgrader(root, "db", "assignment", "add", corpus.PROBLEM_SET, f"--duedate={DEADLINE}")
     folder = archive(root, corpus.PROBLEM_SET)
     folder.mkdir(parents=True)
@@ -483,7 +459,7 @@ def test_the_newest_on_time_has_the_grade_and_the_old_verdict_stays(graded_twice
 @pytest.mark.slow
 def test_a_late_hand_in_gets_the_late_penalty_of_nbgrader(graded_twice):
     root, _ = graded_twice
-    with scripts_on_path(), Gradebook(f"sqlite:///{root}/gradebook.db", "test") as book:
+    with scripts_on_path(), Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
         late = book.find_submission(corpus.PROBLEM_SET, "bob")
         assert late.score > 0
         assert late.late_submission_penalty == late.score
