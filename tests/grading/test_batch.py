@@ -302,7 +302,7 @@ def test_an_unreleased_assignment_is_explained(tmp_path):
         batch.read_tasks(batch.Course(tmp_path, corpus.PROBLEM_SET))
 
 
-def test_the_command_refuses_without_a_sandbox(empty_course):
+def test_the_command_refuses_without_a_sandbox(empty_course, needs_sandbox):
     blind = {**os.environ, "PATH": "/nowhere"}
     command = [*GRADE, corpus.PROBLEM_SET, "--root", empty_course]
     done = subprocess.run(command, env=blind, capture_output=True, text=True)
