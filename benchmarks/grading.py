@@ -19,6 +19,7 @@ from pathlib import Path
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
 from bncourse.grading import batch, cluster, corpus, gradebook
+from bncourse.grading.cells import Script
 from bncourse.grading.grade import DRAWS, grade
 from bncourse.grading.limits import Limits
 from bncourse.grading.shell import Recorder, make_shell
@@ -83,10 +84,10 @@ def seconds_ours(count, workers):
 
 def fixed_seconds(worker, rounds=20):
     """Return the seconds that a submission of one empty cell takes."""
-    grade(["pass"], {}, worker, Limits(), 1)
+    grade(Script(["pass"]), {}, worker, Limits(), 1)
     start = time.perf_counter()
     for _ in range(rounds):
-        grade(["pass"], {}, worker, Limits(), 1)
+        grade(Script(["pass"]), {}, worker, Limits(), 1)
     return (time.perf_counter() - start) / rounds
 
 
@@ -103,7 +104,7 @@ def overhead(problem_set, rounds=5):
         fixed = fixed_seconds(worker)
         start = time.perf_counter()
         for _ in range(rounds):
-            grade(sources, exercises, worker, Limits(), 1)
+            grade(Script(sources), exercises, worker, Limits(), 1)
         ours = (time.perf_counter() - start) / rounds
     # Each round in a fresh process, as each submission is; nothing may start threads before.
     pool = multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1)
@@ -142,10 +143,10 @@ def growth(rounds):
     sources = [corpus.IMPORTS, corpus.SOLUTIONS[corpus.TARGET]]
     with Worker(corpus.PROBLEM_SET) as worker:
         for _ in range(20):
-            grade(sources, exercises, worker, Limits(), 1)
+            grade(Script(sources), exercises, worker, Limits(), 1)
         before = used()
         for _ in range(rounds):
-            grade(sources, exercises, worker, Limits(), 1)
+            grade(Script(sources), exercises, worker, Limits(), 1)
         return used()[0] - before[0], used()[1] - before[1]
 
 

@@ -5,19 +5,17 @@ afterwards, by one writer: see ``gradebook``.
 """
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
 from nbgrader.coursedir import CourseDirectory
 
 from bncourse.course_seed import course_seed
-from bncourse.grading.grade import grade
-from bncourse.grading.hand_in import read_hand_in, refuse_links, restore_names
-from bncourse.grading.limits import Limits
-from bncourse.grading.normalise import Malformed
-from bncourse.grading.outcome import Outcome
-from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells, malformed
+from bncourse.grading.cells import exercises_of, graded_cells, script_of
+from bncourse.grading.exporter import read_releases
+from bncourse.grading.grade import grade, ungraded
+from bncourse.grading.hand_in import read_hand_in
+from bncourse.grading.limits import limits_of
 from bncourse.grading.store import Store, key_of
 from bncourse.grading.worker import Infra
 from bncourse.grading.workers import shared_worker
@@ -34,13 +32,11 @@ class Course:
     Args:
         root: the folder with nbgrader_config.py.
         problem_set: the assignment.
-        limits: the Limits of a submission.
         unsafe, gpu: as for Worker.
     """
 
     root: Path
     problem_set: str
-    limits: Limits = field(default_factory=Limits)
     unsafe: bool = False
     gpu: bool = False
 
@@ -48,7 +44,7 @@ class Course:
         self.root = Path(self.root).resolve()
         self.config = load_config(self.root)
         options = self.config.TrustedExecute
-        self.limits = replace(self.limits, **dict(options.get("limits", {})))
+        self.limits = limits_of(self.config)
         self.unsafe = self.unsafe or bool(options.get("unsafe", False))
         self.gpu = self.gpu or bool(options.get("gpu", False))
         self.directory = CourseDirectory(config=self.config)
@@ -69,8 +65,19 @@ class Course:
 
     def release(self):
         """Return ``{file name: released notebook}``."""
-        paths = self.folder(self.directory.release_directory, ".").glob("*.ipynb")
-        return {path.name: nbformat.read(path, as_version=4) for path in sorted(paths)}
+        return read_releases(self.folder(self.directory.release_directory, "."))
+
+    def key_of(self, script, exercises):
+        """Return the key of the verdict on a Script; see ``store.key_of``."""
+        return key_of(
+            self.problem_set,
+            script,
+            exercises,
+            self.secret,
+            self.limits,
+            unsafe=self.unsafe,
+            gpu=self.gpu,
+        )
 
 
 @dataclass
@@ -84,7 +91,7 @@ class Task:
     student: str
     notebook: str
     exercises: list
-    sources: list = field(default_factory=list)
+    script: object = None
     key: str = ""
     flags: list = field(default_factory=list)
     report: object = None
@@ -101,42 +108,36 @@ def read_tasks(course, students=None):
             f"Run nbgrader generate_assignment {course.problem_set}"
         )
     return [
-        _read_task(course, student, name, notebook)
+        _read_task(course, student, name, releases)
         for student in students or course.students()
-        for name, notebook in releases.items()
+        for name in releases
     ]
 
 
-def _read_task(course, student, name, release):
-    folder = course.folder(course.directory.submitted_directory, student)
-    refuse_links(folder, {name})
-    restore_names(folder, {name})
-    exercises = exercises_of(course.problem_set, graded_cells(release))
-    task = Task(student, name, list(exercises))
-    path = folder / name
-    if not path.exists() and not path.is_symlink():
-        task.report, task.is_missing = missing(exercises), True
-        return task
+def _read_task(course, student, name, releases):
     try:
-        notebook, task.flags = read_hand_in(path, release, course.limits)
-    except Malformed as reason:
-        task.report = malformed(str(reason), exercises)
+        return _task(course, student, name, releases)
+    except Exception as error:
+        # One hand-in that the grader cannot read must not stop the others.
+        problem = f"The grader could not read it: {type(error).__name__}."
+        return Task(student, name, [], problem=problem)
+
+
+def _task(course, student, name, releases):
+    folder = course.folder(course.directory.submitted_directory, student)
+    hand_in = read_hand_in(folder, name, releases, course.limits)
+    exercises = exercises_of(course.problem_set, graded_cells(releases[name]))
+    task = Task(student, name, list(exercises), flags=hand_in.flags)
+    if hand_in.notebook is None:
+        task.report = ungraded(hand_in.word, hand_in.reason, exercises)
+        task.is_missing = hand_in.word == "missing"
         return task
-    task.sources = [cell.source for cell in code_cells(notebook)]
-    task.key = key_of(course.problem_set, task.sources, exercises, course.secret, course.limits)
+    task.script = script_of(hand_in.notebook)
+    task.key = course.key_of(task.script, exercises)
     return task
 
 
-def missing(exercises):
-    """Return the Report on a hand-in without the notebook."""
-    report = malformed("", exercises)
-    reason = "The notebook is not among the files you handed in."
-    report.outcomes = {name: Outcome("missing", reason) for name in exercises}
-    report.flags = ["missing notebook"]
-    return report
-
-
-def run_task(problem_set, names, sources, limits, secret, unsafe, gpu):
+def run_task(problem_set, names, script, limits, secret, unsafe, gpu):
     """Grade one task; this is what runs on a worker, here or on another machine.
 
     Raises:
@@ -145,9 +146,7 @@ def run_task(problem_set, names, sources, limits, secret, unsafe, gpu):
     exercises = {name: load(problem_set)[name] for name in names}
     for attempt in range(_TRIES):
         try:
-            return grade(
-                sources, exercises, shared_worker(problem_set, unsafe, gpu), limits, secret
-            )
+            return grade(script, exercises, shared_worker(problem_set, unsafe, gpu), limits, secret)
         except Infra:
             if attempt == _TRIES - 1:
                 raise
@@ -206,7 +205,7 @@ def _arguments(course, task):
     return (
         course.problem_set,
         task.exercises,
-        task.sources,
+        task.script,
         course.limits,
         course.secret,
         course.unsafe,

@@ -26,7 +26,9 @@ def configure(config, file):
     """
     root = Path(file).resolve().parent
     release = config.CourseDirectory.get("release_directory", "release")
-    config.Autograde.pre_convert_hook = functools.partial(prepare, release=root / release)
+    config.Autograde.pre_convert_hook = functools.partial(
+        prepare, release=root / release, refused=root / ".grading" / "refused"
+    )
     config.Autograde.exporter_class = TolerantExporter
     # TolerantExporter builds the cells from the release: none is odd, none is there twice. What is
     # left of nbgrader's list makes sure that the release is what the gradebook knows.

@@ -10,9 +10,8 @@ from pathlib import Path
 import nbformat
 from nbconvert.exporters import NotebookExporter
 
-from bncourse.grading.hand_in import is_plain, read_hand_in
-from bncourse.grading.limits import Limits
-from bncourse.grading.normalise import Malformed
+from bncourse.grading.hand_in import is_odd, read_hand_in, walk
+from bncourse.grading.limits import limits_of
 
 # In the metadata of the notebook: what the grader knows about the hand-in.
 MARK = "bncourse"
@@ -34,26 +33,33 @@ class TolerantExporter(NotebookExporter):
         return self.from_notebook_node(nb, resources=resources, **options)
 
     def _read(self, path, names):
-        release = nbformat.read(self._release_path(names), as_version=4)
-        links = [each for each in path.parent.rglob("*") if each != path and not is_plain(each)]
-        if links:
+        releases = self._releases(names)
+        folder = path.parent
+        odd = [each for each in walk(folder) if each != path and is_odd(each, folder)]
+        if odd:
             # The hook removes them; if it could not, their copies must not reach the feedback.
-            raise PermissionError(f"{links[0]} is a link or a device. Remove it and grade again.")
-        try:
-            nb, flags = read_hand_in(path, release, Limits())
-            nb.metadata[MARK] = {"flags": flags}
-        except Malformed as reason:
-            self.log.warning("%s is malformed: %s", path, reason)
-            nb = release
-            nb.metadata[MARK] = {"flags": [], "malformed": str(reason)}
+            raise PermissionError(f"{odd[0]} must not be copied. Remove it and grade again.")
+        found = read_hand_in(folder, path.name, releases, limits_of(self.config))
+        nb, mark = found.notebook, {"flags": found.flags}
+        if nb is None:
+            self.log.warning("%s is %s: %s", path, found.word, found.reason)
+            nb, mark = releases[path.name], mark | {"word": found.word, "reason": found.reason}
+        nb.metadata[MARK] = mark
         return nb
 
-    def _release_path(self, names):
+    def _releases(self, names):
         course = self.parent.coursedir
-        folder = course.format_path(course.release_directory, ".", names["assignment"])
-        path = Path(folder, f"{names['notebook']}.ipynb")
-        if not path.exists():
+        folder = Path(course.format_path(course.release_directory, ".", names["assignment"]))
+        releases = read_releases(folder)
+        if f"{names['notebook']}.ipynb" not in releases:
             raise FileNotFoundError(
-                f"{path} is missing. Run nbgrader generate_assignment {names['assignment']}"
+                f"{folder / names['notebook']}.ipynb is missing. "
+                f"Run nbgrader generate_assignment {names['assignment']}"
             )
-        return path
+        return releases
+
+
+def read_releases(folder):
+    """Return ``{file name: released notebook}`` of a folder."""
+    paths = sorted(Path(folder).glob("*.ipynb"))
+    return {path.name: nbformat.read(path, as_version=4) for path in paths}

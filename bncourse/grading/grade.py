@@ -1,19 +1,23 @@
 """Grade one submission: its cells in the sandbox, its verdicts here."""
 
 import contextlib
-import re
 import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bncourse.check import draw_cases, report
+from bncourse.grading.cells import defines
 from bncourse.grading.feedback import error_output
 from bncourse.grading.outcome import CellResult, Outcome, limit_named_in
+from bncourse.grading.sanitise import cut_to
 from bncourse.grading.session import OVER, Lost, Session, used_up
 from bncourse.judge import judge
 
-_UNUSUAL = ("timeout", "limit", "crashed", "malformed", "tamper")
+# Outcomes of work that was tested and found wanting.
+_BY_VALUE = ("wrong", "error", "missing")
+
+_UNUSUAL = ("timeout", "limit", "crashed", "malformed")
 
 # A result that depends on chance shows within a few draws.
 DRAWS = 3
@@ -44,11 +48,16 @@ class Report:
         return bool(self.flags) or any(o.flags or o.word in _UNUSUAL for o in outcomes)
 
 
-def grade(sources, exercises, worker, limits, secret):
+def ungraded(word, reason, exercises):
+    """Return the Report on a hand-in that has no notebook to grade."""
+    return Report({name: Outcome(word, reason) for name in exercises}, [])
+
+
+def grade(script, exercises, worker, limits, secret):
     """Return the Report on a submission.
 
     Args:
-        sources: the sources of its code cells, in order, grade cells left out.
+        script: the Script of its cells.
         exercises: the exercises to grade, ``{name: Exercise}``.
         worker: the Worker that runs them.
         limits: the Limits.
@@ -58,17 +67,14 @@ def grade(sources, exercises, worker, limits, secret):
         Infra: the grader failed, not the submission.
     """
     start = time.monotonic()
-    submission = _Submission(sources, worker, limits)
+    submission = _Submission(script, worker, limits)
+    seeds = [secret + draw for draw in range(DRAWS)]
     try:
-        submission.run_cells()
-        outcomes = {
-            name: submission.grade(exercise, [secret + draw for draw in range(DRAWS)])
-            for name, exercise in exercises.items()
-        }
+        outcomes = submission.grade_all(exercises, seeds)
     finally:
         submission.close()
     return Report(
-        outcomes,
+        {name: outcomes[name] for name in exercises},
         submission.results,
         time.monotonic() - start,
         submission.peak_memory,
@@ -79,13 +85,15 @@ def grade(sources, exercises, worker, limits, secret):
 class _Submission:
     """A submission while it is graded: a process that is made anew whenever it was lost."""
 
-    def __init__(self, sources, worker, limits):
-        self.sources, self.worker, self.limits = sources, worker, limits
+    def __init__(self, script, worker, limits):
+        self.script, self.worker, self.limits = script, worker, limits
         self.deadline = time.monotonic() + limits.total_seconds
-        self.results = [CellResult() for _ in sources]
+        self.results = [CellResult() for _ in script.sources]
+        self.room, self.all_shown = limits.shown, False
         # Cells that cost a process, by index; they are left out from then on.
         self.lost = {}
-        self.session = None
+        # The process, and how many cells have run in it.
+        self.session, self.ran = None, 0
         self.peak_memory = 0
 
     def close(self):
@@ -94,25 +102,42 @@ class _Submission:
             self.session.close()
             self.session = None
 
-    def run_cells(self):
-        """Run the cells for what they show, even if there is nothing to grade."""
-        # What went wrong is told with each item, too.
-        with contextlib.suppress(Lost):
-            self._ensure_session()
+    def grade_all(self, exercises, seeds):
+        """Run all cells, then test; return ``{name: Outcome}``.
 
-    def grade(self, exercise, seeds):
-        """Return the Outcome of one exercise."""
+        Cells show what they do before anything is tested: afterwards they could print what the
+        tests told them. An answer that is not right in the end may have been right at its place.
+        """
+        end = len(self.script.sources)
+        with contextlib.suppress(Lost):
+            self._run_to(end)
+        self.all_shown = True
+        outcomes = {name: self.grade(each, seeds, end) for name, each in exercises.items()}
+        places = {
+            name: place
+            for name, place in self.script.places.items()
+            if outcomes[name].word in _BY_VALUE and self.script.rebinds_after(place)
+        }
+        if places:
+            self.close()
+        for name in sorted(places, key=places.get):
+            again = self.grade(exercises[name], seeds, places[name])
+            outcomes[name] = again if again.word in ("ok", *_BY_VALUE) else outcomes[name]
+        return outcomes
+
+    def grade(self, exercise, seeds, place):
+        """Return the Outcome of one exercise after the cells before a place have run."""
         start = time.monotonic()
         try:
-            self._ensure_session()
-            outcome = self._grade(exercise, seeds)
+            self._run_to(place)
+            outcome = self._grade(exercise, seeds, place)
         except Lost as lost:
             self.close()
             outcome = lost.outcome
         return replace(outcome, seconds=time.monotonic() - start)
 
-    def _grade(self, exercise, seeds):
-        cell = self._cell_of(exercise.name)
+    def _grade(self, exercise, seeds, place):
+        cell = self._cell_of(exercise.name, place)
         if cell in self.lost:
             return self.lost[cell]
         result = self.results[cell] if cell is not None else CellResult()
@@ -126,7 +151,15 @@ class _Submission:
                 return self._undefined(exercise.name, result)
             if outcome.word != "ok":
                 break
-        return outcome
+        return self._explained(outcome, place)
+
+    def _explained(self, outcome, place):
+        """Return the outcome, with the cell that failed where that may be why a name is unknown."""
+        failed = [each for each in self.results[:place] if each.error]
+        if "NameError" not in outcome.message or not failed:
+            return outcome
+        first = f"A cell above it failed in grading. {failed[0].message}"
+        return replace(outcome, message=f"{outcome.message}\n{first}")
 
     def _judge(self, exercise, seeds, deadline):
         """Return the Outcome of some draws of an exercise, or None if it is not defined."""
@@ -151,35 +184,44 @@ class _Submission:
             return Outcome("error", f"The cell that defines {name} failed.\n{result.message}")
         return Outcome("missing", f"Nothing called {name} is defined in your notebook.")
 
-    def _cell_of(self, name):
-        """Return the index of the last cell that defines a name, or None."""
-        pattern = re.compile(
-            rf"^\s*(?:(?:async\s+)?def|class)\s+{name}\b|^{name}\s*=", re.MULTILINE
-        )
-        found = [index for index, source in enumerate(self.sources) if pattern.search(source)]
+    def _cell_of(self, name, place):
+        """Return the index of the last cell before a place that defines a name, or None."""
+        found = [
+            index
+            for index, source in enumerate(self.script.sources[:place])
+            if defines(name, source)
+        ]
         return found[-1] if found else None
 
-    def _ensure_session(self):
-        """Have a process in which all cells have run, but for those that cost one."""
-        while self.session is None:
-            if time.monotonic() >= self.deadline:
-                raise Lost(Outcome("timeout", used_up(self.limits)))
-            self.session = Session(self.worker.fork(self.limits), self.deadline, self.limits)
-            for index, source in enumerate(self.sources):
-                if index not in self.lost and not self._run(index, source):
-                    break
+    def _run_to(self, place):
+        """Have a process in which the cells before a place ran, but for those that cost one."""
+        if self.session is None or self.ran > place:
+            self.close()
+            self._start()
+        while self.ran < place:
+            self.ran += 1
+            if self.ran - 1 not in self.lost and not self._run(self.ran - 1):
+                self._start()
 
-    def _run(self, index, source):
+    def _start(self):
+        if time.monotonic() >= self.deadline:
+            raise Lost(Outcome("timeout", used_up(self.limits)))
+        self.session = Session(self.worker.fork(self.limits), self.deadline, self.limits)
+        self.ran = 0
+
+    def _run(self, index):
         """Run a cell; return whether the process is still there."""
         try:
-            result = self.session.run_cell(source)
+            result = self.session.run_cell(self.script.sources[index])
         except Lost as lost:
             self.close()
             self.lost[index] = lost.outcome
-            self.results[index] = CellResult([error_output(lost.outcome)], lost.outcome.word)
+            if not self.all_shown:
+                word = lost.outcome.word
+                self.results[index] = CellResult([error_output(lost.outcome)], word)
             return False
-        # A second run only serves to restore the process; the first is what the reader sees.
-        if not self.results[index].outputs:
+        if not self.all_shown:
+            result.outputs, self.room = cut_to(result.outputs, self.room)
             self.results[index] = result
         return True
 

@@ -1,6 +1,6 @@
 """How much one submission may use."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 MIB = 2**20
 
@@ -18,9 +18,13 @@ class Limits:
         open_files: per process.
         output: of text per cell.
         image: of all images per cell.
+        shown: of the outputs of all cells together.
         arrays: of all arrays in one answer.
         control: of one control message.
         notebook: of the notebook file.
+
+    Raises:
+        ValueError: if one is not positive.
     """
 
     item_seconds: float = 30.0
@@ -31,10 +35,33 @@ class Limits:
     open_files: int = 256
     output: int = 64 * 1024
     image: int = 2 * MIB
+    shown: int = 16 * MIB
     arrays: int = 64 * MIB
     control: int = 8 * MIB
     notebook: int = 20 * MIB
 
+    def __post_init__(self):
+        for name, value in self.as_dict().items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive. Received: {name}={value!r}")
+
     def as_dict(self):
         """Return the limits as a dict that JSON can hold."""
         return asdict(self)
+
+
+def limits_of(config):
+    """Return the Limits that a course demands.
+
+    Args:
+        config: the traitlets Config of the course.
+
+    Raises:
+        ValueError: if it names a limit that there is not.
+    """
+    asked = dict(config.TrustedExecute.get("limits", {}))
+    known = [field.name for field in fields(Limits)]
+    unknown = sorted({*asked} - {*known})
+    if unknown:
+        raise ValueError(f"A limit must be one of {', '.join(known)}. Received: {unknown}")
+    return Limits(**asked)

@@ -19,6 +19,7 @@ from bncourse.grading.sanitise import clean_attachments
 _MOST_CELLS = 2000
 _LONGEST_SOURCE = MIB
 _LARGEST_IMAGE = 4 * MIB
+_HEADINGS = (1, 2, 3, 4, 5, 6)
 _TYPES = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
 
 
@@ -63,16 +64,19 @@ def _read_bytes(path, most):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         raise Malformed("The file is a link or cannot be read.") from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise Malformed("The file is a link or a device, not a file of its own.")
+            raise Malformed("The file is a folder, a link or a device, not a file of its own.")
         if status.st_size > most:
             raise Malformed(
                 f"too large: the file has {status.st_size / MIB:.0f} MiB, "
                 f"allowed are {most / MIB:.0f} MiB. Clear its outputs and hand it in again."
             )
-        return file.read(most)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(data):
@@ -90,6 +94,7 @@ def _in_format_4(content):
         return content
     if version not in (1, 2, 3):
         raise Malformed(f"The file is not a notebook in format 4. Its nbformat: {version!r:.50}.")
+    _tame_headings(content)
     try:
         return nbformat.convert(nbformat.from_dict(content), 4)
     except Exception as error:
@@ -98,6 +103,16 @@ def _in_format_4(content):
             f"The notebook is in the old format {version} and cannot be converted "
             f"({type(error).__name__})."
         ) from None
+
+
+def _tame_headings(content):
+    """Keep headings of the old formats from becoming a billion number signs."""
+    worksheets = content.get("worksheets")
+    for part in (content, *(worksheets if isinstance(worksheets, list) else ())):
+        cells = part.get("cells") if isinstance(part, dict) else None
+        for cell in cells if isinstance(cells, list) else ():
+            if isinstance(cell, dict) and cell.get("level") not in _HEADINGS:
+                cell["level"] = 1
 
 
 def _cells(content):
@@ -110,7 +125,8 @@ def _cells(content):
 
 
 def _cell(cell):
-    if not isinstance(cell, dict) or cell.get("cell_type") not in _TYPES:
+    kind = cell.get("cell_type") if isinstance(cell, dict) else None
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise Malformed("The notebook holds something that is no cell.")
     source = cell.get("source", "")
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
@@ -122,7 +138,7 @@ def _cell(cell):
     # What JSON can hold and UTF-8 cannot would fail when the result is written.
     source = source.encode("utf-8", "replace").decode()
     attachments = clean_attachments(cell.get("attachments"), _LARGEST_IMAGE)
-    return Cell(cell["cell_type"], source, _grade_id(cell), attachments)
+    return Cell(kind, source, _grade_id(cell), attachments)
 
 
 def _grade_id(cell):

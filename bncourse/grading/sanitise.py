@@ -17,6 +17,11 @@ from nbformat import v4
 _IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 _MOST_OUTPUTS = 2000
 
+# The time to render Markdown grows with the square of its length. Longer text, or more in one
+# notebook, is shown as it is.
+_LONGEST_MARKDOWN = 16_384
+_MOST_MARKDOWN = 16 * _LONGEST_MARKDOWN
+
 _TAGS = [
     *bleach.ALLOWED_TAGS,
     *("p", "div", "span", "br", "hr", "pre", "del", "sub", "sup", "img", "details", "summary"),
@@ -27,6 +32,10 @@ _TAGS = [
 @pass_context
 def safe_markdown(context, source):
     """Return Markdown as HTML without scripts; replaces nbconvert's filter ``markdown2html``."""
+    spent = context.get("resources", {}).setdefault("bncourse", {"markdown": 0})
+    spent["markdown"] += len(source)
+    if len(source) > _LONGEST_MARKDOWN or spent["markdown"] > _MOST_MARKDOWN:
+        return f"<pre>{bleach.clean(source, tags=[])}</pre>"
     attachments = context.get("cell", {}).get("attachments", {})
     renderer = IPythonRenderer(escape=False, attachments=attachments)
     html = MarkdownWithMath(renderer=renderer).render(source)
@@ -76,15 +85,33 @@ def clean_outputs(outputs, limits):
     if not isinstance(outputs, list):
         raise TypeError("outputs must be a list")
     # Counted again here, since the process that counted them first is the student's.
-    room = 2 * limits.output + 64 * len(outputs[:_MOST_OUTPUTS])
-    cleaned = []
+    text = 2 * limits.output + 64 * len(outputs[:_MOST_OUTPUTS])
+    images, cleaned = limits.image, []
     for output in outputs[:_MOST_OUTPUTS]:
         node = _CLEAN[output["output_type"]](output, limits)
-        room -= len(str(node)) - sum(len(node.get("data", {}).get(mime, "")) for mime in _IMAGES)
-        if room < 0:
+        drawn = _size_of_images(node)
+        images -= drawn
+        text -= len(str(node)) - drawn
+        if text < 0 or images < 0:
             break
         cleaned.append(node)
     return cleaned
+
+
+def cut_to(outputs, room):
+    """Return the first outputs that fit into a number of characters, and the room that is left."""
+    kept = []
+    for output in outputs:
+        room -= len(str(output))
+        if room < 0:
+            text = "[the outputs of this notebook are cut here]\n"
+            return [*kept, v4.new_output("stream", name="stdout", text=text)], 0
+        kept.append(output)
+    return kept, room
+
+
+def _size_of_images(node):
+    return sum(len(node.get("data", {}).get(mime, "")) for mime in _IMAGES)
 
 
 def _stream(output, limits):

@@ -5,12 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from bncourse.grading import corpus
+from bncourse.grading.cells import script_of
 from bncourse.grading.feedback import grade_cell_outputs
-from bncourse.grading.grade import Report, grade
-from bncourse.grading.hand_in import read_hand_in, refuse_links, restore_names
+from bncourse.grading.grade import grade, ungraded
+from bncourse.grading.hand_in import read_hand_in
 from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.normalise import Malformed
-from bncourse.grading.outcome import Outcome
 from bncourse.registry import load
 
 LIMITS = Limits(item_seconds=30.0, total_seconds=120.0, memory=512 * MIB, disk=16 * MIB)
@@ -26,22 +25,13 @@ def run(bad, worker):
         folder = Path(folder, "hand-in")
         folder.mkdir()
         bad.make(folder)
-        refuse_links(folder, {corpus.NOTEBOOK})
-        restore_names(folder, {corpus.NOTEBOOK})
-        path = folder / corpus.NOTEBOOK
-        if not path.exists() and not path.is_symlink():
-            return Report(dict.fromkeys(exercises, Outcome("missing", "Nothing handed in.")), [])
-        try:
-            notebook, flags = read_hand_in(path, corpus.release(), limits)
-        except Malformed as reason:
-            return Report(dict.fromkeys(exercises, Outcome("malformed", str(reason))), [])
-    sources = [
-        cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade")
-    ]
-    report = grade(sources, exercises, worker, limits, _SEED)
-    report.flags += flags
+        release = {corpus.NOTEBOOK: corpus.release()}
+        found = read_hand_in(folder, corpus.NOTEBOOK, release, limits)
+    if found.notebook is None:
+        report = ungraded(found.word, found.reason, exercises)
+    else:
+        report = grade(script_of(found.notebook), exercises, worker, limits, _SEED)
+    report.flags += found.flags
     return report
 
 

@@ -26,6 +26,9 @@ from bncourse.grading.sanitise import clean_outputs
 from bncourse.grading.transport import encode
 
 _MOST_RULES = 20
+
+# What reading an answer of the wrong shape raises. Its text may hold anything, hidden inputs too.
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 _LONGEST_DESCRIPTION = 300
 
 _EXCEPTIONS = {
@@ -80,8 +83,8 @@ class Session:
         try:
             error, text = _text_or_none(message["error"]), _text(message["message"])
             result = CellResult(clean_outputs(message["outputs"], self.limits), error, text)
-        except (KeyError, TypeError, ValueError) as problem:
-            raise self._tampered(f"a malformed answer ({problem})") from None
+        except _MALFORMED:
+            raise self._tampered("a malformed answer") from None
         _require_device(error, text)
         return result
 
@@ -111,8 +114,8 @@ class Session:
             return None
         try:
             attempts = _read_attempts(message["attempts"], len(asked), arrays)
-        except (LookupError, TypeError, ValueError) as problem:
-            raise self._tampered(f"a malformed answer ({problem})") from None
+        except _MALFORMED:
+            raise self._tampered("a malformed answer") from None
         for made in attempts:
             _require_device(made.error, made.message)
             limit = limit_named_in(made.error, made.message) if made.error else None
@@ -132,8 +135,8 @@ class Session:
             message, outputs = self.job.channel.receive(deadline)
         except OutOfTime:
             raise Lost(self._too_slow()) from None
-        except BadFrame as problem:
-            raise self._tampered(str(problem)) from None
+        except BadFrame:
+            raise self._tampered("something that is no message") from None
         except Closed:
             raise Lost(self._post_mortem()) from None
         if message.get("id") != number:

@@ -148,6 +148,9 @@ class Shell(InteractiveShell):
         self.recorder = recorder
         return _Stream(recorder, "stdout"), _Stream(recorder, "stderr")
 
+    def enable_gui(self, gui=None):
+        """Let ``%matplotlib`` pass by: there is no window, and plots are inline already."""
+
     def ask_exit(self):
         raise SystemExit
 

@@ -48,17 +48,18 @@ class Store:
             draft.unlink(missing_ok=True)
 
 
-def key_of(problem_set, sources, names, secret, limits):
+def key_of(problem_set, script, names, secret, limits, unsafe=False, gpu=False):
     """Return the key of a verdict.
 
     Args:
         problem_set: its name.
-        sources: of the code cells that run, in order.
+        script: the Script of the submission.
         names: of the exercises that are graded.
         secret: the seed of the course; it cannot be had back from the key.
         limits: the Limits.
     """
-    parts = [problem_set, sources, sorted(names), secret, limits.as_dict(), CODE]
+    parts = [problem_set, asdict(script), sorted(names), secret, limits.as_dict()]
+    parts += [unsafe, gpu, CODE]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

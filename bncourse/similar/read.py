@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from bncourse import reference
-from bncourse.grading.match import MISSING, match
-from bncourse.grading.normalise import Malformed, read_cells
-from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells
-from bncourse.grading.store import key_of
+from bncourse.grading.cells import exercises_of, graded_cells, script_of
+from bncourse.grading.hand_in import read_hand_in
+from bncourse.grading.match import MISSING
+from bncourse.grading.normalise import Malformed
 from bncourse.similar.fingerprints import MOST_CHARACTERS, HandIn, Text
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -29,9 +29,9 @@ def read_hand_ins(course, releases):
     hand_ins, unreadable = [], []
     for student in course.students():
         texts = []
-        for name, release in releases.items():
+        for name in releases:
             try:
-                texts.append(read_texts(course, student, name, release))
+                texts.append(read_texts(course, student, name, releases))
             except Malformed as reason:
                 unreadable.append((student, f"{name}: {reason}"))
         if texts:
@@ -43,16 +43,17 @@ def read_hand_ins(course, releases):
     return hand_ins, unreadable
 
 
-def read_texts(course, student, name, release):
+def read_texts(course, student, name, releases):
     """Return the Texts of one notebook.
 
     Raises:
         Malformed: if there is none, or it cannot be read.
     """
-    path = course.folder(course.directory.submitted_directory, student) / name
-    if not path.exists() and not path.is_symlink():
-        raise Malformed("not handed in, or under another name; grading restores names")
-    notebook, _ = match(read_cells(path, course.limits), release)
+    folder = course.folder(course.directory.submitted_directory, student)
+    found = read_hand_in(folder, name, releases, course.limits)
+    if found.notebook is None:
+        raise Malformed(found.reason)
+    notebook, release = found.notebook, releases[name]
     wrong = _wrong_answers(course, notebook, release)
     texts = []
     for number, cell in enumerate(notebook.cells, 1):
@@ -73,9 +74,7 @@ def read_texts(course, student, name, release):
 def _wrong_answers(course, notebook, release):
     """Return the grade_ids of the answers that the last grading found wrong."""
     exercises = exercises_of(course.problem_set, graded_cells(release))
-    sources = [cell.source for cell in code_cells(notebook)]
-    key = key_of(course.problem_set, sources, exercises, course.secret, course.limits)
-    report = course.store.get(key)
+    report = course.store.get(course.key_of(script_of(notebook), exercises))
     outcomes = report.outcomes if report else {}
     return {f"{name}_answer" for name, outcome in outcomes.items() if outcome.word != "ok"}
 

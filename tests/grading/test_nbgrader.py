@@ -109,7 +109,7 @@ def test_the_formgrader_flags_what_a_human_should_see(course):
     with Gradebook(f"sqlite:///{course}/gradebook.db", "trial") as book:
         submissions = book.assignment_submissions(corpus.PROBLEM_SET)
         flagged = {each.student.id for each in submissions if each.notebooks[0].flagged}
-    assert flagged == {"crash", "broken", "linked", "twice", "stripped"}
+    assert flagged == {"crash", "broken", "linked", "links", "twice", "stripped", "renamed"}
 
 
 def test_feedback_says_what_is_wrong_without_the_answer(course):

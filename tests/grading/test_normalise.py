@@ -83,6 +83,7 @@ BROKEN = {
     "cells no list": b'{"nbformat": 4, "cells": {}}',
     "cell no object": b'{"nbformat": 4, "cells": [1]}',
     "odd cell": b'{"nbformat": 4, "cells": [{"cell_type": "evil"}]}',
+    "odd kind of cell": b'{"nbformat": 4, "cells": [{"cell_type": []}]}',
     "odd source": b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}',
     "deep": b"[" * 90_000,
     "deep object": b'{"a":' * 15_000,
@@ -134,6 +135,14 @@ def test_a_notebook_in_format_3_is_upgraded(path):
     notebook, flags = match(read_cells(path, LIMITS), release())
     assert "def f(x):\n    return x" in [cell.source for cell in notebook.cells]
     assert any("f-answer was found" in flag for flag in flags)
+
+
+def test_a_heading_of_an_old_format_does_not_grow(path):
+    for level, expected in ((10**9, "# Forward"), ("x", "# Forward"), (2, "## Forward")):
+        heading = v3.new_heading_cell("Forward") | {"level": level}
+        old = v3.new_notebook(worksheets=[v3.new_worksheet(cells=[heading])])
+        path.write_text(json.dumps(old))
+        assert [cell.source for cell in read_cells(path, LIMITS)] == [expected]
 
 
 def test_source_as_a_list_of_lines_and_odd_metadata(path):

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import Environment
 
 from bncourse.grading.limits import Limits
-from bncourse.grading.sanitise import clean_outputs, safe_markdown
+from bncourse.grading.sanitise import clean_outputs, cut_to, safe_markdown
 
 from .test_normalise import PIXEL
 
@@ -107,3 +107,24 @@ def test_odd_outputs_are_an_error_of_a_known_kind(outputs):
 def test_outputs_are_bounded_again_outside():
     flood = [{"output_type": "stream", "name": "stdout", "text": "x" * 1000}] * 10_000
     assert len(str(clean_outputs(flood, Limits()))) < 4 * Limits().output
+
+
+def test_pictures_are_bounded_in_a_cell_and_text_and_pictures_in_a_notebook():
+    picture = {"output_type": "display_data", "data": {"image/png": PIXEL + "A" * 1_000_000}}
+    kept = clean_outputs([picture] * 10, Limits())
+    assert len(kept) == 2
+    room = 3_000_000
+    first, room = cut_to(kept, room)
+    assert first == kept
+    second, room = cut_to(kept, room)
+    assert "cut here" in second[-1].text
+    assert len(str(second)) < 500
+    assert cut_to([], room) == ([], 0)
+
+
+@pytest.mark.parametrize("text", [r"\begin{a}", "<div>", "[", "*a "])
+def test_markdown_without_end_is_shown_as_it_is(text):
+    # Rendering it would take minutes.
+    html = rendered(text * 20_000 + "<script>EVIL()</script>")
+    assert html.startswith("<pre>")
+    assert "<script" not in html

@@ -76,15 +76,15 @@ def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
     tasks = {task.student: task for task in batch.read_tasks(graded)}
     assert set(tasks) == {*WORDS, "cleo", "dan", "ines"}
     # What Ada handed in after the deadline is Ben's.
-    assert tasks["ada"].sources != tasks["ben"].sources
+    assert tasks["ada"].script != tasks["ben"].script
     assert {o.word for o in tasks["dan"].report.outcomes.values()} == {"malformed"}
     assert {o.word for o in tasks["ines"].report.outcomes.values()} == {"missing"}
     assert any("duplicate" in flag for flag in tasks["gina"].flags)
     exercises = load(walkthrough.SET)
     with Worker(walkthrough.SET) as worker:
         for student, words in WORDS.items():
-            sources = tasks[student].sources
-            found = grade(sources, exercises, worker, graded.limits, graded.secret)
+            script = tasks[student].script
+            found = grade(script, exercises, worker, graded.limits, graded.secret)
             due = dict.fromkeys(exercises, "ok") | words
             assert {name: o.word for name, o in found.outcomes.items()} == due
 

@@ -1,0 +1,143 @@
+"""A hand-in is found under any name, and nothing of it is copied that is no file of its own."""
+
+import os
+
+import pytest
+
+from bncourse.grading import corpus
+from bncourse.grading.hand_in import NOTE, prepare, read_hand_in, set_aside
+from bncourse.grading.limits import Limits, limits_of
+from bncourse.nbgrader_course import load_config
+
+RELEASE = {corpus.NOTEBOOK: corpus.release()}
+
+
+def read(folder):
+    return read_hand_in(folder, corpus.NOTEBOOK, RELEASE, Limits())
+
+
+def put(folder, *names, stripped=()):
+    for name in names:
+        notebook = corpus.notebook()
+        for cell in notebook.cells if name in stripped else ():
+            cell.metadata = {}
+        corpus.write(folder, notebook, name)
+
+
+def test_the_notebook_is_read_and_nothing_is_flagged(tmp_path):
+    put(tmp_path, corpus.NOTEBOOK, "scratch.ipynb")
+    found = read(tmp_path)
+    assert corpus.HEAD in "".join(cell.source for cell in found.notebook.cells)
+    assert (found.flags, found.word) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("names", "stripped"),
+    [
+        (("bn.ipynb", "notes.ipynb"), ("notes.ipynb",)),
+        (("bn.ipynb",), ("bn.ipynb",)),
+        (("forward (1).ipynb", "notes.ipynb"), ()),
+        (("forward (1).ipynb", "notes.ipynb"), ("forward (1).ipynb", "notes.ipynb")),
+    ],
+)
+def test_a_renamed_notebook_is_found_and_flagged(tmp_path, names, stripped):
+    put(tmp_path, *names, stripped=stripped)
+    found = read(tmp_path)
+    assert f"renamed: {names[0]} was taken for {corpus.NOTEBOOK}" in found.flags
+    assert found.notebook is not None
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+@pytest.mark.parametrize("names", [(), ("a.ipynb", "b.ipynb")])
+def test_what_cannot_be_found_is_missing_and_flagged(tmp_path, names):
+    put(tmp_path, *names)
+    found = read(tmp_path)
+    assert (found.notebook, found.word, found.flags) == (None, "missing", ["missing notebook"])
+
+
+def test_a_folder_of_the_name_of_the_notebook_is_malformed(tmp_path):
+    (tmp_path / corpus.NOTEBOOK).mkdir()
+    found = read(tmp_path)
+    assert found.word == "malformed"
+    assert "folder" in found.reason
+
+
+def test_a_renamed_folder_is_no_notebook(tmp_path):
+    (tmp_path / "forward (1).ipynb").mkdir()
+    assert read(tmp_path).word == "missing"
+
+
+def test_names_that_no_terminal_and_no_file_can_hold_are_made_plain(tmp_path):
+    put(tmp_path, corpus.NOTEBOOK)
+    (tmp_path / os.fsdecode(b"\xff\x1b[2J\n.pt")).touch()
+    (flag,) = read(tmp_path).flags
+    assert flag.isprintable() or "\n" in flag
+    assert "\x1b" not in flag
+    flag.encode()
+
+
+def test_folders_without_end_are_not_entered(tmp_path):
+    put(tmp_path, corpus.NOTEBOOK)
+    here = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(100):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    found = read(tmp_path)
+    assert found.notebook is not None
+    assert any("too deep" in flag for flag in found.flags)
+    set_aside(tmp_path, {corpus.NOTEBOOK}, tmp_path.parent / "refused")
+    assert "too deep" not in "".join(flag for flag in read(tmp_path).flags if NOTE not in flag)
+
+
+def test_links_are_moved_out_unread_and_a_note_is_left(tmp_path):
+    folder, refused, elsewhere = (tmp_path / name for name in ("a", "refused", "elsewhere"))
+    (folder / "data").mkdir(parents=True)
+    elsewhere.write_text("the instructor's")
+    put(folder, corpus.NOTEBOOK)
+    (folder / "data" / "link.txt").symlink_to(elsewhere)
+    os.link(elsewhere, folder / "second name.txt")
+    assert len(read(folder).flags) == 2
+    assert sorted(os.listdir(folder)) == ["data", corpus.NOTEBOOK, "second name.txt"]
+    set_aside(folder, {corpus.NOTEBOOK}, refused)
+    assert sorted(os.listdir(folder)) == [NOTE, "data", corpus.NOTEBOOK]
+    assert not os.listdir(folder / "data")
+    assert (refused / "data" / "link.txt").is_symlink()
+    assert "data/link.txt\nsecond name.txt" in (folder / NOTE).read_text()
+    assert any(NOTE in flag for flag in read(folder).flags)
+    assert elsewhere.read_text() == "the instructor's"
+
+
+def test_the_note_is_not_written_through_a_link(tmp_path):
+    folder, elsewhere = tmp_path / "a", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_text("kept")
+    (folder / NOTE).symlink_to(elsewhere)
+    (folder / "another").symlink_to(elsewhere)
+    set_aside(folder, set(), tmp_path / "refused")
+    assert elsewhere.read_text() == "kept"
+    assert not (folder / NOTE).is_symlink()
+
+
+def test_nbgrader_is_given_the_names_of_the_release(tmp_path):
+    release, folder = tmp_path / "release" / "ps", tmp_path / "submitted" / "ada" / "ps"
+    release.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    put(release, corpus.NOTEBOOK)
+    put(folder, "bn.ipynb", "scratch.ipynb")
+    notebooks = [str(folder / "bn.ipynb"), str(folder / "scratch.ipynb")]
+    prepare("ps", "*", notebooks, release.parent, tmp_path / "refused")
+    assert notebooks == [str(folder / corpus.NOTEBOOK)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"), [("memry=1", "memry"), ("memory=-1", "memory=-1"), ("memory=0", "positive")]
+)
+def test_limits_that_make_no_sense_are_refused(tmp_path, limits, says):
+    config = f"c = get_config()\nc.TrustedExecute.limits = dict({limits})\n"
+    (tmp_path / "nbgrader_config.py").write_text(config)
+    with pytest.raises(ValueError, match=says):
+        limits_of(load_config(tmp_path))
