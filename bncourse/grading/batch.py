@@ -1,9 +1,10 @@
 """Grade a whole class at once: many workers grade, and each verdict is stored as it comes.
 
 Killed at any moment, a second run goes on where the first one stopped. The gradebook is written
-afterwards, by one writer: see ``gradebook``.
+afterwards, by one writer: see ``writing``.
 """
 
+import socket
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,12 +20,17 @@ from bncourse.grading.normalise import Malformed
 from bncourse.grading.outcome import Outcome
 from bncourse.grading.preprocessor import code_cells, exercises_of, graded_cells, malformed
 from bncourse.grading.store import Store, key_of
+from bncourse.grading.version import CODE
 from bncourse.grading.worker import Infra
 from bncourse.grading.workers import shared_worker
+from bncourse.mistake import Mistake
 from bncourse.nbgrader_course import load_config
-from bncourse.registry import load
+from bncourse.registry import load, problem_sets
 
 _TRIES = 3
+
+# nbgrader takes the name of a student for a pattern of file names.
+_PATTERN = set("*?[")
 
 
 @dataclass
@@ -36,6 +42,9 @@ class Course:
         problem_set: the assignment.
         limits: the Limits of a submission.
         unsafe, gpu: as for Worker.
+
+    Raises:
+        Mistake: there is no such course or problem set, or a limit or the secret is wrong.
     """
 
     root: Path
@@ -47,15 +56,24 @@ class Course:
     def __post_init__(self):
         self.root = Path(self.root).resolve()
         self.config = load_config(self.root)
+        if self.problem_set not in problem_sets():
+            raise Mistake(
+                f"A problem set must be one of {problem_sets()}. Received: {self.problem_set}"
+            )
         options = self.config.TrustedExecute
-        self.limits = replace(self.limits, **dict(options.get("limits", {})))
+        if "records" not in options:
+            raise Mistake("nbgrader_config.py must end with configure(c, __file__).")
         self.unsafe = self.unsafe or bool(options.get("unsafe", False))
         self.gpu = self.gpu or bool(options.get("gpu", False))
         self.directory = CourseDirectory(config=self.config)
         self.directory.assignment_id = self.problem_set
-        self.secret = course_seed(options.secret_file)
         self.records = Path(options.records)
         self.store = Store(self.records / "verdicts")
+        try:
+            self.limits = replace(self.limits, **dict(options.get("limits", {})))
+            self.secret = course_seed(options.secret_file, self.records)
+        except (ValueError, OSError) as reason:
+            raise Mistake(str(reason)) from None
 
     def folder(self, step, student):
         """Return the folder of a student at a step of nbgrader, such as ``submitted``."""
@@ -68,9 +86,29 @@ class Course:
         return sorted(path.parent.name for path in self.root.glob(str(pattern)) if path.is_dir())
 
     def release(self):
-        """Return ``{file name: released notebook}``."""
+        """Return ``{file name: released notebook}``.
+
+        Raises:
+            Mistake: there is none, or one cannot be graded.
+        """
         paths = self.folder(self.directory.release_directory, ".").glob("*.ipynb")
-        return {path.name: nbformat.read(path, as_version=4) for path in sorted(paths)}
+        generate = f"Run nbgrader generate_assignment {self.problem_set}"
+        try:
+            found = {path.name: nbformat.read(path, as_version=4) for path in sorted(paths)}
+            graded = [cell for notebook in found.values() for cell in graded_cells(notebook)]
+        except Exception as error:
+            # Each reader of nbformat fails in ways of its own.
+            reason = f"{type(error).__name__}: {error}"[:200]
+            raise Mistake(
+                f"A released notebook is damaged. {generate} --force ({reason})"
+            ) from None
+        if not found:
+            raise Mistake(f"There is no released notebook of {self.problem_set}. {generate}")
+        try:
+            exercises_of(self.problem_set, graded)
+        except KeyError as reason:
+            raise Mistake(reason.args[0]) from None
+        return found
 
 
 @dataclass
@@ -93,18 +131,34 @@ class Task:
 
 
 def read_tasks(course, students=None):
-    """Return a Task for each notebook of each student who handed something in."""
+    """Return a Task for each notebook of each student who handed something in.
+
+    Args:
+        course: the Course.
+        students: only these.
+
+    Raises:
+        Mistake: one of them handed nothing in, or the release cannot be graded.
+    """
     releases = course.release()
-    if not releases:
-        raise FileNotFoundError(
-            f"There is no released notebook of {course.problem_set}. "
-            f"Run nbgrader generate_assignment {course.problem_set}"
+    everybody = course.students()
+    unknown = sorted({*(students or ())} - {*everybody})
+    if unknown:
+        raise Mistake(
+            f"--student must name somebody who handed in {course.problem_set}. Received: {unknown}"
         )
     return [
-        _read_task(course, student, name, notebook)
-        for student in students or course.students()
+        _unnameable(student, name)
+        if _PATTERN & {*student}
+        else _read_task(course, student, name, notebook)
+        for student in dict.fromkeys(students or everybody)
         for name, notebook in releases.items()
     ]
+
+
+def _unnameable(student, name):
+    problem = f"nbgrader cannot grade a folder with one of * ? [ in its name: rename {student}"
+    return Task(student, name, [], problem=problem)
 
 
 def _read_task(course, student, name, release):
@@ -136,12 +190,17 @@ def missing(exercises):
     return report
 
 
-def run_task(problem_set, names, sources, limits, secret, unsafe, gpu):
+def run_task(problem_set, names, sources, limits, secret, unsafe, gpu, code):
     """Grade one task; this is what runs on a worker, here or on another machine.
 
     Raises:
-        Infra: after several tries.
+        Infra: after several tries, or at once where other code than ``code`` runs.
     """
+    if code != CODE:
+        raise Infra(
+            f"The worker on {socket.gethostname()} runs other code than this machine: "
+            f"install the same commit of bncourse there, and start it again"
+        )
     exercises = {name: load(problem_set)[name] for name in names}
     for attempt in range(_TRIES):
         try:
@@ -169,9 +228,9 @@ def grade_tasks(course, tasks, runner, resume=False, say=print):
     """
     waiting = {}
     for number, task in enumerate(tasks):
-        if task.report is None and resume:
-            task.report = course.store.get(task.key)
-        if task.report is None:
+        if task.report is None and task.key and resume:
+            task.report = _without_cells(course.store.get(task.key))
+        if task.report is None and not task.problem:
             waiting[number] = _arguments(course, task)
     say(f"{len(tasks)} notebooks, {len(waiting)} to grade")
     if waiting:
@@ -199,7 +258,12 @@ def _keep(course, task, result):
         # A verdict that a crash could lose is none: repeat it when there is room again.
         task.problem = f"The verdict could not be stored: {error}"
     else:
-        task.report = result
+        task.report = _without_cells(result)
+
+
+def _without_cells(report):
+    """Return a Report, or None, without what the cells show: the plots of a class fill memory."""
+    return report and replace(report, cells=[])
 
 
 def _arguments(course, task):
@@ -211,4 +275,5 @@ def _arguments(course, task):
         course.secret,
         course.unsafe,
         course.gpu,
+        CODE,
     )
