@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
-from bncourse.grading import batch, cluster, corpus, gradebook
+from bncourse.grading import batch, cluster, corpus, writing
 from bncourse.grading.cells import Script
 from bncourse.grading.grade import DRAWS, grade
 from bncourse.grading.limits import Limits
@@ -74,7 +74,7 @@ def seconds_ours(count, workers):
         batch.grade_tasks(course, tasks, lambda n: cluster.runner(n, workers=workers), say=note)
         graded = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            gradebook.write_grades(course, tasks, say=lambda line: None)
+            writing.write_grades(course, tasks, say=lambda line: None)
         written = time.perf_counter()
         assert all(o.word == "ok" for task in tasks for o in task.report.outcomes.values())
         # The first results contain the start of the workers, once for the whole class.

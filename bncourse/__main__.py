@@ -7,6 +7,7 @@ from rich.table import Table
 
 from bncourse.console import make_console
 from bncourse.grading.command import grade
+from bncourse.nbgrader_course import require_course
 from bncourse.similar.command import similar
 
 
@@ -30,7 +31,7 @@ def release(root):
     """Derive the notebooks from solutions/ and release them to exercises/."""
     from bncourse.release import release as run
 
-    _require_course(root)
+    require_course(root)
     run(root, say=click.echo)
 
 
@@ -47,7 +48,7 @@ def sample_class(root, course):
     """Make a sample class from the exercise specs and grade it with nbgrader."""
     from bncourse import sample_class as sample
 
-    _require_course(root)
+    require_course(root)
     classes = sample.make_submissions(root, course)
     for assignment, students in classes.items():
         click.echo(f"{assignment}: {len(students)} students")
@@ -73,13 +74,6 @@ def show_grades(course):
     make_console().print(table)
     failing = next(p for p in feedback if p.parts[-3] not in (sample.PERFECT, sample.BLANK))
     click.echo(f"One student's feedback: {failing}")
-
-
-def _require_course(root):
-    if not (root / "nbgrader_config.py").exists():
-        raise click.ClickException(
-            f"--root must be the repository, with nbgrader_config.py in it. Received: {root}"
-        )
 
 
 main.add_command(grade)

@@ -3,12 +3,33 @@
 import contextlib
 import os
 import sysconfig
+from pathlib import Path
 
 from traitlets.config import PyFileConfigLoader
 
+from bncourse.mistake import Mistake
+
+
+def require_course(root):
+    """Refuse a folder that is no course.
+
+    Raises:
+        Mistake: there is no nbgrader_config.py in it.
+    """
+    if not Path(root, "nbgrader_config.py").exists():
+        raise Mistake(
+            f"--root must be the folder of a course, with nbgrader_config.py in it. "
+            f"Received: {root}"
+        )
+
 
 def load_config(root):
-    """Return the traitlets Config of a course folder, from its nbgrader_config.py."""
+    """Return the traitlets Config of a course folder, from its nbgrader_config.py.
+
+    Raises:
+        Mistake: the folder is no course.
+    """
+    require_course(root)
     config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
     config.CourseDirectory.root = str(root)
     return config

@@ -16,8 +16,8 @@ from bncourse.grading.version import CODE
 def record(path, names, notebook, report, secret):
     """Append one line of JSON on a graded submission.
 
-    The line is written at once and under a lock, so that graders may share the file and a crash
-    cannot leave half a line before another one.
+    The line is written under a lock, so that graders may share the file. A full disk leaves the
+    file as it was, and no line is glued to the half of one that a crash has left.
 
     Args:
         path: the file.
@@ -25,6 +25,9 @@ def record(path, names, notebook, report, secret):
         notebook: the notebook that was graded.
         report: the Report.
         secret: the seed of the course; only its hash is written.
+
+    Raises:
+        OSError: the line could not be written.
     """
     line = json.dumps(
         {
@@ -48,17 +51,31 @@ def record(path, names, notebook, report, secret):
         }
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, f"{line}\n".encode())
-        os.fsync(descriptor)
+        _append(descriptor, f"{line}\n".encode())
     finally:
         os.close(descriptor)
 
 
+def _append(descriptor, data):
+    """Append bytes to a file: all of them, or none."""
+    end = os.fstat(descriptor).st_size
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        while data:
+            # A disk that gets full takes a part first.
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
+
+
 def read(path):
-    """Return the records of a file; a line cut short by a full disk is left out."""
+    """Return the records of a file; a line cut short by a crash is left out."""
     if not path.exists():
         return []
     records = []

@@ -1,11 +1,12 @@
 """Grade a whole class at once: many workers grade, and each verdict is stored as it comes.
 
 Killed at any moment, a second run goes on where the first one stopped. The gradebook is written
-afterwards, by one writer: see ``gradebook``.
+afterwards, by one writer: see ``writing``.
 """
 
+import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nbgrader.coursedir import CourseDirectory
@@ -17,12 +18,17 @@ from bncourse.grading.grade import grade, ungraded
 from bncourse.grading.hand_in import read_hand_in
 from bncourse.grading.limits import limits_of
 from bncourse.grading.store import Store, key_of
+from bncourse.grading.version import CODE
 from bncourse.grading.worker import Infra
 from bncourse.grading.workers import shared_worker
+from bncourse.mistake import Mistake
 from bncourse.nbgrader_course import load_config
-from bncourse.registry import load
+from bncourse.registry import load, problem_sets
 
 _TRIES = 3
+
+# nbgrader takes the name of a student for a pattern of file names.
+_PATTERN = set("*?[")
 
 
 @dataclass
@@ -33,6 +39,9 @@ class Course:
         root: the folder with nbgrader_config.py.
         problem_set: the assignment.
         unsafe, gpu: as for Worker.
+
+    Raises:
+        Mistake: there is no such course or problem set, or a limit or the secret is wrong.
     """
 
     root: Path
@@ -43,15 +52,24 @@ class Course:
     def __post_init__(self):
         self.root = Path(self.root).resolve()
         self.config = load_config(self.root)
+        if self.problem_set not in problem_sets():
+            raise Mistake(
+                f"A problem set must be one of {problem_sets()}. Received: {self.problem_set}"
+            )
         options = self.config.TrustedExecute
-        self.limits = limits_of(self.config)
+        if "records" not in options:
+            raise Mistake("nbgrader_config.py must end with configure(c, __file__).")
         self.unsafe = self.unsafe or bool(options.get("unsafe", False))
         self.gpu = self.gpu or bool(options.get("gpu", False))
         self.directory = CourseDirectory(config=self.config)
         self.directory.assignment_id = self.problem_set
-        self.secret = course_seed(options.secret_file)
         self.records = Path(options.records)
         self.store = Store(self.records / "verdicts")
+        try:
+            self.limits = limits_of(self.config)
+            self.secret = course_seed(options.secret_file, self.records)
+        except (ValueError, OSError) as reason:
+            raise Mistake(str(reason)) from None
 
     def folder(self, step, student):
         """Return the folder of a student at a step of nbgrader, such as ``submitted``."""
@@ -64,8 +82,28 @@ class Course:
         return sorted(path.parent.name for path in self.root.glob(str(pattern)) if path.is_dir())
 
     def release(self):
-        """Return ``{file name: released notebook}``."""
-        return read_releases(self.folder(self.directory.release_directory, "."))
+        """Return ``{file name: released notebook}``.
+
+        Raises:
+            Mistake: there is none, or one cannot be graded.
+        """
+        generate = f"Run nbgrader generate_assignment {self.problem_set}"
+        try:
+            found = read_releases(self.folder(self.directory.release_directory, "."))
+            graded = [cell for notebook in found.values() for cell in graded_cells(notebook)]
+        except Exception as error:
+            # Each reader of nbformat fails in ways of its own.
+            reason = f"{type(error).__name__}: {error}"[:200]
+            raise Mistake(
+                f"A released notebook is damaged. {generate} --force ({reason})"
+            ) from None
+        if not found:
+            raise Mistake(f"There is no released notebook of {self.problem_set}. {generate}")
+        try:
+            exercises_of(self.problem_set, graded)
+        except KeyError as reason:
+            raise Mistake(reason.args[0]) from None
+        return found
 
     def key_of(self, script, exercises):
         """Return the key of the verdict on a Script; see ``store.key_of``."""
@@ -100,18 +138,34 @@ class Task:
 
 
 def read_tasks(course, students=None):
-    """Return a Task for each notebook of each student who handed something in."""
+    """Return a Task for each notebook of each student who handed something in.
+
+    Args:
+        course: the Course.
+        students: only these.
+
+    Raises:
+        Mistake: one of them handed nothing in, or the release cannot be graded.
+    """
     releases = course.release()
-    if not releases:
-        raise FileNotFoundError(
-            f"There is no released notebook of {course.problem_set}. "
-            f"Run nbgrader generate_assignment {course.problem_set}"
+    everybody = course.students()
+    unknown = sorted({*(students or ())} - {*everybody})
+    if unknown:
+        raise Mistake(
+            f"--student must name somebody who handed in {course.problem_set}. Received: {unknown}"
         )
     return [
-        _read_task(course, student, name, releases)
-        for student in students or course.students()
+        _unnameable(student, name)
+        if _PATTERN & {*student}
+        else _read_task(course, student, name, releases)
+        for student in dict.fromkeys(students or everybody)
         for name in releases
     ]
+
+
+def _unnameable(student, name):
+    problem = f"nbgrader cannot grade a folder with one of * ? [ in its name: rename {student}"
+    return Task(student, name, [], problem=problem)
 
 
 def _read_task(course, student, name, releases):
@@ -137,12 +191,17 @@ def _task(course, student, name, releases):
     return task
 
 
-def run_task(problem_set, names, script, limits, secret, unsafe, gpu):
+def run_task(problem_set, names, script, limits, secret, unsafe, gpu, code):
     """Grade one task; this is what runs on a worker, here or on another machine.
 
     Raises:
-        Infra: after several tries.
+        Infra: after several tries, or at once where other code than ``code`` runs.
     """
+    if code != CODE:
+        raise Infra(
+            f"The worker on {socket.gethostname()} runs other code than this machine: "
+            f"install the same commit of bncourse there, and start it again"
+        )
     exercises = {name: load(problem_set)[name] for name in names}
     for attempt in range(_TRIES):
         try:
@@ -168,9 +227,9 @@ def grade_tasks(course, tasks, runner, resume=False, say=print):
     """
     waiting = {}
     for number, task in enumerate(tasks):
-        if task.report is None and resume:
-            task.report = course.store.get(task.key)
-        if task.report is None:
+        if task.report is None and task.key and resume:
+            task.report = _without_cells(course.store.get(task.key))
+        if task.report is None and not task.problem:
             waiting[number] = _arguments(course, task)
     say(f"{len(tasks)} notebooks, {len(waiting)} to grade")
     if waiting:
@@ -198,7 +257,12 @@ def _keep(course, task, result):
         # A verdict that a crash could lose is none: repeat it when there is room again.
         task.problem = f"The verdict could not be stored: {error}"
     else:
-        task.report = result
+        task.report = _without_cells(result)
+
+
+def _without_cells(report):
+    """Return a Report, or None, without what the cells show: the plots of a class fill memory."""
+    return report and replace(report, cells=[])
 
 
 def _arguments(course, task):
@@ -210,4 +274,5 @@ def _arguments(course, task):
         course.secret,
         course.unsafe,
         course.gpu,
+        CODE,
     )

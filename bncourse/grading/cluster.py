@@ -5,11 +5,16 @@ import itertools
 import logging
 import os
 
+from bncourse.mistake import Mistake
+
 # A worker takes seconds to start; so few tasks are done sooner by one.
 _ENOUGH_FOR_ONE = 20
 
 # Enough to keep a large cluster busy, and a bound on the memory of the scheduler.
 _UNDER_WAY = 1000
+
+# Of a scheduler that is there; Dask's own patience is 30 seconds.
+_CONNECT_SECONDS = 10
 
 # A task raises only if the grader failed; another worker may do better.
 _RETRIES = 2
@@ -33,12 +38,16 @@ def runner(count, workers=None, scheduler=None):
         count: the number of tasks; few of them need few workers.
         workers: processes on this machine; by default one per processor. One means this process.
         scheduler: the address of a Dask scheduler to use instead, such as ``tcp://host:8786``.
+
+    Raises:
+        Mistake: that is no address.
+        ConnectionError: nobody answers there.
     """
     workers = workers or min(os.cpu_count(), -(-count // _ENOUGH_FOR_ONE))
     if workers <= 1 and not scheduler:
         yield run_here
         return
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     with contextlib.ExitStack() as stack:
         address = scheduler or stack.enter_context(
@@ -50,8 +59,21 @@ def runner(count, workers=None, scheduler=None):
                 silence_logs=logging.ERROR,
             )
         )
-        client = stack.enter_context(Client(address))
+        client = stack.enter_context(_connect(address))
         yield lambda function, tasks: _run_on(client, function, tasks)
+
+
+def _connect(address):
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=_CONNECT_SECONDS)
+    except (ValueError, TypeError) as error:
+        raise Mistake(
+            f"--scheduler must be an address such as tcp://host:8786 ({error}). Received: {address}"
+        ) from None
+    except OSError:
+        raise ConnectionError(f"No Dask scheduler answers at {address}.") from None
 
 
 def _run_on(client, function, tasks):

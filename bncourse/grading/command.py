@@ -1,17 +1,22 @@
 """``bncourse grade``: grade a class, or try the grader on the corpus of bad hand-ins."""
 
+import contextlib
+import errno
 import functools
 import json
 import logging
+import shlex
 import sys
 from pathlib import Path
 
 import click
 from rich.table import Table
 
-from bncourse.console import make_console
+from bncourse.console import make_console, printable, safe
+from bncourse.mistake import Mistake
 
-_KEPT = "The verdicts are kept: repeat the command with --resume."
+# Errors of the system that do not pass by themselves.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @click.command()
@@ -48,33 +53,65 @@ def _require_sandbox(unsafe):
         raise click.ClickException(f"{reason} Or say --unsafe, for your own work only.")
 
 
-def _grade(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
-    from bncourse.grading import batch, cluster, gradebook
+def _grade(problem_set, root, **options):
+    """Grade, and say in one sentence what stopped it; a Mistake says so itself."""
+    from bncourse.grading.gradebook import Locked
 
+    try:
+        return _run(problem_set, root, **options)
+    except OSError as error:
+        if error.errno in _REFUSED:
+            raise Mistake(f"The folder of the course must be writable: {error}") from None
+        raise _repeat(error) from None
+    except Locked as reason:
+        raise _repeat(reason) from None
+    except KeyboardInterrupt:
+        raise _repeat("Interrupted") from None
+
+
+def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
+    from bncourse.grading import batch, cluster, gradebook, writing
+
+    _quiet()
     course = batch.Course(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.unsafe)
     tasks = batch.read_tasks(course, student)
     if not tasks:
-        raise click.ClickException(f"Nobody handed in {problem_set}.")
+        raise Mistake(f"Nobody handed in {problem_set}.")
+    course.store.require_writable()
+    # A lock may be gone when there is something to write.
+    with contextlib.suppress(gradebook.Locked):
+        gradebook.require_assignment(course, {task.notebook for task in tasks})
     # Submissions that share a GPU would run out of its memory on account of each other.
     workers = workers or (1 if course.gpu else None)
     run = functools.partial(cluster.runner, workers=workers, scheduler=scheduler)
     batch.grade_tasks(course, tasks, run, resume, say=_progress)
-    try:
-        changes = gradebook.differences(course, tasks)
-        done = gradebook.written(course, tasks) if resume else ()
-    except gradebook.Locked as reason:
-        raise click.ClickException(f"{reason} {_KEPT}") from None
-    _show(tasks, changes, as_json, problem_set)
+    changes = gradebook.differences(course, tasks)
+    done = gradebook.written(course, tasks) if resume else ()
+    if as_json:
+        for task, rows in zip(tasks, changes, strict=True):
+            click.echo(json.dumps(as_record(task, rows)))
+    else:
+        _show(tasks, changes, problem_set)
     failed = {}
     if not dry_run:
-        # nbgrader says a dozen lines per student; what matters of them is in the table.
-        logging.getLogger("traitlets").setLevel(logging.ERROR)
         left = [task for task in tasks if task.student not in done]
-        failed = gradebook.write_grades(course, left, say=_progress)
+        failed = writing.write_grades(course, left, say=_progress)
         for reason, students in _by_reason(failed):
-            click.echo(f"{reason} {_KEPT} Without grades: {', '.join(students)}", err=True)
+            _progress(f"{_repeat(reason)} Without grades: {', '.join(students)}")
     return 1 if failed or any(task.report is None for task in tasks) else 0
+
+
+def _quiet():
+    """Silence nbgrader: a dozen lines per student, and tracebacks of what is said in a sentence."""
+    logging.getLogger("traitlets").setLevel(logging.ERROR)
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
+
+
+def _repeat(reason):
+    """Return the exception for what may pass by itself."""
+    kept = "The verdicts are kept: repeat the command with --resume."
+    return click.ClickException(f"{str(reason).rstrip('.')}. {kept}")
 
 
 def _by_reason(failed):
@@ -83,33 +120,33 @@ def _by_reason(failed):
 
 
 def _progress(line):
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
-def _show(tasks, changes, as_json, problem_set):
-    if as_json:
-        for task in tasks:
-            click.echo(json.dumps(as_record(task)))
-        return
-    table = Table(title="Problems")
-    for heading in ("student", "outcome", "reason", "again with"):
-        table.add_column(heading)
+def _show(tasks, changes, problem_set):
+    table = _table("Problems", "student", "outcome", "reason", "again with")
     for task in tasks:
+        again = ["bncourse", "grade", problem_set, "--dry-run", "--student", task.student]
         for outcome, reason in problems(task):
-            again = f"bncourse grade {problem_set} --dry-run --student {task.student}"
-            table.add_row(task.student, outcome, reason, again)
+            table.add_row(*map(safe, (task.student, outcome, reason, shlex.join(again))))
     console = make_console()
     if table.row_count:
         console.print(table)
-    if changes:
-        table = Table(title="This regrade changes points")
-        for heading in ("student", "exercise", "old", "new"):
-            table.add_column(heading)
-        for student, name, old, new in changes:
-            table.add_row(student, name, f"{old:g}", f"{new:g}")
+    table = _table("This regrade changes points", "student", "exercise", "old", "new")
+    for task, rows in zip(tasks, changes, strict=True):
+        for name, old, new in rows:
+            table.add_row(*map(safe, (task.student, name, f"{old:g}", f"{new:g}")))
+    if table.row_count:
         console.print(table)
     done = sum(task.report is not None for task in tasks)
     console.print(f"{done} of {len(tasks)} notebooks graded.")
+
+
+def _table(title, *headings):
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading)
+    return table
 
 
 def problems(task):
@@ -138,14 +175,20 @@ def _first_line(text):
     return text.splitlines()[0] if text else ""
 
 
-def as_record(task):
-    """Return what ``--json`` says about a task."""
+def as_record(task, changes):
+    """Return what ``--json`` says about a task.
+
+    Args:
+        task: the Task.
+        changes: its rows of ``gradebook.differences``.
+    """
     report = task.report
     return {
         "student": task.student,
         "notebook": task.notebook,
-        "outcomes": {n: str(o) for n, o in report.outcomes.items()} if report else "infra",
+        "outcomes": {n: str(o) for n, o in report.outcomes.items()} if report else {},
         "problem": task.problem,
+        "changes": {name: [old, new] for name, old, new in changes},
         "flags": [*(report.flags if report else []), *task.flags],
         "seconds": round(report.seconds, 3) if report else None,
         "memory": report.memory if report else None,
@@ -155,11 +198,10 @@ def as_record(task):
 def _self_test():
     """Run the corpus, print a line per case, and return the exit status."""
     from bncourse.grading import corpus, selftest
-    from bncourse.grading.worker import Worker
 
     cases = corpus.corpus()
     failures = 0
-    with Worker(corpus.PROBLEM_SET) as worker:
+    with selftest.start() as worker:
         for number, bad in enumerate(cases, 1):
             found = selftest.problems(bad, selftest.run(bad, worker))
             failures += bool(found)

@@ -1,46 +1,94 @@
-"""Write the verdicts on a class into nbgrader's gradebook: one writer, nbgrader's own autograde.
+"""Read nbgrader's gradebook, and compare it with the verdicts on a class.
 
-The verdicts are on disk before the first grade is written, so a crash, a locked database or a full
-disk loses nothing: a second run writes what is missing.
+What is written, and how, is in ``writing``.
 """
 
 import contextlib
-import fcntl
 import json
-import time
-import warnings
+import math
+import sqlite3
 from pathlib import Path
 
-from nbformat.v4 import new_notebook
-from nbgrader import api
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import Autograde
-from nbgrader.converters.base import NbGraderException
-from sqlalchemy.exc import OperationalError, SAWarning
+from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
+from nbgrader.preprocessors import AssignLatePenalties
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from bncourse.grading.audit import record
 from bncourse.grading.exporter import MARK
+from bncourse.grading.hand_in import is_plain
+from bncourse.mistake import Mistake
 from bncourse.nbgrader_course import scripts_on_path
+
+LATE = "late penalty"
+
+# Errors that do not pass by themselves: no rights, no such folder, tables of another version.
+_TO_PUT_RIGHT = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR}
 
 
 class Locked(Exception):
     """The gradebook cannot be read or written now; the message says why."""
 
 
+@contextlib.contextmanager
+def opened(course):
+    """Yield the Gradebook of a Course.
+
+    Raises:
+        Locked: it cannot be used now.
+        Mistake: it cannot be used.
+    """
+    url, course_id = course.directory.db_url, course.directory.course_id
+    try:
+        with scripts_on_path(), Gradebook(url, course_id) as book:
+            yield book
+    except (DatabaseError, InvalidEntry) as error:
+        raise unusable(error) from None
+
+
+def unusable(error):
+    """Return what an exception says of the gradebook: Locked, a Mistake, or itself if nothing."""
+    # nbgrader answers an error of the database with exceptions of its own.
+    cause = error if isinstance(error, DatabaseError) else error.__context__
+    if not isinstance(cause, DatabaseError):
+        return error
+    reason = f"The gradebook cannot be used: {cause.orig}."
+    # The low byte is the error, the rest its variety.
+    code = getattr(cause.orig, "sqlite_errorcode", 0) & 0xFF
+    passes = isinstance(cause, OperationalError) and code not in _TO_PUT_RIGHT
+    return Locked(reason) if passes else Mistake(reason)
+
+
+def require_assignment(course, notebooks):
+    """Refuse a gradebook that could not take the grades.
+
+    Args:
+        course: the Course.
+        notebooks: the file names of the release.
+
+    Raises:
+        Locked: it cannot be read now.
+        Mistake: it does not know a notebook of the problem set.
+    """
+    with opened(course) as book:
+        try:
+            for name in notebooks:
+                book.find_notebook(Path(name).stem, course.problem_set)
+        except MissingEntry:
+            raise Mistake(
+                f"The gradebook does not know {name} of {course.problem_set}. "
+                f"Run nbgrader generate_assignment {course.problem_set} --force"
+            ) from None
+
+
 def differences(course, tasks):
-    """Return ``[(student, exercise, old points, new points)]`` where a regrade changes points.
+    """Return for each task ``[(name, old points, new points)]`` where a regrade changes points.
 
     Raises:
         Locked: the gradebook cannot be read.
     """
-    with _gradebook(course) as book:
+    with opened(course) as book:
         return [
-            (task.student, name, old.auto_score, _points(old, outcome))
+            [row for row in compare(book, course, task) if None not in row] if task.report else []
             for task in tasks
-            if task.report
-            for name, outcome in task.report.outcomes.items()
-            if (old := _find(book, course, task, name)) and old.auto_score is not None
-            if old.auto_score != _points(old, outcome)
         ]
 
 
@@ -50,36 +98,38 @@ def written(course, tasks):
     Raises:
         Locked: the gradebook cannot be read.
     """
-    with _gradebook(course) as book:
+    with opened(course) as book:
         left = {task.student for task in tasks if not _is_written(book, course, task)}
     return {task.student for task in tasks} - left
 
 
-def _is_written(book, course, task):
-    if task.report is None or not task.key:
-        return False
-    path = course.folder(course.directory.autograded_directory, task.student) / task.notebook
-    if _key_in(path) != task.key:
-        return False
-    grades = {name: _find(book, course, task, name) for name in task.exercises}
+def compare(book, course, task):
+    """Return ``[(name, old points, new points)]`` of what nbgrader would change now.
+
+    Args:
+        book: the Gradebook.
+        course: the Course.
+        task: with its report.
+
+    Returns:
+        a row for each exercise with other points, with None where there is no grade yet, and one
+        for the penalty on a late hand-in.
+    """
+    notebook = _find(book, course, task)
+    grades = {grade.name: grade for grade in notebook.grades} if notebook else {}
     outcomes = task.report.outcomes
-    return all(
-        grade is not None and grade.auto_score == _points(grade, outcomes[name])
-        for name, grade in grades.items()
-    )
+    new = {name: _points(grades[name], outcomes[name]) for name in outcomes if name in grades}
+    rows = [(n, grades[n].auto_score if n in grades else None, new.get(n)) for n in outcomes]
+    if notebook:
+        late = 0.0 if task.is_missing else _penalty(course, task, notebook, new)
+        rows.append((LATE, notebook.late_submission_penalty or 0.0, late))
+    return [row for row in rows if None in row or not math.isclose(*row[1:], abs_tol=1e-9)]
 
 
-def _key_in(path):
-    """Return the key of the verdict that an autograded notebook shows, or None."""
+def _find(book, course, task):
+    name = Path(task.notebook).stem
     try:
-        return json.loads(path.read_text())["metadata"][MARK]["verdict"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _find(book, course, task, name):
-    try:
-        return book.find_grade(name, Path(task.notebook).stem, course.problem_set, task.student)
+        return book.find_submission_notebook(name, course.problem_set, task.student)
     except MissingEntry:
         return None
 
@@ -88,121 +138,55 @@ def _points(grade, outcome):
     return grade.max_score if outcome.word == "ok" else 0.0
 
 
-def write_grades(course, tasks, say=print):
-    """Have nbgrader autograde the class with the stored verdicts.
-
-    Args:
-        course: the Course.
-        tasks: with their reports; a student without a report keeps the grades of before.
-        say: receives lines of progress.
-
-    Returns:
-        ``{student: reason}`` for those whose grades could not be written.
-    """
-    graded = [task for task in tasks if task.report is not None]
-    students = sorted({task.student for task in graded})
-    # nbgrader skips a hand-in without any notebook; one of several it counts as zero itself.
-    gone = {*students} - {task.student for task in graded if not task.is_missing}
-    failed, start = {}, time.monotonic()
-    with _only_writer(course, say), scripts_on_path(), _one_engine(course), _quiet():
-        for done, student in enumerate(students, 1):
-            try:
-                if student in gone:
-                    _write_missing(course, [task for task in graded if task.student == student])
-                else:
-                    _autograde(course, student)
-            except Locked as reason:
-                # It would be the same for everybody else, a minute later each.
-                return failed | dict.fromkeys(students[done - 1 :], str(reason))
-            except NbGraderException as reason:
-                failed[student] = f"nbgrader could not write the grades. {reason}"
-            left = (time.monotonic() - start) / done * (len(students) - done)
-            say(f"written {done}/{len(students)} {student}, about {left:.0f} s left")
-    return failed
+def _penalty(course, task, notebook, points):
+    """Return what nbgrader's AssignLatePenalties would take away."""
+    submission = notebook.assignment
+    handed_in = _timestamp(course, task.student) or submission.timestamp
+    if not handed_in or not submission.duedate or handed_in <= submission.duedate:
+        return 0.0
+    score = sum(_score(grade, points) for grade in notebook.grades)
+    late = (handed_in - submission.duedate).total_seconds()
+    plugins = AssignLatePenalties(config=course.config)
+    plugins.init_plugin()
+    penalty = plugins.plugin_inst.late_submission_penalty(task.student, score, late)
+    return min(max(penalty or 0.0, 0.0), score)
 
 
-@contextlib.contextmanager
-def _gradebook(course):
-    with (
-        scripts_on_path(),
-        _no_lock_goes_unexplained(),
-        Gradebook(course.directory.db_url, course.directory.course_id) as book,
-    ):
-        yield book
+def _score(grade, points):
+    automatic = points.get(grade.name, grade.auto_score)
+    given = automatic if grade.manual_score is None else grade.manual_score
+    return (given or 0.0) + (grade.extra_credit or 0.0)
 
 
-@contextlib.contextmanager
-def _no_lock_goes_unexplained():
+def _timestamp(course, student):
+    """Return when a hand-in came, or None if nothing says."""
+    folder = course.folder(course.directory.submitted_directory, student)
+    path = folder / "timestamp.txt"
     try:
-        yield
-    except OperationalError as error:
-        raise Locked(f"The gradebook cannot be used: {error.orig}.") from None
+        return course.directory.get_existing_timestamp(str(folder)) if is_plain(path) else None
+    except (OSError, ValueError, OverflowError, AttributeError):
+        # Whatever else a student put there; nbgrader itself fails on it with an AttributeError.
+        return None
 
 
-@contextlib.contextmanager
-def _only_writer(course, say):
-    """Wait until no other ``bncourse grade`` writes to the gradebook of this course."""
-    course.records.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (course.records / "writer.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another bncourse grade to finish writing")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _is_written(book, course, task):
+    if task.report is None or compare(book, course, task):
+        return False
+    notebook = _find(book, course, task)
+    if task.is_missing:
+        return not any(grade.needs_manual_grade for grade in notebook.grades)
+    handed_in = _timestamp(course, task.student)
+    return _shown(course, task) and handed_in in (None, notebook.assignment.timestamp)
 
 
-@contextlib.contextmanager
-def _one_engine(course):
-    """Let nbgrader keep its engine for the database.
-
-    It makes a new one dozens of times per student, and each compiles every query anew: half of the
-    time of writing.
-    """
-    original = api.create_engine
-    engine = original(course.directory.db_url)
-    api.create_engine = lambda *args, **options: engine
+def _shown(course, task):
+    """Return whether the autograded notebook shows the verdict of a task."""
+    path = course.folder(course.directory.autograded_directory, task.student) / task.notebook
     try:
-        yield
-    finally:
-        api.create_engine = original
-        engine.dispose()
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hide warnings on nbgrader's own use of its database; no grader could act on them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SAWarning)
-        yield
-
-
-def _autograde(course, student):
-    course.directory.student_id = student
-    config = course.config.copy()
-    config.TrustedExecute.reuse = True
-    converter = Autograde(coursedir=course.directory, config=config)
-    converter.force = True
-    try:
-        converter.start()
-    except NbGraderException as error:
-        if isinstance(error.__context__, OperationalError):
-            raise Locked(f"The gradebook cannot be used: {error.__context__.orig}.") from None
-        raise
-
-
-def _write_missing(course, tasks):
-    """Give no points to the student of these tasks, whose hand-in holds no notebook."""
-    student = tasks[0].student
-    with _gradebook(course) as book:
-        book.update_or_create_student(student)
-        submission = book.update_or_create_submission(course.problem_set, student)
-        for notebook in submission.notebooks:
-            notebook.flagged = True
-            for each in notebook.grades:
-                each.auto_score, each.needs_manual_grade = 0, False
-        book.db.commit()
-    for task in tasks:
-        names = {"assignment": course.problem_set, "student": student}
-        names["notebook"] = Path(task.notebook).stem
-        record(course.records / "audit.jsonl", names, new_notebook(), task.report, course.secret)
+        mark = json.loads(path.read_text())["metadata"][MARK]
+    except (OSError, ValueError, KeyError):
+        return False
+    if task.key:
+        return mark.get("verdict") == task.key
+    # Malformed: the same for all exercises, and there is no text to take a key of.
+    return mark.get("reason") == next(iter(task.report.outcomes.values())).message

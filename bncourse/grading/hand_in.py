@@ -12,6 +12,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nbgrader.utils import parse_utc
+
 from bncourse.grading.match import match
 from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.grading.outcome import plain
@@ -26,7 +28,7 @@ _LONGEST_NAME = 80
 
 # Of folders in folders; nbgrader recurses into them.
 _DEEPEST = 20
-_ODD = "is a link, a device or a folder too deep"
+_ODD = "is a link, a device, a folder too deep or no timestamp"
 
 # Tells student and instructor what was taken out of a hand-in, also at the next grading.
 NOTE = "REFUSED.txt"
@@ -132,7 +134,18 @@ def walk(folder):
 
 def is_odd(path, folder):
     """Return whether something in a hand-in must not be copied."""
-    return not is_plain(path) or len(path.relative_to(folder).parts) > _DEEPEST
+    if not is_plain(path) or len(path.relative_to(folder).parts) > _DEEPEST:
+        return True
+    return path == Path(folder, "timestamp.txt") and not _is_timestamp(path)
+
+
+def _is_timestamp(path):
+    # nbgrader reads it to see whether the hand-in is late, and fails on any other text.
+    try:
+        parse_utc(path.read_text())
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def is_plain(path):

@@ -12,8 +12,6 @@ WORDS = (
     "crashed",
     "malformed",
     "missing",
-    "tamper",
-    "infra",
 )
 
 _LONGEST_MESSAGE = 4000
@@ -45,6 +43,10 @@ class Outcome:
     detail: str = ""
     flags: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    def __post_init__(self):
+        if self.word not in WORDS:
+            raise ValueError(f"The word must be one of {WORDS}. Received: {self.word!r}")
 
     def __str__(self):
         return f"{self.word}: {self.detail}" if self.detail else self.word

@@ -54,12 +54,18 @@ class TrustedExecute(NbGraderPreprocessor):
             name = cell.metadata.nbgrader.grade_id
             cell.outputs = grade_cell_outputs(name, report.outcomes[name])
         self._log(names, report)
-        record(Path(self.records, "audit.jsonl"), names, nb, report, course_seed(self.secret_file))
+        record(
+            Path(self.records, "audit.jsonl"),
+            names,
+            nb,
+            report,
+            course_seed(self.secret_file, self.records),
+        )
         return nb, resources
 
     def _graded(self, nb, exercises, problem_set):
         """Return the Report on a notebook, and show in it what its cells did."""
-        secret, limits = course_seed(self.secret_file), limits_of(self.config)
+        secret, limits = course_seed(self.secret_file, self.records), limits_of(self.config)
         script = script_of(nb)
         key = key_of(problem_set, script, exercises, secret, limits, self.unsafe, self.gpu)
         store = Store(Path(self.records, "verdicts"))

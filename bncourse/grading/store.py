@@ -1,9 +1,10 @@
 """Verdicts on disk, so that a batch that was killed goes on where it stopped.
 
 A verdict is found by what it depends on: the text of the submission, the specs and the grader, the
-seed, the limits. Change any of them and it is not found.
+seed, the limits, the kind of sandbox. Change any of them and it is not found.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -27,16 +28,26 @@ class Store:
     def __init__(self, folder):
         self.folder = Path(folder)
 
+    def require_writable(self):
+        """Make the folder.
+
+        Raises:
+            PermissionError: no verdict could be kept there.
+        """
+        self._make()
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.folder))
+
     def get(self, key):
-        """Return the Report under a key, or None."""
+        """Return the Report under a key, or None; a damaged one is none."""
         try:
-            return _from_json(json.loads((self.folder / f"{key}.json").read_text()))
-        except FileNotFoundError:
+            return _from_json(json.loads((self.folder / f"{key}.json").read_bytes()))
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def put(self, key, report):
         """Keep a Report; a crash or a full disk leaves the old file or none, never half of one."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make()
         draft = self.folder / f"{key}.{os.getpid()}.draft"
         try:
             with draft.open("w") as file:
@@ -46,6 +57,9 @@ class Store:
             draft.replace(self.folder / f"{key}.json")
         finally:
             draft.unlink(missing_ok=True)
+
+    def _make(self):
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def key_of(problem_set, script, names, secret, limits, unsafe=False, gpu=False):
@@ -57,6 +71,7 @@ def key_of(problem_set, script, names, secret, limits, unsafe=False, gpu=False):
         names: of the exercises that are graded.
         secret: the seed of the course; it cannot be had back from the key.
         limits: the Limits.
+        unsafe, gpu: as for Worker; a verdict from outside a sandbox is none from inside.
     """
     parts = [problem_set, asdict(script), sorted(names), secret, limits.as_dict()]
     parts += [unsafe, gpu, CODE]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 from rich.table import Table
-from rich.text import Text as Shown
 
-from bncourse.console import make_console
+from bncourse.console import make_console, safe
+from bncourse.mistake import Mistake
 from bncourse.similar.fingerprints import (
     LEAST,
     compare,
@@ -53,17 +53,10 @@ def similar(problem_set, root, least, common, student, as_json):
 
     course = Course(root, problem_set)
     releases = course.release()
-    if not releases:
-        raise click.ClickException(
-            f"There is no released notebook of {problem_set}. "
-            f"Run nbgrader generate_assignment {problem_set}"
-        )
     hand_ins, unreadable = read_hand_ins(course, releases)
     unknown = sorted({*student} - {each.student for each in hand_ins})
     if unknown:
-        raise click.ClickException(
-            f"--student must name somebody with a readable hand-in. Received: {unknown}"
-        )
+        raise Mistake(f"--student must name somebody with a readable hand-in. Received: {unknown}")
     groups, pairs = compare(hand_ins, known_texts(course, releases), least, common)
     report = {
         "hand_ins": len(hand_ins),
@@ -131,7 +124,7 @@ def _show(report, hand_ins, detailed):
     if report["unreadable"]:
         table = _table("Not compared", "student", "reason")
         for row in report["unreadable"]:
-            table.add_row(*map(_safe, row))
+            table.add_row(*map(safe, row))
         console.print(table)
     if not report["groups"] and not report["pairs"]:
         console.print("No two hand-ins share enough unusual text.")
@@ -144,7 +137,7 @@ def _show(report, hand_ins, detailed):
 def _group_table(groups):
     table = _table("Equal but for names and layout", "students", "score")
     for group in groups:
-        table.add_row(_safe(", ".join(group.students)), f"{group.score:.0f}")
+        table.add_row(safe(", ".join(group.students)), f"{group.score:.0f}")
     return table
 
 
@@ -158,11 +151,11 @@ def _pair_table(pairs, groups, hand_ins):
         found = passages(*(hand_ins[each] for each in pair.students), pair.prints)
         cells = dict.fromkeys(cell for each in found for cell in (each.left.cell, each.right.cell))
         table.add_row(
-            _safe(" and ".join(_with_equals(each, groups) for each in pair.students)),
+            safe(" and ".join(_with_equals(each, groups) for each in pair.students)),
             f"{pair.score:.0f}",
             f"{pair.share:.0%}",
             ", ".join(f"{count} {kind}" for kind, count in pair.kinds.items()),
-            _safe(", ".join(cells)),
+            safe(", ".join(cells)),
         )
     return table
 
@@ -185,23 +178,16 @@ def _passage_tables(pair, hand_ins):
 def _lines(text, numbers):
     """Return the shared lines of a Text with their numbers."""
     if text.kind == "picture":
-        return _safe("the same picture")
+        return safe("the same picture")
     lines = text.source.split("\n")
     shown = [f"{number + 1:3} {lines[number]}" for number in numbers]
     if len(shown) > _MOST_LINES:
         shown[_MOST_LINES:] = [f"and {len(shown) - _MOST_LINES} more lines"]
-    return _safe("\n".join(shown))
+    return safe("\n".join(shown))
 
 
 def _table(title, *headings):
     table = Table(title=title, show_lines=True)
     for heading in headings:
-        table.add_column(_safe(heading), overflow="fold")
+        table.add_column(safe(heading), overflow="fold")
     return table
-
-
-def _safe(text):
-    """Return what a student wrote without what a terminal, or rich, would obey."""
-    return Shown(
-        "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    )

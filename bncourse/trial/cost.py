@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from distributed import LocalCluster
 
-from bncourse.grading import batch, cluster, corpus, gradebook
+from bncourse.grading import batch, cluster, corpus, writing
 from bncourse.grading.workers import shared_worker
 from bncourse.trial.course import make_course, right
 
@@ -55,8 +55,8 @@ def measure(hand_ins=12):
         tasks = batch.read_tasks(course)
         start = _seconds(lambda: shared_worker(corpus.PROBLEM_SET, course.unsafe, course.gpu))
         grading = _seconds(lambda: batch.grade_tasks(course, tasks, _here, say=_nothing))
-        writing = _seconds(lambda: gradebook.write_grades(course, tasks, say=_nothing))
-    return Costs(start, grading / hand_ins, _dispatch(), writing / hand_ins)
+        filling = _seconds(lambda: writing.write_grades(course, tasks, say=_nothing))
+    return Costs(start, grading / hand_ins, _dispatch(), filling / hand_ins)
 
 
 def simulate(costs, hand_ins, workers):

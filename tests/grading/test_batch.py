@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -17,12 +18,14 @@ from nbgrader.api import Gradebook
 from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import OperationalError
 
-from bncourse.grading import audit, batch, cluster, corpus, gradebook
+from bncourse.grading import audit, batch, cluster, corpus, gradebook, writing
 from bncourse.grading.grade import Report
 from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
-from bncourse.grading.store import Store, key_of
+from bncourse.grading.store import Store
+from bncourse.grading.version import CODE
 from bncourse.grading.worker import Infra
+from bncourse.mistake import Mistake
 from bncourse.sample_class import grades
 from bncourse.trial.course import make_course
 
@@ -89,40 +92,6 @@ def report():
     )
 
 
-def test_a_verdict_comes_back_from_disk_as_it_was(tmp_path):
-    store = Store(tmp_path / "verdicts")
-    assert store.get("k") is None
-    store.put("k", report())
-    assert store.get("k") == report()
-
-
-def test_a_full_disk_leaves_no_half_verdict(tmp_path, monkeypatch):
-    store = Store(tmp_path)
-    store.put("k", report())
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        store.put("k", Report({}, []))
-    assert store.get("k") == report()
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_verdict_is_found_only_for_the_same_submission_seed_and_limits():
-    base = ("ps", ["a"], ["f"], 1, Limits())
-    others = [
-        ("qs", ["a"], ["f"], 1, Limits()),
-        ("ps", ["b"], ["f"], 1, Limits()),
-        ("ps", ["a"], ["g"], 1, Limits()),
-        ("ps", ["a"], ["f"], 2, Limits()),
-        ("ps", ["a"], ["f"], 1, Limits(memory=1)),
-    ]
-    assert len({key_of(*parts) for parts in [base, *others]}) == 6
-    assert key_of(*base) == key_of(*base)
-
-
 def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
     command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--workers", "1"]
     grade_until(course, "3/")
@@ -140,11 +109,11 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
 def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
     opened = batch.Course(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here, resume=True)
-    gradebook.write_grades(opened, tasks)
+    writing.write_grades(opened, tasks)
     before = grades(course, [corpus.PROBLEM_SET])
     hand_in(course, "wrong", corpus.notebook())
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here)
-    assert gradebook.differences(opened, tasks) == [("wrong", corpus.TARGET, 0.0, 2.0)]
+    assert gradebook.differences(opened, tasks) == [[(corpus.TARGET, 0.0, 2.0)]]
     assert grades(course, [corpus.PROBLEM_SET]) == before
 
 
@@ -163,7 +132,7 @@ def test_infra_is_no_verdict_and_stops_nobody(course):
     assert tasks[0].report is None
     assert "Infra" in tasks[0].problem
     assert tasks[1].report.outcomes[corpus.TARGET].word == "ok"
-    assert [row[0] for row in gradebook.differences(opened, tasks)] == []
+    assert gradebook.differences(opened, tasks) == [[], []]
 
 
 def manual_grade(root, student, points=None):
@@ -183,7 +152,7 @@ def scores(root):
 def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
     opened = batch.Course(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here)
-    gradebook.write_grades(opened, tasks)
+    writing.write_grades(opened, tasks)
     manual_grade(course, "student5", 2.0)
     everything = scores(course)
 
@@ -193,8 +162,8 @@ def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
     opened = batch.Course(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
     done = gradebook.written(opened, tasks)
-    # Of the three that were written, one handed in nothing and has no notebook to show.
-    assert done == {"student0", "student1"}
+    # There was nothing to write for who handed in nothing.
+    assert done == {"student0", "student1", "student2", "nothing"}
     command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--workers", "1", "--resume"]
     second = subprocess.run(command, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr
@@ -228,7 +197,7 @@ def test_a_locked_gradebook_loses_nothing(course):
 def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(course, monkeypatch):
     opened = batch.Course(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
-    gradebook.write_grades(opened, tasks)
+    writing.write_grades(opened, tasks)
     calls = []
 
     def busy(self):
@@ -239,7 +208,7 @@ def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(cour
             raise NbGraderException("There was an error accessing the database.") from None
 
     monkeypatch.setattr("nbgrader.converters.Autograde.start", busy)
-    failed = gradebook.write_grades(opened, tasks)
+    failed = writing.write_grades(opened, tasks)
     assert len(calls) == 1
     assert set(failed) == {task.student for task in tasks} - {"nothing"}
     assert "database is locked" in failed["student0"]
@@ -253,7 +222,7 @@ def test_one_batch_at_a_time_writes(course):
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def write():
-            gradebook.write_grades(opened, tasks, say=said.append)
+            writing.write_grades(opened, tasks, say=said.append)
             order.append("second")
 
         second = threading.Thread(target=write)
@@ -278,6 +247,9 @@ def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
     assert "No space left" in task.problem
 
 
+TASK = (corpus.PROBLEM_SET, [], [], Limits(), 1, False, False)
+
+
 def test_infra_is_tried_again(monkeypatch):
     tries = []
 
@@ -290,16 +262,126 @@ def test_infra_is_tried_again(monkeypatch):
     monkeypatch.setattr(batch, "grade", grade)
     monkeypatch.setattr(batch, "shared_worker", lambda *a: None)
     monkeypatch.setattr(batch.time, "sleep", lambda s: None)
-    assert batch.run_task(corpus.PROBLEM_SET, [], [], Limits(), 1, False, False) == report()
+    assert batch.run_task(*TASK, CODE) == report()
     monkeypatch.setattr(batch, "grade", lambda *a: (_ for _ in ()).throw(Infra("gone")))
     with pytest.raises(Infra):
-        batch.run_task(corpus.PROBLEM_SET, [], [], Limits(), 1, False, False)
+        batch.run_task(*TASK, CODE)
 
 
-def test_an_unreleased_assignment_is_explained(tmp_path):
-    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
-    with pytest.raises(FileNotFoundError, match="generate_assignment"):
-        batch.read_tasks(batch.Course(tmp_path, corpus.PROBLEM_SET))
+def test_a_worker_with_other_code_gives_no_verdict(monkeypatch):
+    monkeypatch.setattr(batch, "grade", lambda *a: report())
+    monkeypatch.setattr(batch, "shared_worker", lambda *a: None)
+    with pytest.raises(Infra, match="runs other code than this machine: install the same commit"):
+        batch.run_task(*TASK, "0" * 64)
+
+
+def test_a_batch_keeps_no_outputs(course, tmp_path):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened.store = Store(tmp_path)
+
+    def showing(count):
+        def run(function, waiting):
+            for number in waiting:
+                yield number, Report({}, [CellResult(["plot" * 10**6])])
+
+        return contextlib.nullcontext(run)
+
+    for resume in (False, True):
+        tasks = batch.read_tasks(opened, ["student0", "student1"])
+        batch.grade_tasks(opened, tasks, showing, resume)
+        assert [task.report.cells for task in tasks] == [[], []]
+        assert opened.store.get(tasks[0].key).cells
+
+
+def test_a_student_is_named_as_the_folder_and_once(course):
+    opened = batch.Course(course, corpus.PROBLEM_SET)
+    tasks = batch.read_tasks(opened, ["student1", "student0", "student1"])
+    assert [task.student for task in tasks] == ["student1", "student0"]
+    for wrong in ("studnet0", "", "*", "."):
+        with pytest.raises(Mistake, match=re.escape(f"Received: [{wrong!r}]")):
+            batch.read_tasks(opened, ["student0", wrong])
+
+
+def test_a_name_that_nbgrader_takes_for_a_pattern_is_refused_with_a_reason(course):
+    hand_in(course, "Group [C]", corpus.notebook())
+    try:
+        opened = batch.Course(course, corpus.PROBLEM_SET)
+        tasks = batch.read_tasks(opened, ["Group [C]", "nothing"])
+        batch.grade_tasks(opened, tasks, here)
+        assert tasks[0].report is None
+        assert "rename Group [C]" in tasks[0].problem
+        assert writing.write_grades(opened, tasks, say=lambda line: None) == {}
+    finally:
+        shutil.rmtree(course / "submitted" / "Group [C]")
+
+
+def test_a_deadline_counts_as_the_points_do(course):
+    """A penalty that a deadline or a time stamp changes is shown, and written with --resume."""
+    student, config = "student0", course / "nbgrader_config.py"
+    config.write_text(CONFIG + LATE)
+    stamp = course / "submitted" / student / corpus.PROBLEM_SET / "timestamp.txt"
+
+    def read():
+        opened = batch.Course(course, corpus.PROBLEM_SET)
+        tasks = batch.read_tasks(opened, [student])
+        return opened, batch.grade_tasks(opened, tasks, here, resume=True)
+
+    def compared():
+        opened, tasks = read()
+        (changes,) = gradebook.differences(opened, tasks)
+        return changes, gradebook.written(opened, tasks)
+
+    def write():
+        assert writing.write_grades(*read()) == {}
+
+    def penalty():
+        with Gradebook(f"sqlite:///{course}/gradebook.db", "trial") as book:
+            return book.find_submission(corpus.PROBLEM_SET, student).late_submission_penalty
+
+    try:
+        stamp.write_text("2026-11-02 10:00:00 UTC")
+        write()
+        assert compared() == ([], {student})
+        with Gradebook(f"sqlite:///{course}/gradebook.db", "trial") as book:
+            book.update_or_create_assignment(corpus.PROBLEM_SET, duedate="2026-11-02 09:00:00")
+        assert compared() == ([(gradebook.LATE, 0.0, 1.5)], set())
+        command = [*GRADE, corpus.PROBLEM_SET, "--root", course, "--student", student, "--resume"]
+        assert "late penalty" in subprocess.run(command, capture_output=True, text=True).stdout
+        assert penalty() == 1.5
+        assert compared() == ([], {student})
+        stamp.write_text("2026-11-02 09:30:00 UTC")
+        assert compared() == ([(gradebook.LATE, 1.5, 0.75)], set())
+        # More than there is to take away.
+        stamp.write_text("2026-11-20 09:30:00 UTC")
+        (row,), _ = compared()
+        write()
+        assert row == (gradebook.LATE, 1.5, penalty())
+        assert penalty() == 12 + (manual_grade(course, student) or 0)
+        # On time, but at another time than the gradebook has.
+        stamp.write_text("2026-11-02 08:00:00 UTC")
+        write()
+        assert penalty() == 0
+        stamp.write_text("2026-11-02 08:30:00 UTC")
+        assert compared() == ([], set())
+        stamp.write_text("yesterday")
+        assert compared() == ([], {student})
+    finally:
+        stamp.unlink(missing_ok=True)
+        config.write_text(CONFIG)
+        with Gradebook(f"sqlite:///{course}/gradebook.db", "trial") as book:
+            book.update_or_create_assignment(corpus.PROBLEM_SET, duedate=None)
+
+
+# Points per hour.
+LATE = """
+from nbgrader.plugins import BasePlugin
+
+class PerHour(BasePlugin):
+    def late_submission_penalty(self, student, score, seconds):
+        return 1.5 * seconds / 3600
+
+c.AssignLatePenalties.plugin_class = PerHour
+"""
 
 
 def test_the_command_refuses_without_a_sandbox(empty_course, needs_sandbox):

@@ -120,3 +120,32 @@ def test_local_workers_and_a_scheduler_by_address(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(EXPECTED)] * 2
+
+
+# In a process of its own, as above; the address is the argument.
+CONNECT = """
+import sys
+from bncourse.grading import cluster
+
+cluster._CONNECT_SECONDS = 1
+try:
+    with cluster.runner(1, scheduler=sys.argv[1]):
+        pass
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("nowhere", "Mistake: --scheduler must be an address such as tcp://host:8786"),
+        ("smoke://signals:1", "Mistake: --scheduler must be an address such as tcp://host:8786"),
+        ("tcp://127.0.0.1:{port}", "ConnectionError: No Dask scheduler answers at tcp://127.0.0.1"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_told(address, says):
+    address = address.format(port=free_port())
+    command = [sys.executable, "-c", CONNECT, address]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.startswith(says), done.stderr

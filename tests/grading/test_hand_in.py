@@ -122,6 +122,17 @@ def test_the_note_is_not_written_through_a_link(tmp_path):
     assert not (folder / NOTE).is_symlink()
 
 
+@pytest.mark.parametrize(
+    ("text", "odd"), [("2026-11-02 23:59 UTC", False), ("yesterday", True), ("9" * 99, True)]
+)
+def test_a_timestamp_that_nbgrader_cannot_read_is_moved_out(tmp_path, text, odd):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "timestamp.txt").write_text(text)
+    set_aside(folder, set(), tmp_path / "refused")
+    assert (folder / "timestamp.txt").exists() is not odd
+
+
 def test_nbgrader_is_given_the_names_of_the_release(tmp_path):
     release, folder = tmp_path / "release" / "ps", tmp_path / "submitted" / "ada" / "ps"
     release.mkdir(parents=True)
