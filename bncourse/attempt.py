@@ -57,7 +57,7 @@ def attempt(exercise, obj, case, device=None):
         _require_signature(exercise, obj)
         with (
             contextlib.redirect_stdout(printed),
-            broken_rules(inputs, exercise.allows_ready_made) as rules,
+            broken_rules(exercise, inputs) as rules,
         ):
             outputs = exercise.drive(obj, inputs)
         outputs = {label: as_array(value, label) for label, value in outputs.items()}
@@ -132,20 +132,19 @@ def _require_signature(exercise, obj):
         actual = inspect.signature(obj)
     except (TypeError, ValueError):
         return
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in actual.parameters.values())
-    missing = [name for name in exercise.signature.parameters if name not in actual.parameters]
-    extra = [
-        name
-        for name, parameter in actual.parameters.items()
-        if name not in exercise.signature.parameters
-        and parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    ]
-    if (missing and not takes_any) or extra:
+    try:
+        actual.bind(**dict.fromkeys(exercise.signature.parameters))
+    except TypeError:
         raise Unusable(
-            f"It must be called as {exercise.name}{exercise.signature}. "
-            f"Received: {exercise.name}{actual}."
-        )
+            f"It must be called as {exercise.name}{exercise.signature}, its arguments by name. "
+            f"Received: {exercise.name}{_without_annotations(actual)}."
+        ) from None
+
+
+def _without_annotations(signature):
+    # Type hints can be longer than all the rest of a message.
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return inspect.Signature(parameters)
 
 
 def _start(printed):

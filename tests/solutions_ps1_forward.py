@@ -89,6 +89,21 @@ def forward_float32_inside(x, gamma, beta, eps=1e-5):
     return y.astype(x.dtype), {name: value.astype(x.dtype) for name, value in cache.items()}
 
 
+def forward_float32_accumulators(x, gamma, beta, eps=1e-5):
+    mean, var = np.zeros(x.shape[1], np.float32), np.zeros(x.shape[1], np.float32)
+    for row in x:
+        mean += row / len(x)
+    for row in x:
+        var += (row - mean) ** 2 / len(x)
+    inv_std = 1 / np.sqrt(var + eps)
+    x_hat = (x - mean) * inv_std
+    return gamma * x_hat + beta, {
+        "x_hat": x_hat,
+        "inv_std": inv_std.astype(x.dtype),
+        "gamma": gamma,
+    }
+
+
 # --- update_running ---------------------------------------------------------------------------
 
 
@@ -171,6 +186,7 @@ CORRECT = {
         forward_columns,
         forward_projection,
         forward_float32_inside,
+        forward_float32_accumulators,
     ],
     "update_running": [update_numpy, update_step, update_copies],
     "batchnorm_inference": [inference_numpy, inference_folded, inference_rows],

@@ -104,6 +104,37 @@ def staged_columns(dy, x, gamma, eps=1e-5):
     return parts
 
 
+def staged_affine(dy, x, gamma, eps=1e-5):
+    """x_hat as a scale and a shift of x, which loses digits where the mean is large."""
+    n, mean = len(x), x.mean(axis=0)
+    inv_std = 1 / np.sqrt(x.var(axis=0) + eps)
+    x_hat = x * inv_std - mean * inv_std
+    dx_hat = dy * gamma
+    dvar = -0.5 * inv_std**2 * (dx_hat * x_hat).sum(axis=0)
+    dmean = -(dx_hat * inv_std).sum(axis=0)
+    dx = dx_hat * inv_std + dvar * 2 / n * (x - mean) + dmean / n
+    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    parts = {"dx_hat": dx_hat, "dvar": dvar, "dmean": dmean}
+    return parts | {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+
+def staged_welford(dy, x, gamma, eps=1e-5):
+    mean, squares = np.zeros(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    for count, row in enumerate(x, start=1):
+        delta = row - mean
+        mean = mean + delta / count
+        squares = squares + delta * (row - mean)
+    n, centred = len(x), x - mean
+    inv_std = 1 / np.sqrt(squares / n + eps)
+    dx_hat, x_hat = dy * gamma, centred * inv_std
+    dvar = -0.5 * (dx_hat * centred).sum(axis=0) * inv_std**3
+    dmean = -(dx_hat * inv_std).sum(axis=0)
+    dx = dx_hat * inv_std + dvar * 2 * centred / n + dmean / n
+    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    parts = {"dx_hat": dx_hat, "dvar": dvar, "dmean": dmean}
+    return parts | {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+
 def staged_float32_inside(dy, x, gamma, eps=1e-5):
     dtype = x.dtype
     dy, x, gamma = (value.astype(np.float32) for value in (dy, x, gamma))
@@ -207,6 +238,17 @@ def jacobian_of_staged(x, eps=1e-5):
     return np.stack(rows)
 
 
+def jacobian_welford(x, eps=1e-5):
+    n, mean, squares = len(x), x.dtype.type(0), x.dtype.type(0)
+    for count, value in enumerate(x, start=1):
+        delta = value - mean
+        mean = mean + delta / x.dtype.type(count)
+        squares = squares + delta * (value - mean)
+    inv_std = 1 / np.sqrt(squares / n + eps)
+    x_hat = (x - mean) * inv_std
+    return inv_std * (np.eye(n) - 1 / n - np.outer(x_hat, x_hat) / n)
+
+
 def jacobian_complex_step(x, eps=1e-5):
     """Column k is the imaginary part of x_hat after an imaginary step in x_k; nothing cancels."""
     step = 1e-20
@@ -276,6 +318,8 @@ CORRECT = {
         staged_by_the_book,
         staged_einsum,
         staged_columns,
+        staged_affine,
+        staged_welford,
         staged_float32_inside,
     ],
     "batchnorm_backward": [
@@ -289,6 +333,7 @@ CORRECT = {
         jacobian_projection,
         jacobian_index_by_index,
         jacobian_of_staged,
+        jacobian_welford,
         jacobian_complex_step,
     ],
     "batchnorm_inference_backward": [

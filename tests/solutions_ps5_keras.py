@@ -215,6 +215,15 @@ def classifier_compiled(input_dim, hidden=(64, 32)):
     return model
 
 
+def classifier_nested(input_dim, hidden=(64, 32)):
+    def block(units):
+        dense = layers.Dense(units, use_bias=False)
+        return keras.Sequential([dense, layers.BatchNormalization(), layers.ReLU()])
+
+    output = layers.Dense(1, activation="sigmoid")
+    return keras.Sequential([keras.Input((input_dim,)), *map(block, hidden), output])
+
+
 CORRECT = {
     "BatchNormalization": [LayerByReduction, LayerByRows, LayerByAffineMap],
     "build_classifier": [
@@ -222,5 +231,6 @@ CORRECT = {
         classifier_list,
         classifier_built_at_the_end,
         classifier_compiled,
+        classifier_nested,
     ],
 }

@@ -1,10 +1,12 @@
 """What a student reads when something else than a solution is checked."""
 
 import random
+import sys
 
 import numpy as np
 import pytest
 from solutions_ps1_forward import normalize_divide, statistics_numpy
+from solutions_ps2_backward import jacobian_projection
 
 from bncourse import check
 from bncourse.check import CheckFailed
@@ -22,6 +24,13 @@ def test_a_correct_solution_prints_one_line(capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
+def test_a_slow_solution_is_told_what_grading_allows(capsys, monkeypatch):
+    # ``bncourse.check`` is the function; its module goes by the same name.
+    monkeypatch.setattr(sys.modules["bncourse.check"], "_SLOW_SECONDS", 0)
+    check(statistics_numpy, "batch_statistics")
+    assert "allows 30 s for all of them together." in capsys.readouterr().out
+
+
 def test_the_name_of_the_function_finds_the_exercise(capsys):
     def normalize(x, mean, var, eps=1e-5):
         return normalize_divide(x, mean, var, eps)
@@ -35,7 +44,32 @@ def test_an_unknown_name_suggests_the_nearest():
 
 
 def test_a_function_of_another_name_is_told_how_to_say_which():
-    assert 'Name it: check(your_function, "normalize")' in message_of(lambda x: x, None)
+    text = message_of(lambda x: x, None)
+    assert 'Say which it answers: check(your_function, "name_of_the_exercise")' in text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "batch_statistics = lambda x: (x.mean(axis=0), x.var(axis=0))",
+        "def mine(x):\n    return x.mean(axis=0), x.var(axis=0)\nbatch_statistics = mine",
+        "from functools import partial\n"
+        "def mine(x, axis):\n    return x.mean(axis), x.var(axis)\n"
+        "batch_statistics = partial(mine, axis=0)",
+        "class Statistics:\n"
+        "    def __call__(self, x):\n        return x.mean(axis=0), x.var(axis=0)\n"
+        "batch_statistics = Statistics()",
+        "def timed(function):\n"
+        "    def wrapper(*args, **kwargs):\n        return function(*args, **kwargs)\n"
+        "    return wrapper\n"
+        "@timed\n"
+        "def batch_statistics(x):\n    return x.mean(axis=0), x.var(axis=0)",
+    ],
+    ids=["lambda", "alias", "partial", "callable object", "decorator"],
+)
+def test_a_solution_need_not_carry_the_name_it_is_bound_to(answer, capsys):
+    exec(f"{answer}\ncheck(batch_statistics)", {"check": check})
+    assert capsys.readouterr().out.startswith("batch_statistics: correct")
 
 
 def test_a_device_for_an_exercise_in_numpy():
@@ -73,6 +107,22 @@ def test_a_missing_parameter():
 
 def test_a_parameter_too_many():
     assert "must be called as" in message_of(lambda x, axis: x)
+
+
+def test_a_parameter_without_a_name():
+    def batch_statistics(x, /):
+        return statistics_numpy(x)
+
+    text = message_of(batch_statistics)
+    assert "must be called as batch_statistics(x), its arguments by name." in text
+    assert "Received: batch_statistics(x, /)" in text
+
+
+def test_type_hints_are_left_out_of_a_signature():
+    def normalize(x: np.ndarray, mu: np.ndarray, var: np.ndarray, eps: float = 1e-5) -> np.ndarray:
+        return x
+
+    assert "Received: normalize(x, mu, var, eps=1e-05)." in message_of(normalize, "normalize")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +250,29 @@ def test_the_course_reference_is_not_an_answer():
 
     assert "ready-made" in message_of(forward.batch_statistics)
     assert "ready-made" in message_of(lambda x: forward.batch_statistics(x))
+
+
+def test_what_answers_a_later_problem_set_is_not_an_answer():
+    from bncourse.reference import layers
+
+    def borrowed(x, gamma, beta, running_mean, running_var, eps=1e-5):
+        return layers.layer_inference(x, gamma, beta, running_mean, running_var, eps=eps)
+
+    text = message_of(borrowed, "batchnorm_inference")
+    assert text.count("ready-made") == 1
+    assert "ready-made bncourse.reference function, layer_inference." in text
+
+
+def test_what_answers_an_earlier_problem_set_may_be_called(capsys):
+    from bncourse.reference import backward, forward
+
+    def given(x, eps=1e-5):
+        forward.batchnorm_forward(x[:, None], np.ones(1), np.zeros(1), eps)
+        return jacobian_projection(x, eps)
+
+    check(given, "batchnorm_jacobian")
+    assert capsys.readouterr().out.startswith("batchnorm_jacobian: correct")
+    assert "ready-made" in message_of(backward.batchnorm_jacobian, "batchnorm_jacobian")
 
 
 def test_a_ready_made_layer_is_not_an_answer():

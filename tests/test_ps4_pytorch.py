@@ -349,6 +349,17 @@ def test_parameters_that_are_not_registered_are_named():
     assert "nn.Parameter" in text
 
 
+def test_a_gradient_that_autograd_would_sum_is_named():
+    class BatchNormFunction(FUNCTIONS[0]):
+        @staticmethod
+        def backward(ctx, dy):
+            dx, dgamma, _, *rest = FUNCTIONS[0].backward(ctx, dy)
+            return dx, dgamma, dy, *rest
+
+    text = message(BatchNormFunction, "BatchNormFunction")
+    assert "backward must return dbeta of shape (4,). Received: shape (7, 4)." in text
+
+
 def test_a_result_of_another_kind_is_named():
     def fold_conv_bn(conv, bn):
         return conv.weight

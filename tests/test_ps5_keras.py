@@ -279,6 +279,33 @@ def test_a_model_that_cannot_be_judged_gets_a_sentence(obj, said):
     assert said in first_message(CLASSIFIER, obj)
 
 
+@pytest.mark.parametrize(
+    ("activation", "output", "received"),
+    [
+        (lambda t: ops.maximum(t, 0), {"units": 1, "activation": "sigmoid"}, "a lambda"),
+        ("relu", {"units": 2, "activation": "softmax"}, "Dense(2) with bias and softmax"),
+        ("relu", {"units": 10, "activation": "sigmoid"}, "Dense(10) with bias and sigmoid"),
+    ],
+)
+def test_layers_of_another_kind_are_told_what_is_asked(activation, output, received):
+    def build(input_dim, hidden=(64, 32)):
+        model = keras.Sequential([keras.Input((input_dim,))])
+        for units in hidden:
+            model.add(keras.layers.Dense(units, use_bias=False))
+            model.add(keras.layers.BatchNormalization())
+            model.add(keras.layers.Activation(activation))
+        model.add(keras.layers.Dense(**output))
+        return model
+
+    rule, _, rest = first_message(CLASSIFIER, build).partition(" Received: ")
+    assert rule == (
+        "Each hidden layer must be Dense without bias, batch norm, relu; "
+        "the end, Dense(1) with bias and sigmoid."
+    )
+    assert received in rest
+    assert verdict_on(CLASSIFIER, build).mistake is None
+
+
 # --- what a run leaves behind, and what a classifier is -------------------------------------------
 
 

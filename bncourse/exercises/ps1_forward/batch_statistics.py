@@ -43,6 +43,11 @@ def statistics_cancel(x):
     return mean, var
 
 
+def statistics_float32(x):
+    x32 = x.astype(np.float32)
+    return x32.mean(axis=0).astype(x.dtype), x32.var(axis=0).astype(x.dtype)
+
+
 def statistics_std(x):
     mean = x.mean(axis=0)
     std = np.sqrt(((x - mean) ** 2).mean(axis=0))
@@ -105,6 +110,13 @@ EXERCISE = function_exercise(
             statistics_cancel,
             "The variance is computed as E[x^2] - E[x]^2. When the mean is large the two terms "
             "agree in all their digits and the difference is noise. Subtract the mean first.",
+            "F2",
+        ),
+        Mistake(
+            "float32 inside",
+            statistics_float32,
+            "The statistics are computed in float32, which keeps seven digits. When the mean is "
+            "large they hold little of the spread. Compute in the dtype of x.",
             "F2",
         ),
         Mistake(

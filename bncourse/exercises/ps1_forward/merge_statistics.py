@@ -91,6 +91,16 @@ def merge_cancel(count_a, mean_a, var_a, count_b, mean_b, var_b):
     return count, mean, squares - mean**2
 
 
+def merge_float32(count_a, mean_a, var_a, count_b, mean_b, var_b):
+    dtype = mean_a.dtype
+    mean_a, var_a, mean_b, var_b = (np.float32(v) for v in (mean_a, var_a, mean_b, var_b))
+    count = count_a + count_b
+    delta = mean_b - mean_a
+    mean = mean_a + delta * count_b / count
+    var = (count_a * var_a + count_b * var_b) / count + delta**2 * count_a * count_b / count**2
+    return count, mean.astype(dtype), var.astype(dtype)
+
+
 EXERCISE = function_exercise(
     forward.merge_statistics,
     returns=("count", "mean", "var"),
@@ -126,7 +136,7 @@ EXERCISE = function_exercise(
         Mistake(
             "sum of squares",
             merge_sum_of_squares,
-            "The second result is the sum of squared deviations. Divide it by the total count.",
+            "The third result is the sum of squared deviations. Divide it by the total count.",
             "F8",
         ),
         Mistake(
@@ -147,6 +157,13 @@ EXERCISE = function_exercise(
             merge_cancel,
             "The variance is computed as E[x^2] - E[x]^2, which cancels when the means are large. "
             "Use the squared difference of the two means.",
+            "F8",
+        ),
+        Mistake(
+            "float32 inside",
+            merge_float32,
+            "The statistics are merged in float32, which keeps seven digits. When the means are "
+            "large little is left of their difference. Compute in the dtype of the arguments.",
             "F8",
         ),
     ],

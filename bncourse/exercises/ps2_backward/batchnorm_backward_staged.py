@@ -28,12 +28,14 @@ def _staged_cases(rng):
         "more features than examples": Case(given(n=4, d=9)),
         # With a small eps every dx is nearly zero here, and rounding would be all there is.
         "two examples": Case(given(n=2) | {"eps": 0.5}),
-        "one example": Case(given(n=1) | {"eps": 1e-2}),
+        "one example": Case(given(n=1) | {"eps": 0.5}),
         "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
         "a constant feature": Case(constant | {"eps": 1e-2}),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
-        "float32 with mean near 1e4": Case(cast(far, np.float32), "float32", noisy=True),
+        # float32 stores mean * inv_std and the steps of a running mean to 1e-3 here, and dvar has
+        # the third power of what follows; a variance by cancellation is off by 1 and more.
+        "float32 with mean near 1e4": Case(cast(far, np.float32), "float32", rtol=0.2, noisy=True),
     }
 
 

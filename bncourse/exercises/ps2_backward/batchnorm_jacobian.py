@@ -23,7 +23,7 @@ def _jacobian_cases(rng):
         "a constant feature": Case({"x": np.full(5, 3.0), "eps": 1e-2}),
         "every second value of an array": Case({"x": given(n=12)["x"][::2]}),
         "float32": Case(cast(given(), np.float32), "float32"),
-        "float32 with mean near 1e4": Case({"x": far}, "float32", noisy=True),
+        "float32 with mean near 1e4": Case({"x": far}, "float32", rtol=1e-2, noisy=True),
     }
 
 

@@ -24,7 +24,8 @@ def _group_cases(rng):
         "one image": Case(given((1, 6, 5, 3)) | {"groups": 2}),
         "a variance smaller than eps": Case(given(scale=1e-3) | {"groups": 3, "eps": 1e-5}),
         "a large eps": Case(given() | {"groups": 2, "eps": 0.5}),
-        "a constant group": Case(constant | {"groups": 2, "eps": 1e-3}),
+        # With a small eps the rounding of the mean, over the root of eps, would be all there is.
+        "a constant group": Case(constant | {"groups": 2, "eps": 0.5}),
         "stored as NHWC, viewed as NCHW": Case(
             stored_nhwc | {"x": channels_last_memory(stored_nhwc["x"]), "groups": 3}
         ),

@@ -244,7 +244,7 @@ EXERCISE = function_exercise(
         Mistake(
             "cache missing",
             layer_without_cache,
-            "Only y is returned. Return (y, cache): the backward pass needs the cache.",
+            "The cache is not returned. Return (y, cache): the backward pass needs it.",
             "C4",
         ),
         Mistake(

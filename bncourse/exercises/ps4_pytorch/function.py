@@ -61,9 +61,26 @@ def _drive_function(obj, inputs):
     if y.shape != x.shape:
         return {"y": y}
     first = differentiate(y, (x, gamma, beta), dy)
+    _require_shapes(y.grad_fn, dy, (x, gamma, beta))
     vectors = [given[name] for name in ("v_x", "v_gamma", "v_beta")]
     second = differentiate_again(first, vectors, (dy, x, gamma))
     return {"y": y} | dict(zip(FIRST, first, strict=True)) | second
+
+
+def _require_shapes(node, dy, inputs):
+    """Raise Unusable unless backward itself returns each gradient in the shape of its input.
+
+    autograd sums a gradient that is too large, which is half of the exercise.
+    """
+    # The node of another function: apply is not torch's own. The values will tell.
+    if not isinstance(node, torch.autograd.function.BackwardCFunction):
+        return
+    for name, gradient, like in zip(FIRST, node.apply(dy.clone()), inputs, strict=False):
+        if gradient is not None and gradient.shape != like.shape:
+            raise Unusable(
+                f"backward must return {name} of shape {tuple(like.shape)}. "
+                f"Received: shape {tuple(gradient.shape)}."
+            )
 
 
 def _reference_function(inputs):
@@ -231,6 +248,13 @@ _FUNCTION_MISTAKES = (
         "dgamma and dbeta averaged",
         [("(dy * x_hat).sum(dim=0)", "(dy * x_hat).mean(dim=0)"), ("dy.sum(", "dy.mean(")],
         "dgamma and dbeta are averaged over the batch. Each example adds its part: sum.",
+        "B6",
+    ),
+    (
+        "dgamma and dbeta not summed",
+        [("(dy * x_hat).sum(dim=0)", "dy * x_hat"), ("dy.sum(dim=0)", "dy")],
+        "dgamma and dbeta have a row for each example. gamma and beta are shared by the batch: sum "
+        "over dim 0. autograd would do it for you here, and nowhere else.",
         "B6",
     ),
     (

@@ -38,10 +38,13 @@ def _given(rng, input_dim, hidden=None):
 
 
 def _hidden_weights(rng, fan_in, units):
-    kernel = rng.normal(size=(fan_in, units)) / np.sqrt(fan_in)
-    # gamma, beta, moving mean and moving variance
-    ranges = ((0.5, 2.0), (-0.5, 0.5), (-0.5, 0.5), (0.5, 1.5))
-    return [kernel, *(rng.uniform(low, high, units) for low, high in ranges)]
+    # Near epsilon a variance shows which epsilon was added to it. The other numbers have the size
+    # that goes with it, so that the sigmoid at the end is not driven to 0 or 1.
+    variance = 10 ** rng.uniform(-4, 0, units)
+    std = np.sqrt(variance)
+    kernel = std * rng.normal(size=(fan_in, units)) / np.sqrt(fan_in)
+    gamma, beta, mean = rng.uniform([[0.5], [-0.5], [-0.5]], [[2.0], [0.5], [0.5]], (3, units))
+    return [kernel, gamma, beta, std * mean, variance]
 
 
 def _cases(rng):
@@ -168,6 +171,13 @@ MISTAKES = (
         "There is no batch norm. Add a BatchNormalization between each hidden Dense and its "
         "activation.",
         "F5",
+    ),
+    Mistake(
+        "epsilon of PyTorch",
+        wrong.classifier_epsilon,
+        "BatchNormalization is given an epsilon of 1e-5, the default of PyTorch. The exercise asks "
+        "for the default options of Keras.",
+        "F3",
     ),
     Mistake(
         "hidden ignored",

@@ -50,6 +50,7 @@ classifier_without_relu = _classifier((_RELU, ""))
 classifier_without_batchnorm = _classifier(
     (_HIDDEN, '        stack.append(layers.Dense(units, activation="relu"))\n')
 )
+classifier_epsilon = _classifier(("BatchNormalization()", "BatchNormalization(epsilon=1e-5)"))
 classifier_input_ignored = _classifier(("(input_dim,))]", "(20,))]"))
 classifier_not_built = _classifier(("[keras.Input((input_dim,))]", "[]"))
 classifier_flag_adds_output = _classifier(
