@@ -60,7 +60,8 @@ def attempt(exercise, obj, case, device=None):
             broken_rules(exercise, inputs) as rules,
         ):
             outputs = exercise.drive(obj, inputs)
-        outputs = {label: as_array(value, label) for label, value in outputs.items()}
+            # Inside, since an object may do its work only when it is read.
+            outputs = {label: as_array(value, label) for label, value in outputs.items()}
     except Unusable as problem:
         return Attempt(error="Unusable", message=str(problem), printed=_start(printed))
     except (Exception, SystemExit) as error:

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 
-from bncourse import reference
-from bncourse.reference import backward, convolution, forward, layers
-
-# In the order of the problem sets that they answer; layers answers the last two.
-_REFERENCE = (forward, backward, convolution, layers)
+# In the order of the problem sets that they answer; layers answers the last two. By name: where
+# work is graded, those that answer it are not there.
+_PACKAGE = "bncourse.reference"
+_LAYERS = f"{_PACKAGE}.layers"
+_REFERENCE = (*(f"{_PACKAGE}.{name}" for name in ("forward", "backward", "convolution")), _LAYERS)
 
 # Names of C functions and of Python functions (by module) that are a batch norm already.
 _READY_MADE_BUILTINS = {
@@ -36,6 +36,23 @@ _READY_MADE_PYTHON = {
 }
 _READY_MADE_MODULES = {module for module, _ in _READY_MADE_PYTHON}
 
+# Global state that a solution has no reason to touch.
+_NUMPY_RANDOM = "NumPy's global random state (use np.random.default_rng instead)"
+_PYTHON_RANDOM = "Python's global random state"
+_NUMPY_ERRORS = "NumPy's floating-point error settings (use np.errstate)"
+_TORCH_RANDOM = "torch's global random state (use a torch.Generator)"
+_TORCH_DTYPE = "torch's default dtype"
+_TORCH_GRAD = "torch's global gradient switch (use torch.no_grad as a block)"
+
+_STATES = (
+    _NUMPY_RANDOM,
+    _PYTHON_RANDOM,
+    _NUMPY_ERRORS,
+    _TORCH_RANDOM,
+    _TORCH_DTYPE,
+    _TORCH_GRAD,
+)
+
 
 @contextlib.contextmanager
 def broken_rules(exercise, inputs):
@@ -57,13 +74,48 @@ def broken_rules(exercise, inputs):
         # A solution that raises may have changed it too.
         changed = state.restore()
     rules += [
-        f"It changes its input {name} in place. Work on new arrays."
-        for name, value in inputs.items()
-        if fingerprint(value) != before[name]
+        _changes_input(name) for name, value in inputs.items() if fingerprint(value) != before[name]
     ]
     rules += changed
     if not exercise.allows_ready_made:
-        rules += [f"It calls a ready-made {name}. Write it yourself." for name in sorted(called)]
+        rules += [_calls_ready_made(name) for name in sorted(called)]
+
+
+def sentences(inputs):
+    """Return every sentence that ``broken_rules`` may say: what else is said is not from it.
+
+    Args:
+        inputs: what the solution is given, by name.
+    """
+    ready_made = [f"{module}.{name}" for module, name in _READY_MADE_PYTHON]
+    ready_made += [_torch_function(name) for name in _READY_MADE_BUILTINS]
+    loaded = [sys.modules[name] for name in _REFERENCE if name in sys.modules]
+    ready_made += [_reference_function(name) for module in loaded for name in vars(module)]
+    return {
+        *map(_changes_input, inputs),
+        *map(_changes_state, _STATES),
+        *map(_calls_ready_made, ready_made),
+    }
+
+
+def _changes_input(name):
+    return f"It changes its input {name} in place. Work on new arrays."
+
+
+def _changes_state(what):
+    return f"It changes {what}."
+
+
+def _calls_ready_made(name):
+    return f"It calls a ready-made {name}. Write it yourself."
+
+
+def _torch_function(name):
+    return f"torch function, {name}"
+
+
+def _reference_function(name):
+    return f"bncourse.reference function, {name}"
 
 
 def fingerprint(value):
@@ -97,28 +149,28 @@ class GlobalState:
         changed = []
         if not _same_numpy_state(np.random.get_state(), self.numpy_random):
             np.random.set_state(self.numpy_random)
-            changed.append("NumPy's global random state (use np.random.default_rng instead)")
+            changed.append(_NUMPY_RANDOM)
         if random.getstate() != self.python_random:
             random.setstate(self.python_random)
-            changed.append("Python's global random state")
+            changed.append(_PYTHON_RANDOM)
         if np.geterr() != self.numpy_errors:
             np.seterr(**self.numpy_errors)
-            changed.append("NumPy's floating-point error settings (use np.errstate)")
+            changed.append(_NUMPY_ERRORS)
         if self.torch:
             changed += self._restore_torch()
-        return [f"It changes {what}." for what in changed]
+        return [_changes_state(what) for what in changed]
 
     def _restore_torch(self):
         torch, changed = self.torch, []
         if not torch.equal(torch.get_rng_state(), self.torch_random):
             torch.set_rng_state(self.torch_random)
-            changed.append("torch's global random state (use a torch.Generator)")
+            changed.append(_TORCH_RANDOM)
         if torch.get_default_dtype() != self.torch_dtype:
             torch.set_default_dtype(self.torch_dtype)
-            changed.append("torch's default dtype")
+            changed.append(_TORCH_DTYPE)
         if torch.is_grad_enabled() != self.torch_grad:
             torch.set_grad_enabled(self.torch_grad)
-            changed.append("torch's global gradient switch (use torch.no_grad as a block)")
+            changed.append(_TORCH_GRAD)
         return changed
 
 
@@ -130,10 +182,11 @@ def _answers(exercise):
     """Return the names of the modules that answer the problem set of an exercise or a later one.
 
     A notebook may build on the earlier ones: the second gives the forward pass. An oracle has the
-    name of its exercise, also where grading has disarmed it; those in torch and Keras have none.
+    name of its exercise; those in torch and Keras have none.
     """
-    later = itertools.dropwhile(lambda module: not hasattr(module, exercise.name), _REFERENCE)
-    return {module.__name__ for module in later} | {layers.__name__}
+    loaded = [sys.modules[name] for name in _REFERENCE if name in sys.modules]
+    later = itertools.dropwhile(lambda module: not hasattr(module, exercise.name), loaded)
+    return {module.__name__ for module in later} | {_LAYERS}
 
 
 @contextlib.contextmanager
@@ -152,7 +205,7 @@ def _ready_made_calls(answers):
             if frame.f_globals.get("__name__") in watched:
                 called.update(_ready_made(frame, answers))
         elif event == "c_call" and argument.__name__ in _READY_MADE_BUILTINS:
-            called.add(f"torch function, {argument.__name__}")
+            called.add(_torch_function(argument.__name__))
 
     previous = sys.getprofile()
     sys.setprofile(watch)
@@ -169,8 +222,8 @@ def _ready_made(frame, answers):
         yield f"{module}.{name}"
     # The student did not name what the reference calls itself.
     elif module in answers and not _is_reference(frame.f_back):
-        yield f"bncourse.reference function, {name}"
+        yield _reference_function(name)
 
 
 def _is_reference(frame):
-    return frame.f_globals.get("__name__", "").startswith(f"{reference.__name__}.")
+    return frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}.")

@@ -360,6 +360,20 @@ def test_a_gradient_that_autograd_would_sum_is_named():
     assert "backward must return dbeta of shape (4,). Received: shape (7, 4)." in text
 
 
+def _forward(x, gamma, beta, eps):
+    x_hat = (x - x.mean(dim=0)) / torch.sqrt(x.var(dim=0, unbiased=False) + eps)
+    return gamma * x_hat + beta
+
+
+class _NoBackward(torch.autograd.Function):
+    apply = staticmethod(_forward)
+
+
+def test_a_function_without_a_backward_of_its_own_is_named():
+    with pytest.raises(CheckFailed, match="Leave apply as torch defines it"):
+        check(_NoBackward, "BatchNormFunction")
+
+
 def test_a_result_of_another_kind_is_named():
     def fold_conv_bn(conv, bn):
         return conv.weight

@@ -54,18 +54,12 @@ class TrustedExecute(NbGraderPreprocessor):
             name = cell.metadata.nbgrader.grade_id
             cell.outputs = grade_cell_outputs(name, report.outcomes[name])
         self._log(names, report)
-        record(
-            Path(self.records, "audit.jsonl"),
-            names,
-            nb,
-            report,
-            course_seed(self.secret_file, self.records),
-        )
+        record(Path(self.records, "audit.jsonl"), names, nb, report, self._secret())
         return nb, resources
 
     def _graded(self, nb, exercises, problem_set):
         """Return the Report on a notebook, and show in it what its cells did."""
-        secret, limits = course_seed(self.secret_file, self.records), limits_of(self.config)
+        secret, limits = self._secret(), limits_of(self.config)
         script = script_of(nb)
         key = key_of(problem_set, script, exercises, secret, limits, self.unsafe, self.gpu)
         store = Store(Path(self.records, "verdicts"))
@@ -78,6 +72,9 @@ class TrustedExecute(NbGraderPreprocessor):
         for cell, result in zip(code_cells(nb), report.cells, strict=True):
             cell.outputs = result.outputs
         return report
+
+    def _secret(self):
+        return course_seed(self.secret_file, self.records)
 
     def _log(self, names, report):
         words = {name: str(outcome) for name, outcome in report.outcomes.items()}

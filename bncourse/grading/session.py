@@ -9,7 +9,6 @@ of a result of the wrong kind come through.
 """
 
 import builtins
-import re
 import secrets
 import time
 
@@ -24,6 +23,7 @@ from bncourse.grading.outcome import (
 from bncourse.grading.protocol import BadFrame, Closed, OutOfTime
 from bncourse.grading.sanitise import clean_outputs
 from bncourse.grading.transport import encode
+from bncourse.rules import sentences
 
 _MOST_RULES = 20
 
@@ -36,13 +36,6 @@ _EXCEPTIONS = {
     *("Unusable", "_ArrayMemoryError", "LinAlgError", "AxisError", "UFuncTypeError"),
     *("_UFuncNoLoopError", "_UFuncOutputCastingError", "OutOfMemoryError", "BdbQuit"),
 }
-
-# The sentences of bncourse.rules.
-_RULE = re.compile(
-    r"It changes its input \w{1,40} in place\. Work on new arrays\.|"
-    r"It changes [\w' ().-]{1,80}\.|"
-    r"It calls a ready-made [\w., ]{1,80}\. Write it yourself\."
-)
 
 OVER = {
     "gpu": "It used more memory of the GPU than a submission may.",
@@ -103,17 +96,14 @@ class Session:
             Lost: the process is of no more use.
         """
         inputs = {}
-        asked = [
-            {"inputs": encode(case.inputs, inputs), "dtype": case.dtype}
-            for cases in draws
-            for case in cases.values()
-        ]
+        cases = [case for each in draws for case in each.values()]
+        asked = [{"inputs": encode(case.inputs, inputs), "dtype": case.dtype} for case in cases]
         request = {"do": "attempt", "exercise": exercise.name, "cases": asked}
         message, arrays = self._ask(request, inputs, deadline)
         if message.get("undefined") is True:
             return None
         try:
-            attempts = _read_attempts(message["attempts"], len(asked), arrays)
+            attempts = _read_attempts(message["attempts"], cases, arrays)
         except _MALFORMED:
             raise self._tampered("a malformed answer") from None
         for made in attempts:
@@ -122,7 +112,7 @@ class Session:
             if limit:
                 raise Lost(Outcome("limit", OVER[limit], limit))
         left = iter(attempts)
-        return [dict(zip(cases, left, strict=False)) for cases in draws]
+        return [dict(zip(each, left, strict=False)) for each in draws]
 
     def item_deadline(self):
         """Return when an item that starts now must have ended."""
@@ -176,17 +166,17 @@ def used_up(limits):
     return f"The whole notebook may take {limits.total_seconds:g} seconds, and they were used up."
 
 
-def _read_attempts(answers, count, arrays):
-    if not isinstance(answers, list) or len(answers) != count:
-        raise TypeError(f"{count} attempts expected")
+def _read_attempts(answers, cases, arrays):
+    if not isinstance(answers, list) or len(answers) != len(cases):
+        raise TypeError(f"{len(cases)} attempts expected")
     outputs = [{} for _ in answers]
     for label, array in arrays.items():
         number, _, name = label.partition("/")
         outputs[int(number)][name] = array
-    return [_read_attempt(*each) for each in zip(answers, outputs, strict=True)]
+    return [_read_attempt(*each) for each in zip(cases, answers, outputs, strict=True)]
 
 
-def _read_attempt(answer, outputs):
+def _read_attempt(case, answer, outputs):
     error = _text_or_none(answer["error"])
     message = _text(answer["message"])
     return Attempt(
@@ -194,13 +184,13 @@ def _read_attempt(answer, outputs):
         error=error if error is None or error in _EXCEPTIONS else "an exception",
         # The one text that is shown as it came describes a result of the wrong kind.
         message=OUR_WORDS.get(error, message[:_LONGEST_DESCRIPTION]),
-        rules=tuple(_rule(_text(rule)) for rule in answer["rules"][:_MOST_RULES]),
+        rules=tuple(_rule(_text(rule), case) for rule in answer["rules"][:_MOST_RULES]),
         printed=_text(answer["printed"]),
     )
 
 
-def _rule(text):
-    return text if _RULE.fullmatch(text) else "It breaks a rule of this exercise."
+def _rule(text, case):
+    return text if text in sentences(case.inputs) else "It breaks a rule of this exercise."
 
 
 def _text(value):
