@@ -8,5 +8,9 @@
                     judge, reference, course secret ─► outcome ─► nbgrader's gradebook
 
 Nothing that the student's process says is believed: it answers with arrays, and the arrays are
-compared here. The chapter "Grade code that you do not trust" says what this promises.
+compared here. Nothing in that process is worth looking for: it is sent how an exercise is driven
+(``pack``) and sees the few files that it runs (``visible``); no reference to the exercises at hand,
+no known mistake and no solution is in its memory or in a file that it can read.
+
+The chapter "Grade code that you do not trust" says what this promises.
 """

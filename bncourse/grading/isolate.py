@@ -47,13 +47,12 @@ def enter_namespaces():
     Path("/proc/self/gid_map").write_text(f"{UNPRIVILEGED} {gid} 1")
 
 
-def furnish(disk, kept=(), hidden=()):
+def furnish(disk, kept=()):
     """Mount a fresh /proc and empty temporary folders, and work in one of them.
 
     Args:
         disk: the size of each temporary folder in bytes.
         kept: folders that stay visible, though they may be in a temporary folder.
-        hidden: folders that get covered.
     """
     flags = _MS_NOSUID | _MS_NODEV
     kept = {folder: os.open(folder, os.O_PATH) for folder in kept if folder.startswith("/tmp/")}
@@ -67,8 +66,6 @@ def furnish(disk, kept=(), hidden=()):
         os.makedirs(folder)
         _mount(f"/proc/self/fd/{descriptor}", folder, None, _MS_BIND_REC)
         os.close(descriptor)
-    for folder in hidden:
-        _mount("tmpfs", folder, "tmpfs", flags, "size=4k,nr_inodes=2,mode=500")
     os.mkdir("/tmp/work")
     os.chdir("/tmp/work")
 

@@ -1,7 +1,8 @@
 """The outer wall: a bubblewrap command line around the zygote.
 
-It answers these threats: reading the course (only the system, Python and bncourse are visible,
-read-only), the network (there is none), other processes (own PID and IPC namespaces), the
+It answers these threats: reading the course (only the system, Python and the files of bncourse that
+a submission runs are visible, read-only), answers to be found (no file with one is among them; see
+``visible``), the network (there is none), other processes (own PID and IPC namespaces), the
 environment of the grader (it starts empty), and processes that outlive the grader (they die with
 it). The inner wall, one per submission, is in ``isolate``.
 """
@@ -14,7 +15,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import bncourse
+from bncourse.grading.visible import ALWAYS, PACKAGE
 
 BWRAP = "bwrap"
 INSTALL = "Install bubblewrap, for example with: sudo apt-get install bubblewrap"
@@ -30,13 +31,14 @@ class NoSandbox(Exception):
     """This machine cannot isolate a submission; the message says why and what to do."""
 
 
-def command(arguments, keep, gpu=False):
+def command(arguments, keep, gpu=False, shown=ALWAYS):
     """Return the command line that runs Python with ``arguments`` inside the sandbox.
 
     Args:
         arguments: what follows the name of the interpreter.
         keep: environment of the sandbox, on top of what every run needs.
         gpu: whether to pass the NVIDIA devices through.
+        shown: the files of bncourse that are visible, relative to the package.
     """
     wall = [
         shutil.which(BWRAP) or BWRAP,
@@ -49,6 +51,7 @@ def command(arguments, keep, gpu=False):
     # Before the folders of Python, which may be in /tmp themselves.
     wall += ["--perms", "1777", "--tmpfs", "/tmp", "--chdir", "/tmp"]
     wall += ["--dev", "/dev"] + _system() + _python() + (_gpu() if gpu else [])
+    wall += _package(shown)
     # The host's /proc, so that each submission may mount a fresh one over it: the kernel refuses
     # that where a part of the present one is covered, as in bubblewrap's own --proc.
     wall += ["--bind", "/proc", "/proc"]
@@ -90,20 +93,44 @@ def _system():
 
 
 def python_folders():
-    """Return the folders of the interpreter, its environment and bncourse, but for /usr."""
-    package = str(Path(bncourse.__file__).parent)
-    folders = dict.fromkeys([sys.base_prefix, sys.prefix, package])
+    """Return the folders of the interpreter and its environment, but for /usr."""
+    folders = dict.fromkeys([sys.base_prefix, sys.prefix])
     return [folder for folder in folders if not Path(folder).is_relative_to("/usr")]
+
+
+def visible_folders():
+    """Return the folders of Python and of bncourse, none of them inside another or in /usr."""
+    folders = dict.fromkeys([*python_folders(), str(PACKAGE)])
+    return [
+        folder
+        for folder in folders
+        if not any(
+            Path(folder).is_relative_to(other) for other in ("/usr", *folders) if other != folder
+        )
+    ]
 
 
 def _python():
     options = []
     for folder in python_folders():
-        # Made by name, since the folders that bubblewrap adds by itself are closed to others.
-        for parent in reversed(Path(folder).parents[:-1]):
-            options += ["--dir", str(parent)]
-        options += ["--ro-bind", folder, folder]
+        options += [*_parents(folder), "--ro-bind", folder, folder]
     return options
+
+
+def _package(shown):
+    """Return the options that cover bncourse, wherever it is, and show some of its files."""
+    options = [*_parents(PACKAGE), "--tmpfs", str(PACKAGE)]
+    for folder in sorted({(PACKAGE / name).parent for name in shown} - {PACKAGE}):
+        options += ["--dir", str(folder)]
+    for name in shown:
+        options += ["--ro-bind", str(PACKAGE / name), str(PACKAGE / name)]
+    return [*options, "--remount-ro", str(PACKAGE)]
+
+
+def _parents(folder):
+    # Made by name, since the folders that bubblewrap adds by itself are closed to others.
+    parents = reversed(Path(folder).parents[:-1])
+    return [word for parent in parents for word in ("--dir", str(parent))]
 
 
 def _gpu():

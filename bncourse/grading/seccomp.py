@@ -1,7 +1,9 @@
 """System calls that the kernel refuses a submission.
 
-It answers the threat of memory that nobody can count: memory files and the shared memory of System
-V belong to no process, so neither a limit nor the watch sees them.
+It answers two threats. Memory that nobody can count: memory files and the shared memory of System
+V belong to no process, so neither a limit nor the watch sees them. Ways around the namespaces: keys
+that the kernel keeps outlive a submission, and the next one or the grader's user shares them;
+sockets to the host of a virtual machine know no network namespace; a ring makes calls unfiltered.
 """
 
 import ctypes
@@ -10,16 +12,19 @@ import os
 import platform
 import struct
 
-# By machine: its number for the audit, and memfd_create, memfd_secret, shmget, msgget, semget.
+# By machine: its number for the audit, that of socket, and memfd_create, memfd_secret, shmget,
+# msgget, semget, add_key, request_key, keyctl, io_uring_setup.
 _CALLS = {
-    "x86_64": (0xC000003E, (319, 447, 29, 68, 64)),
-    "aarch64": (0xC00000B7, (279, 447, 194, 186, 190)),
+    "x86_64": (0xC000003E, 41, (319, 447, 29, 68, 64, 248, 249, 250, 425)),
+    "aarch64": (0xC00000B7, 198, (279, 447, 194, 186, 190, 217, 218, 219, 425)),
 }
+_AF_VSOCK = 40
 # Above it are the calls of the x32 interface: the same under other numbers.
 _X32 = 0x40000000
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _MACHINE = 0, 4
+# Where the filter finds them; of the first argument its lower half, which is all of an int.
+_NUMBER, _MACHINE, _FIRST = 0, 4, 16
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000
 _PR_SET_SECCOMP, _FILTER = 22, 2
 
@@ -31,7 +36,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse_calls():
-    """Have the kernel answer ENOSYS to these calls from now on; needs PR_SET_NO_NEW_PRIVS.
+    """Have the kernel answer ENOSYS to these from now on; needs PR_SET_NO_NEW_PRIVS.
 
     Raises:
         OSError: on a machine of another kind, or if the kernel has no filters.
@@ -50,9 +55,9 @@ def refuse_calls():
         raise OSError(number, f"seccomp: {os.strerror(number)}")
 
 
-def _program(machine, calls):
+def _program(machine, socket, calls):
     """Return the filter as lines of (operation, lines to skip if true, if false, operand)."""
-    refused = len(calls) + 1
+    refused = len(calls) + 4
     return [
         (_LOAD, 0, 0, _MACHINE),
         (_EQUAL, 1, 0, machine),
@@ -60,6 +65,9 @@ def _program(machine, calls):
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, refused, 0, _X32),
         *((_EQUAL, refused - 1 - i, 0, call) for i, call in enumerate(calls)),
+        (_EQUAL, 0, 2, socket),
+        (_LOAD, 0, 0, _FIRST),
+        (_EQUAL, 1, 0, _AF_VSOCK),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]

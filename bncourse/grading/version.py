@@ -9,7 +9,8 @@ import bncourse
 _NO_SAY = ("figures", "lab", "platforms", "similar", "trial")
 
 
-def _hash_of_code():
+def hash_of_code():
+    """Return the hash of the code on the disk."""
     total = hashlib.sha256()
     package = Path(bncourse.__file__).parent
     for path in sorted(package.rglob("*.py")):
@@ -19,4 +20,4 @@ def _hash_of_code():
 
 
 # At import: a server that runs for weeks has the code of its start, whatever the disk holds later.
-CODE = _hash_of_code()
+CODE = hash_of_code()

@@ -22,15 +22,16 @@ class Watch:
         kill: called once when a limit is exceeded.
 
     Attributes:
+        root: the number of process 1 of the submission, as seen here.
         exceeded: which limit was exceeded, or None.
         peak: the most memory seen, in bytes.
         peak_tasks: the most processes and threads seen.
     """
 
     def __init__(self, handle, limits, kill):
-        self._root = _pid_of(handle)
+        self.root = _pid_of(handle)
         self._limits, self._kill = limits, kill
-        self._inherited = _anonymous(self._root)
+        self._inherited = _anonymous(self.root)
         self._stop = threading.Event()
         self.exceeded, self.peak, self.peak_tasks = None, 0, 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -50,7 +51,7 @@ class Watch:
 
     def _look(self):
         tasks = memory = 0
-        for pid, threads in _tree(self._root):
+        for pid, threads in _tree(self.root):
             tasks += threads
             memory += max(0, _anonymous(pid) - self._inherited)
         self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)

@@ -12,8 +12,11 @@ import sys
 import tempfile
 
 from bncourse.grading import sandbox
+from bncourse.grading.pack import pack
+from bncourse.grading.patience import first_child, seconds_waited, wait_for
 from bncourse.grading.protocol import WALLED, Channel
-from bncourse.grading.version import CODE
+from bncourse.grading.version import CODE, hash_of_code
+from bncourse.grading.visible import visible_files
 from bncourse.grading.watch import Watch
 
 # Importing everything takes seconds on an idle machine and much longer on a busy one.
@@ -46,17 +49,20 @@ class Worker:
             sandbox.require()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by ``close``
-        options = json.dumps({"isolated": not unsafe, "gpu": gpu, "problem_set": problem_set})
-        arguments = ["-m", "bncourse.grading.zygote", str(theirs.fileno()), options]
+        options = {"isolated": not unsafe, "gpu": gpu, "kept": sandbox.visible_folders()}
         self._home = tempfile.TemporaryDirectory() if unsafe else contextlib.nullcontext()
-        with theirs:
+        with theirs, _file_of(pack(problem_set)) as packed:
+            descriptors = [theirs.fileno(), packed.fileno()]
+            arguments = ["-m", "bncourse.grading.zygote", *map(str, descriptors)]
+            arguments += [json.dumps(options)]
+            shown = visible_files(problem_set)
             self._process = subprocess.Popen(
-                self._plain(arguments) if unsafe else sandbox.command(arguments, {}, gpu),
+                self._plain(arguments) if unsafe else sandbox.command(arguments, {}, gpu, shown),
                 env=self._plain_environment() if unsafe else None,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
             )
         # Jobs that were killed and take a moment to die; see ``bury``.
         self._dying = collections.deque()
@@ -78,7 +84,7 @@ class Worker:
             reason = self._last_error()
             self.close()
             raise Infra(f"the warm worker did not start: {reason}")
-        if json.loads(ready)["ready"] != CODE:
+        if hash_of_code() != CODE:
             self.close()
             raise Infra("bncourse has changed since this program started. Start it again")
 
@@ -151,6 +157,14 @@ class Worker:
         return lines[-1] if lines else "it left no message"
 
 
+def _file_of(content):
+    """Return an open file without a name, for another process to read from its start."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115, closed by its caller
+    file.write(content)
+    file.seek(0)
+    return file
+
+
 def _receive_handle(status):
     """Return the handle on process 1, once the inner wall stands.
 
@@ -190,6 +204,30 @@ class Job:
         self.channel, self._status, self._handle = channel, status, handle
         self._dying = dying
         self._watch = Watch(handle, limits, self.kill)
+        self._limits, self._runner, self._waited = limits, None, 0.0
+
+    def waited(self):
+        """Return the seconds for which the runner was ready so far and got no processor."""
+        # Process 1 starts it right after it has reported; later come orphans of the student's.
+        self._runner = self._runner or first_child(self._watch.root)
+        if self._runner:
+            # Nothing is known of it any more once it has ended.
+            self._waited = max(self._waited, seconds_waited(self._runner))
+        return self._waited
+
+    def extended(self, deadline, waited):
+        """Return a deadline plus the time that is given back.
+
+        Args:
+            deadline: the value of ``time.monotonic()`` at which the item must have ended.
+            waited: what ``waited`` returned when the item began. The seconds since then are given
+                back, until the item has had three times the time of one.
+        """
+        return deadline + min(2 * self._limits.item_seconds, self.waited() - waited)
+
+    def wait_for_answer(self, deadline, waited):
+        """Wait until an answer begins, and return the ``extended`` deadline as it is by then."""
+        return wait_for(self.channel.sock, lambda: self.extended(deadline, waited))
 
     def kill(self):
         """Kill every process of the submission."""

@@ -3,8 +3,8 @@
 Importing torch, Keras and matplotlib takes seconds, a fork takes milliseconds. Three rules:
 
 - No torch operation before the fork: OpenMP's threads do not survive it and the child would hang.
-- No secret in this process: a fork inherits memory. It knows no seed, no expected value and no
-  submission; the references are disarmed.
+- No secret and no answer in this process: a fork inherits memory. It knows no seed, no expected
+  value and no submission. It imports no spec: the grader sends what it needs of each, see ``pack``.
 - Each submission is three processes: the first enters the namespaces and reports a handle on the
   second, which is process 1 of the PID namespace, so that killing it kills everything; the third
   runs the student's code.
@@ -14,19 +14,18 @@ import array
 import gc
 import json
 import os
+import pickle
 import signal
 import socket
 import sys
 import tempfile
 
 from bncourse.grading import isolate
-from bncourse.grading.disarm import disarm, hidden_folders
 from bncourse.grading.protocol import WALLED, Channel
 from bncourse.grading.runner import Runner
-from bncourse.grading.sandbox import python_folders
 from bncourse.grading.seccomp import refuse_calls
 from bncourse.grading.shell import make_shell
-from bncourse.grading.version import CODE
+from bncourse.grading.silence import silence_check
 
 _MESSAGE = 65536
 
@@ -34,14 +33,15 @@ _MESSAGE = 65536
 def main():
     """Prepare, say so, then fork for every request until the grader goes away."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    options = json.loads(sys.argv[2])
+    options = json.loads(sys.argv[3])
     if options["isolated"]:
         isolate.drop_root()
-    shell, exercises = _prepare(options["problem_set"])
+    exercises = _unpack(int(sys.argv[2]))
+    shell = _prepare()
     gc.collect()
     # The collector would otherwise write to every object and so copy its page in each child.
     gc.freeze()
-    control.send(json.dumps({"ready": CODE}).encode())
+    control.send(b"ready")
     while True:
         data, ancillary, _, _ = control.recvmsg(_MESSAGE, socket.CMSG_SPACE(2 * 4))
         if not data:
@@ -56,17 +56,23 @@ def main():
         os.waitpid(child, 0)
 
 
-def _prepare(problem_set):
+def _unpack(descriptor):
+    """Return ``{name: Exercise}``, of which only the drive halves are there."""
+    with open(descriptor, "rb") as packed:
+        return pickle.load(packed)
+
+
+def _prepare():
     import keras  # noqa: F401
     import matplotlib.pyplot
     import torch  # noqa: F401
     from matplotlib_inline.backend_inline import configure_inline_support
 
-    exercises = disarm(problem_set)
+    silence_check()
     shell = make_shell()
     matplotlib.interactive(True)
     configure_inline_support(shell, matplotlib.get_backend())
-    return shell, exercises
+    return shell
 
 
 def _descriptors(ancillary):
@@ -120,7 +126,7 @@ def _keeper(limits, connection, status, options, shell, exercises):
 def _build_wall(limits, descriptors, options):
     isolate.close_all_but(descriptors)
     if options["isolated"]:
-        isolate.furnish(limits["disk"], python_folders(), hidden_folders())
+        isolate.furnish(limits["disk"], options["kept"])
         isolate.drop_capabilities()
         refuse_calls()
     else:

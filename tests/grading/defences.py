@@ -98,7 +98,8 @@ def answer(*lines, word="ok", before=(), **options):
 def session(worker, **limits):
     """Yield a Session with some limits of its own."""
     limits = replace(LIMITS, **limits)
-    made = Session(worker.fork(limits), time.monotonic() + 60, limits)
+    deadline = time.monotonic() + max(60, limits.item_seconds)
+    made = Session(worker.fork(limits), deadline, limits)
     try:
         yield made
     finally:
@@ -170,7 +171,7 @@ _START = """
 import os, random, resource, signal, sys, types
 import bncourse.attempt, bncourse.rules
 attempt, rules = sys.modules["bncourse.attempt"], sys.modules["bncourse.rules"]
-from bncourse.grading import disarm, isolate, runner, shell, zygote
+from bncourse.grading import isolate, runner, shell, silence, zygote
 
 
 def skip_mount(*targets):
@@ -197,9 +198,9 @@ submission, zygote._submission = zygote._submission, patched
 
 # Torch, Keras and matplotlib take seconds to import, and walls do not depend on them.
 _BARE = """
-def prepare(problem_set):
-    exercises = zygote.disarm(problem_set)
-    return shell.make_shell(), exercises
+def prepare():
+    zygote.silence_check()
+    return shell.make_shell()
 
 
 zygote._prepare = prepare
@@ -218,20 +219,23 @@ class Pliable(Worker):
         words: takes the words of the command line of the outer wall and returns others.
         early: source to run before the first submission.
         bare: whether to leave out the large libraries.
+        problem_set: the problem set whose submissions it takes.
     """
 
-    def __init__(self, words=lambda words: words, early="", bare=True):
+    def __init__(
+        self, words=lambda words: words, early="", bare=True, problem_set=corpus.PROBLEM_SET
+    ):
         # It tries the command line that is changed below.
         sandbox.require()
         start = _START + (_BARE if bare else "") + early + "\nzygote.main()"
         command = sandbox.command
 
-        def changed(arguments, keep, gpu=False):
-            return words(command(["-c", start, *arguments[2:]], keep, gpu))
+        def changed(arguments, *rest):
+            return words(command(["-c", start, *arguments[2:]], *rest))
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sandbox, "command", changed)
-            super().__init__(corpus.PROBLEM_SET)
+            super().__init__(problem_set)
         self.without = ""
 
     def fork(self, limits):

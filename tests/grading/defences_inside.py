@@ -6,6 +6,7 @@ are parts of the outer wall or of the zygote's start, and each takes a zygote of
 
 import contextlib
 import os
+import platform
 import select
 import socket
 import subprocess
@@ -14,17 +15,19 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-import bncourse
-from bncourse.grading import sandbox, watch
-from bncourse.grading.disarm import hidden_folders
+from bncourse.grading import sandbox, seccomp, watch
 from bncourse.grading.limits import MIB
 from bncourse.grading.session import Lost
+from bncourse.grading.visible import PACKAGE
 from bncourse.grading.watch import Watch
+from bncourse.registry import problem_sets
 
+from . import search
 from .conftest import descendants
 from .defences import Defence, Pliable, answer, case, cell, leave_out, lines, put, session
 
@@ -123,6 +126,20 @@ def _random_numbers(worker):
         return [] if lines(one, draw) == lines(other, draw) else ["other random numbers"]
 
 
+# A key that anybody may read, in the keyring of the user, and what finds it without a search.
+_ADD_KEY, _, _KEYCTL = seccomp._CALLS[platform.machine()][2][5:8]
+_LEAVES_A_KEY = (
+    f"{_SYSTEM_V}key = libc.syscall({_ADD_KEY}, b'user', b'note', b'inputs', 6, -4)\n"
+    f"libc.syscall({_KEYCTL}, 5, key, 0x3F3F3F3F);"
+)
+_READS_A_KEY = (
+    f"{_SYSTEM_V}held = ctypes.create_string_buffer(6)\n"
+    "for line in open('/proc/keys'):\n"
+    "    key = int(line.split()[0], 16)\n"
+    f"    if 'note' in line and libc.syscall({_KEYCTL}, 11, key, held, 6) > 0:\n"
+    "        print('it reads', held.value)"
+)
+
 NEIGHBOURS = [
     Defence((16, 20), "own PID namespace: signals", _NO_PIDS, cell(_PIDS), "can end process"),
     Defence((23,), "own PID namespace: the end", _NO_PIDS, _left_behind, "lives on"),
@@ -150,6 +167,13 @@ NEIGHBOURS = [
             "    pass",
         ),
         "they talk",
+    ),
+    Defence(
+        (26, 46),
+        "no keys that the kernel keeps",
+        _NO_FILTER,
+        _meet(_LEAVES_A_KEY, _READS_A_KEY),
+        "it reads",
     ),
     Defence((27, 35), "own /tmp", _SHARED_TMP, _removes_files_of_another, "its file is gone"),
     Defence((26,), "own /proc", "skip_mount('/proc')", _sees_the_grader, "sees the grader"),
@@ -201,17 +225,6 @@ RIGHTS = [
             "if os.waitpid(pid, 0)[1]: print('it is root of a namespace')"
         ),
         "root of a namespace",
-    ),
-    Defence(
-        (26, 39),
-        "answers and their specs are covered",
-        "hide = isolate.furnish\nisolate.furnish = lambda disk, kept, hidden: hide(disk, kept)",
-        cell(
-            "import os\n"
-            f"for folder in {hidden_folders()}:\n"
-            "    for name in os.listdir(folder): print(name)"
-        ),
-        "forward.py",
     ),
     Defence(
         (24,),
@@ -510,6 +523,17 @@ RULES = [
 ]
 
 WALLS = [*NEIGHBOURS, *RIGHTS, *BOMBS, *RULES]
+with contextlib.suppress(OSError), socket.socket(socket.AF_VSOCK):
+    # Where the kernel has such sockets.
+    WALLS.append(
+        Defence(
+            (25,),
+            "no socket to the host of a virtual machine",
+            _NO_FILTER,
+            cell("import socket\n" + _tries("socket.socket(socket.AF_VSOCK); print('made one')")),
+            "made one",
+        )
+    )
 
 
 # --- The outer wall and the zygote's start ------------------------------------------------------
@@ -618,33 +642,34 @@ def _writes_to_an_open_folder(worker):
 
 
 def _writable_root(words):
-    at = words.index("--remount-ro")
-    assert words[at + 1] == "/"
-    return words[:at] + words[at + 2 :]
+    (at,) = [i for i, word in enumerate(words) if word == "/" and words[i - 1] == "--remount-ro"]
+    return words[: at - 1] + words[at + 1 :]
 
 
-_PACKAGE = Path(bncourse.__file__).parent
+def _with(folder):
+    """Return a change of the command line: a folder around or of the package is shown, whole."""
 
+    def shown(words):
+        covered = words.index("--remount-ro")
+        assert words[covered + 1] == str(PACKAGE)
+        return [*words[: covered + 2], "--ro-bind", folder, folder, *words[covered + 2 :]]
 
-def _with_the_course(words):
-    course = [str(_PACKAGE.parent) if word == str(_PACKAGE) else word for word in words]
-    assert course != words
-    return course
+    return shown
 
 
 # In a temporary folder it is hidden by the inner wall as well, which shows only what it keeps.
 _KEEP_THE_COURSE = (
-    f"course, keep = {str(_PACKAGE.parent)!r}, zygote.python_folders\n"
-    "zygote.python_folders = lambda: "
-    "[course, *(folder for folder in keep() if not folder.startswith(course))]"
+    f"course, furnish = {str(PACKAGE.parent)!r}, isolate.furnish\n"
+    "isolate.furnish = lambda disk, kept: furnish(\n"
+    "    disk, [course, *(folder for folder in kept if not folder.startswith(course))]\n)"
 )
 
 
 def _course_files(worker):
-    found = f"import os\nfor name in os.listdir({str(_PACKAGE.parent)!r}): print(name)"
+    found = f"import os\nfor name in os.listdir({str(PACKAGE.parent)!r}): print(name)"
     # The environment of Python may be there, too.
-    python = {Path(folder).name for folder in sandbox.python_folders()}
-    return sorted(set(cell(found)(worker)) - python)
+    visible = {Path(folder).name for folder in sandbox.visible_folders()}
+    return sorted(set(cell(found)(worker)) - visible)
 
 
 def _self_check_fails(worker):
@@ -672,11 +697,27 @@ _SEARCHES_MEMORY = answer(
         "          and (f.__name__, f.__module__) == ('normalize', 'bncourse.reference.forward')]"
     ],
 )
-_ARMED = (
-    "from bncourse import registry\n"
-    "zygote.disarm = registry.load\n"
-    "rules._REFERENCE_FOLDER = '/nowhere'"
+_WITH_THE_PACKAGE = _with(str(PACKAGE))
+# A rule that is watched inside forbids calling them, too.
+_NO_RULES = (
+    "import contextlib\n"
+    "attempt.broken_rules = contextlib.contextmanager(lambda *a: ([] for _ in range(1)))"
 )
+_SPECS_IN_MEMORY = f"{_NO_RULES}\nfrom bncourse import registry\nregistry.load({{!r}})".format
+
+
+def _nowhere(problem_set):
+    """Return the Outer that no answer to a problem set is to be found, wherever one looks."""
+    return Outer(
+        (26, 39),
+        f"no answer to {problem_set} in memory or in files",
+        cell(search.cell_for(problem_set), memory=2048 * MIB, item_seconds=200.0),
+        search.IN_BOTH,
+        words=_WITH_THE_PACKAGE,
+        early=_SPECS_IN_MEMORY(problem_set),
+        start=partial(Pliable, problem_set=problem_set),
+    )
+
 
 OUTER = [
     Outer(
@@ -757,29 +798,77 @@ OUTER = [
         "the course is not shown",
         _course_files,
         "pyproject.toml",
-        words=_with_the_course,
+        words=_with(str(PACKAGE.parent)),
         without=_KEEP_THE_COURSE,
     ),
     Outer(
         (39,),
-        "the references are disarmed: by name (and the rule against calling them)",
+        "the references are not shown",
         case("calls the reference"),
         "ok instead of error",
-        early=_ARMED,
+        words=_WITH_THE_PACKAGE,
+        early=_NO_RULES,
     ),
     Outer(
         (39,),
-        "the references are disarmed: in memory (and the rule against calling them)",
+        "the solutions of the self-test are not shown",
+        answer(
+            "from bncourse.grading.corpus import SOLUTIONS",
+            "space = {'np': np}",
+            "exec(SOLUTIONS['normalize'], space)",
+            "return space['normalize'](x, mean, var, eps)",
+            word="error",
+        ),
+        "ok instead of error",
+        words=_WITH_THE_PACKAGE,
+    ),
+    Outer(
+        (39,),
+        "no reference in memory",
         _SEARCHES_MEMORY,
         "ok instead of error",
-        early=_ARMED,
+        words=_WITH_THE_PACKAGE,
+        early=_SPECS_IN_MEMORY("ps1_forward"),
     ),
+    Outer(
+        (39,),
+        "no known mistake in memory: some are right by value",
+        answer(
+            "import sys",
+            "spec = sys.modules['bncourse.exercises.ps1_forward.normalize']",
+            "return spec.normalize_in_place(x.copy(), mean, var, eps)",
+            word="error",
+        ),
+        "ok instead of error",
+        words=_WITH_THE_PACKAGE,
+        early=_SPECS_IN_MEMORY("ps1_forward"),
+    ),
+    Outer(
+        (39,),
+        "no source of an answer in memory",
+        cell(
+            "import linecache, sys\n"
+            "kept = [entry for name, entry in linecache.cache.items() if 'bncourse' in name]\n"
+            "texts = [''.join(entry[2]) for entry in kept if len(entry) > 1]\n"
+            "for name, module in list(sys.modules.items()):\n"
+            "    if name.startswith('bncourse.'):\n"
+            "        texts += [text for text in vars(module).values() if isinstance(text, str)]\n"
+            "for text in texts:\n"
+            "    if 'class BatchNormFunction' in text or 'def fold_conv_bn' in text:\n"
+            "        print(text)"
+        ),
+        "def forward",
+        words=_WITH_THE_PACKAGE,
+        early=_SPECS_IN_MEMORY("ps4_pytorch"),
+        start=partial(Pliable, problem_set="ps4_pytorch"),
+    ),
+    *map(_nowhere, problem_sets()),
     Outer(
         (4,),
         "the self-check is silent while grading",
         _self_check_fails,
         "it raised",
-        early="disarm._silence_check = lambda: None",
+        early="zygote.silence_check = lambda: None",
     ),
 ]
 if os.getuid() == 0:

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -10,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-import bncourse
 from bncourse.grading import sandbox
 from bncourse.grading.corpus import PROBLEM_SET, SOLUTIONS, TARGET
-from bncourse.grading.disarm import hidden_folders
 from bncourse.grading.grade import grade
 from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.session import Lost, Session
+from bncourse.grading.visible import PACKAGE, visible_files
 from bncourse.grading.worker import Infra, Worker
 from bncourse.registry import load
 
@@ -96,13 +96,41 @@ def test_a_submission_holds_no_rights(session):
 
 
 def test_a_submission_finds_no_course(session):
-    for folder in hidden_folders():
-        assert value(session, f"import os\nos.listdir({folder!r})") == []
-    assert value(session, "os.listdir('.')") == []
+    assert value(session, "import os\nos.listdir('.')") == []
+    look = f"package = {str(PACKAGE)!r}\n[os.path.join(top, name) for top, _, names in "
+    seen = value(session, look + "os.walk(package) for name in names]")
+    assert sorted(seen) == sorted(str(PACKAGE / name) for name in visible_files(PROBLEM_SET))
     # Of the folder that the package is in, nothing else is there but perhaps Python's own.
-    around = str(Path(bncourse.__file__).parent.parent)
-    visible = {Path(folder).name for folder in sandbox.python_folders()}
+    around = str(PACKAGE.parent)
+    visible = {Path(folder).name for folder in sandbox.visible_folders()}
     assert set(value(session, f"os.listdir({around!r})")) <= visible or "packages" in around
+
+
+def test_how_long_a_submission_waited_for_a_processor(session):
+    # Two processes that compute take turns on one processor.
+    share = (
+        "import os, time\n"
+        "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "pid, start = os.fork(), time.process_time()\n"
+        "while time.process_time() - start < 0.2: pass\n"
+        "os._exit(0) if pid == 0 else os.waitpid(pid, 0)"
+    )
+    before = session.job.waited()
+    assert session.run_cell(share).error is None
+    seen = value(session, "int(open('/proc/self/schedstat').read().split()[1]) / 1e9")
+    assert before < seen <= session.job.waited() + 1e-9
+
+
+@pytest.mark.parametrize(("waited", "sleep"), [(0.0, 600), (300.0, 1)])
+def test_time_without_a_processor_is_given_back(session, monkeypatch, waited, sleep):
+    monkeypatch.setattr(session.job, "waited", lambda: 7.0 + waited)
+    source = f"import time\ntime.sleep({sleep})"
+    session.job.channel.send({"id": "1", "do": "cell", "source": source})
+    deadline = time.monotonic()
+    extended = session.job.wait_for_answer(deadline, 7.0)
+    assert extended == deadline + min(waited, 2 * LIMITS.item_seconds)
+    answered, *_ = select.select([session.job.channel.sock], [], [], 0)
+    assert bool(answered) == bool(waited)
 
 
 def test_notebook_features_work(session):
@@ -212,6 +240,7 @@ def test_an_ordinary_user_can_grade(needs_sandbox):
     )
     # Of root's files, such a user may see only what the sandbox shows, too.
     view = [*sandbox._system(), *sandbox._python(), "--ro-bind", "/etc", "/etc"]
+    view += ["--ro-bind", str(PACKAGE), str(PACKAGE)]
     view += ["--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev", "--chdir", "/"]
     # First, since the folders of Python may be in it.
     temporary = ["--perms", "1777", "--tmpfs", "/tmp"]
