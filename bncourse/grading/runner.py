@@ -29,7 +29,7 @@ class Runner:
     Args:
         channel: the Channel to the grader.
         shell: the Shell made before the fork.
-        exercises: ``{name: Exercise}``, disarmed.
+        exercises: ``{name: Exercise}``, of which only the drive halves are there.
         limits: the Limits as a dict.
     """
 

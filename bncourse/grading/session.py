@@ -65,6 +65,8 @@ class Session:
 
     def __init__(self, job, deadline, limits):
         self.job, self.deadline, self.limits = job, deadline, limits
+        # For a processor, when the present item began.
+        self.waited = 0.0
 
     def close(self):
         """Kill the process and all it started."""
@@ -116,13 +118,16 @@ class Session:
 
     def item_deadline(self):
         """Return when an item that starts now must have ended."""
+        self.waited = self.job.waited()
         return min(self.deadline, time.monotonic() + self.limits.item_seconds)
 
     def _ask(self, request, arrays, deadline):
         number = secrets.token_hex(8)
         try:
-            self.job.channel.send({**request, "id": number}, arrays, deadline)
-            message, outputs = self.job.channel.receive(deadline)
+            until = self.job.extended(deadline, self.waited)
+            self.job.channel.send({**request, "id": number}, arrays, until)
+            until = self.job.wait_for_answer(deadline, self.waited)
+            message, outputs = self.job.channel.receive(until)
         except OutOfTime:
             raise Lost(self._too_slow()) from None
         except BadFrame:

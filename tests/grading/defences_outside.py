@@ -658,7 +658,8 @@ def _copied_links(worker):
         (top / "gradebook").write_text("secret")
         (folder / "symbolic").symlink_to(top / "gradebook")
         os.link(top / "gradebook", folder / "hard")
-        hand_in.prepare("ps", "*", [str(folder / corpus.NOTEBOOK)], str(top / "release"))
+        notebooks = [str(folder / corpus.NOTEBOOK)]
+        hand_in.prepare("ps", "*", notebooks, top / "release", top / "refused")
         shutil.copytree(folder, top / "copied")
         return sorted(p.name for p in (top / "copied").iterdir() if p.read_text() == "secret")
 
@@ -785,9 +786,9 @@ FILES = [
     Defence(
         (31,),
         "a renamed notebook is found",
-        put(selftest, "restore_names", lambda folder, names: []),
+        put(hand_in, "_find", lambda folder, name, *rest: folder / name),
         case("renamed"),
-        "missing instead of ok",
+        "malformed instead of ok",
     ),
     Defence(
         (32,),

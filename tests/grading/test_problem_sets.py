@@ -16,6 +16,7 @@ import pytest
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases, report
+from bncourse.grading.cells import Script
 from bncourse.grading.grade import grade
 from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.worker import Worker
@@ -58,7 +59,7 @@ class ProblemSet:
     def verdicts(self, names, sources):
         """Return ``{exercise: (word, message)}`` for a hand-in."""
         asked = {name: self.exercises[name] for name in names}
-        graded = grade(list(sources), asked, self.worker, LIMITS, SECRET)
+        graded = grade(Script(list(sources)), asked, self.worker, LIMITS, SECRET)
         assert not [cell.message for cell in graded.cells if cell.error]
         assert not graded.flags
         assert not [flag for outcome in graded.outcomes.values() for flag in outcome.flags]

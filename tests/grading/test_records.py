@@ -7,6 +7,7 @@ import pytest
 from nbformat.v4 import new_notebook
 
 from bncourse.grading import audit
+from bncourse.grading.cells import Script
 from bncourse.grading.grade import Report
 from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
@@ -54,17 +55,18 @@ def test_a_verdict_is_one_of_the_fixed_words(tmp_path):
 
 
 def test_a_verdict_is_found_only_for_the_same_submission_seed_limits_and_sandbox():
-    base = ("ps", ["a"], ["f"], 1, Limits())
+    base = ("ps", Script(["a"]), ["f"], 1, Limits())
     others = [
-        ("qs", ["a"], ["f"], 1, Limits()),
-        ("ps", ["b"], ["f"], 1, Limits()),
-        ("ps", ["a"], ["g"], 1, Limits()),
-        ("ps", ["a"], ["f"], 2, Limits()),
-        ("ps", ["a"], ["f"], 1, Limits(memory=1)),
+        ("qs", Script(["a"]), ["f"], 1, Limits()),
+        ("ps", Script(["b"]), ["f"], 1, Limits()),
+        ("ps", Script(["a"], {"f": 1}), ["f"], 1, Limits()),
+        ("ps", Script(["a"]), ["g"], 1, Limits()),
+        ("ps", Script(["a"]), ["f"], 2, Limits()),
+        ("ps", Script(["a"]), ["f"], 1, Limits(memory=1)),
     ]
     keys = {key_of(*parts) for parts in [base, *others]}
     keys |= {key_of(*base, unsafe=True), key_of(*base, gpu=True)}
-    assert len(keys) == 8
+    assert len(keys) == 9
     assert key_of(*base) == key_of(*base)
 
 

@@ -26,6 +26,7 @@ def session(answer, label="0/y", **changes):
             return {"id": self.number, "attempts": [answer], **changes}, {label: np.zeros(2)}
 
     job = SimpleNamespace(channel=Channel(), peak_tasks=0)
+    job.extended = job.wait_for_answer = lambda deadline, waited: deadline
     return Session(job, time.monotonic() + 60, Limits())
 
 

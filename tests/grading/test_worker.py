@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bncourse.grading import sandbox
+from bncourse.grading.cells import Script
 from bncourse.grading.corpus import PROBLEM_SET, SOLUTIONS, TARGET
 from bncourse.grading.grade import grade
 from bncourse.grading.limits import MIB, Limits
@@ -180,10 +181,10 @@ def test_descriptors_and_threads_do_not_grow(worker):
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
     exercises = {TARGET: load(PROBLEM_SET)[TARGET]}
-    grade(["import os\nos._exit(1)"], exercises, worker, LIMITS, 1)
+    grade(Script(["import os\nos._exit(1)"]), exercises, worker, LIMITS, 1)
     before = used()
     for _ in range(3):
-        grade(["import os\nos._exit(1)"], exercises, worker, LIMITS, 1)
+        grade(Script(["import os\nos._exit(1)"]), exercises, worker, LIMITS, 1)
     assert used() == before
 
 
@@ -193,7 +194,7 @@ def test_a_dead_worker_is_infra_and_no_verdict(needs_sandbox):
         worker._process.wait()
         assert not worker.alive
         with pytest.raises(Infra):
-            grade(["import numpy as np", *SOLUTIONS.values()], load(PROBLEM_SET), worker, LIMITS, 1)
+            grade(Script(["import numpy as np"]), load(PROBLEM_SET), worker, LIMITS, 1)
 
 
 def test_a_worker_with_other_code_grades_nobody(needs_sandbox, monkeypatch):
@@ -282,7 +283,7 @@ def test_unsafe_works_without_a_sandbox():
         "def update_running(running_mean, running_var, x, momentum=0.1): import os; os._exit(0)",
     ]
     with Worker(PROBLEM_SET, unsafe=True) as worker:
-        report = grade(cells, load(PROBLEM_SET), worker, LIMITS, 1)
+        report = grade(Script(cells), load(PROBLEM_SET), worker, LIMITS, 1)
     words = {name: outcome.word for name, outcome in report.outcomes.items()}
     assert words == dict.fromkeys(SOLUTIONS, "ok") | {"update_running": "crashed"}
 
@@ -296,7 +297,7 @@ def test_a_lost_process_is_lost_for_good(session):
 
 def test_verdicts_repeat(worker):
     cells = ["import numpy as np", *SOLUTIONS.values(), f"def {TARGET}(*a, **k): return a[0] * 2"]
-    reports = [grade(cells, load(PROBLEM_SET), worker, LIMITS, 99) for _ in range(2)]
+    reports = [grade(Script(cells), load(PROBLEM_SET), worker, LIMITS, 99) for _ in range(2)]
     said = [
         json.dumps({name: (o.word, o.message) for name, o in report.outcomes.items()})
         for report in reports

@@ -84,6 +84,23 @@ def _finds_the_answer():
     return [
         cheat(39, "searches memory for the reference", _SEARCHES_MEMORY),
         answering(39, "calls the reference", {TARGET: calls}, {TARGET: "error"}),
+        trick(
+            39,
+            "takes the solutions of the self-test",
+            "from bncourse.grading.corpus import SOLUTIONS",
+            "space = {'np': np}",
+            "exec(SOLUTIONS['normalize'], space)",
+            "return space['normalize'](x, mean, var, eps)",
+            word="error",
+        ),
+        trick(
+            39,
+            "calls a known mistake that is right by value",
+            "import sys",
+            "spec = sys.modules['bncourse.exercises.ps1_forward.normalize']",
+            "return spec.normalize_in_place(x.copy(), mean, var, eps)",
+            word="error",
+        ),
         returns(
             43,
             "calls a ready-made batch norm",
