@@ -41,7 +41,8 @@ class Limits:
     notebook: int = 20 * MIB
 
     def __post_init__(self):
-        for name, value in self.as_dict().items():
+        for name in (field.name for field in fields(Limits)):
+            value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} must be positive. Received: {name}={value!r}")
 

@@ -34,7 +34,6 @@ ALWAYS = (
     "grading/zygote.py",
     "inputs.py",
     "judge.py",
-    "reference/__init__.py",
     "registry.py",
     "rules.py",
 )
@@ -44,7 +43,7 @@ def visible_files(problem_set):
     """Return the files that submissions to a problem set see, relative to the package."""
     earlier = [each for each in registry.problem_sets() if each < problem_set]
     answered = {name for each in earlier for name in registry.load(each)}
-    return (*ALWAYS, *(f"reference/{name}.py" for name in _built_on(answered)))
+    return (*ALWAYS, *(f"reference/{name}.py" for name in ("__init__", *_built_on(answered))))
 
 
 def _built_on(answered):

@@ -83,11 +83,11 @@ def _takes_what_is_there(patch):
 def _judge_in_their_process(patch):
     """Grade as a notebook with its tests in it would be: everything in one process."""
 
-    def in_one_process(sources, exercises, worker, limits, secret):
+    def in_one_process(script, exercises, worker, limits, secret):
         outcomes = {}
         for name in exercises:
             test = f"from bncourse import check\ncheck({name}, {name!r}, seed={secret})"
-            code = "\n".join([*sources, test])
+            code = "\n".join([*script.sources, test])
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
             outcomes[name] = Outcome("wrong" if done.returncode else "ok")
         return grade.Report(outcomes, [])
@@ -308,7 +308,7 @@ WORDS = [
     Defence(
         (46,),
         "only known sentences on rules come through",
-        put(sessions, "_rule", str),
+        put(sessions, "_rule", lambda text, case: text),
         answer(
             word="wrong",
             before=[_TAKEN_OVER.format("{'rules': ('SMUGG' + 'LED',)}")],
@@ -499,7 +499,7 @@ TALK = [
     Defence(
         (37,),
         "malformed answers are caught",
-        uncaught(sessions, "KeyError"),
+        put(sessions, "_MALFORMED", ()),
         _talks(
             "from bncourse.grading.runner import Runner\n"
             "Runner.do_cell = lambda self, message, arrays: ({}, {})",
@@ -526,8 +526,8 @@ def _more_time(patch):
 def _forgets_lost_cells(patch):
     run = grade._Submission._run
 
-    def forgetful(self, index, source):
-        alive = run(self, index, source)
+    def forgetful(self, index):
+        alive = run(self, index)
         self.lost.clear()
         return alive
 
@@ -535,15 +535,15 @@ def _forgets_lost_cells(patch):
 
 
 def _one_process_only(patch):
-    ensure = grade._Submission._ensure_session
+    start = grade._Submission._start
 
     def once(self):
-        if self.session is None and vars(self).setdefault("had_one", False):
+        if vars(self).setdefault("had_one", False):
             raise Lost(Outcome("crashed"))
         self.had_one = True
-        ensure(self)
+        start(self)
 
-    patch.setattr(grade._Submission, "_ensure_session", once)
+    patch.setattr(grade._Submission, "_start", once)
 
 
 def _slow_in_the_end():

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import secrets
 import select
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from bncourse.grading.visible import PACKAGE, visible_files
 from bncourse.grading.worker import Infra, Worker
 from bncourse.registry import load
 
-from .conftest import descendants, kill
+from .conftest import descendants, kill, runs
 
 LIMITS = Limits(item_seconds=60, total_seconds=120, memory=512 * MIB)
 
@@ -163,16 +164,13 @@ def test_the_same_random_numbers_for_every_submission(worker, session):
 
 
 def test_nothing_outlives_a_submission(worker):
-    worker.bury()
-    before = descendants(worker._process.pid)
+    command = ["sleep", f"999.{secrets.randbelow(10**9)}"]
     session = Session(worker.fork(LIMITS), time.monotonic() + 120, LIMITS)
-    session.run_cell(
-        "import subprocess\nsubprocess.Popen(['sleep', '999'], start_new_session=True)"
-    )
-    assert descendants(worker._process.pid) > before
+    session.run_cell(f"import subprocess\nsubprocess.Popen({command}, start_new_session=True)")
+    assert runs(command)
     session.close()
     worker.bury()
-    assert descendants(worker._process.pid) == before
+    assert not runs(command)
 
 
 def test_descriptors_and_threads_do_not_grow(worker):
