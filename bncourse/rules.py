@@ -36,6 +36,8 @@ _READY_MADE_PYTHON = {
 }
 _READY_MADE_MODULES = {module for module, _ in _READY_MADE_PYTHON}
 
+_FORBIDDEN_CALL = "It calls a ready-made"
+
 # Global state that a solution has no reason to touch.
 _NUMPY_RANDOM = "NumPy's global random state (use np.random.default_rng instead)"
 _PYTHON_RANDOM = "Python's global random state"
@@ -107,7 +109,16 @@ def _changes_state(what):
 
 
 def _calls_ready_made(name):
-    return f"It calls a ready-made {name}. Write it yourself."
+    return f"{_FORBIDDEN_CALL} {name}. Write it yourself."
+
+
+def names_forbidden_call(finding):
+    """Return whether what was found wrong is that a ready-made batch norm was called.
+
+    >>> names_forbidden_call(_calls_ready_made("torch function, batch_norm"))
+    True
+    """
+    return _FORBIDDEN_CALL in finding
 
 
 def _torch_function(name):

@@ -13,6 +13,7 @@ from bncourse.grading.outcome import CellResult, Outcome, limit_named_in
 from bncourse.grading.sanitise import cut_to
 from bncourse.grading.session import OVER, Lost, Session, used_up
 from bncourse.judge import judge
+from bncourse.rules import names_forbidden_call
 
 # Outcomes of work that was tested and found wanting.
 _BY_VALUE = ("wrong", "error", "missing")
@@ -173,7 +174,9 @@ class _Submission:
                 again = self.session.attempt(exercise, [cases], deadline)
                 if verdict.kind == "wrong" and not (again and _agree(attempts, again[0])):
                     return Outcome("wrong", _not_deterministic(exercise))
-                return Outcome(verdict.kind, report(exercise, verdict, hidden=True))
+                flags = ("forbidden call",) if names_forbidden_call(verdict.finding) else ()
+                message = report(exercise, verdict, hidden=True)
+                return Outcome(verdict.kind, message, flags=flags)
         return Outcome("ok")
 
     def _undefined(self, name, result):

@@ -109,6 +109,7 @@ def _finds_the_answer():
             "wrong",
             says="ready-made",
             before=["import torch"],
+            flag="forbidden call",
         ),
     ]
 
