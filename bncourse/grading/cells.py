@@ -48,7 +48,7 @@ _FORGETS = re.compile(r"^%(?:reset|xdel|run)\b", re.MULTILINE)
 
 
 def _bound(source):
-    """Return the words in the places where a source binds names, a few too many.
+    r"""Return the words in the places where a source binds names, a few too many.
 
     >>> sorted(_bound("import numpy as np\na, b = 1, 2\nif a == b:\n    c = 3"))
     ['a', 'as', 'b', 'np', 'numpy']
