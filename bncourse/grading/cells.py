@@ -30,30 +30,31 @@ class Script:
     sources: list
     places: dict = field(default_factory=dict)
 
-    def rebinds_after(self, place):
-        """Return whether a cell from a place on may give a name of before another value."""
-        later = "\n".join(self.sources[place:])
-        if _FORGETS.search(later):
-            return True
-        return bool(_bound("\n".join(self.sources[:place])) & _bound(later))
+    def may_change_after(self, place):
+        """Return whether a cell from a place on may change what the cells before it use.
+
+        New functions do not. Whatever else runs may: bind a name anew, or change a value in place.
+        """
+        known = set(_WORD.findall("\n".join(self.sources[:place])))
+        return not all(_adds_functions(source, known) for source in self.sources[place:])
 
 
-# What starts in the first column and binds or unbinds names.
-_BINDS = re.compile(
-    r"^(?:(?:async[ \t]+)?def|class|for|del|import|from[ \t]+[\w.]+[ \t]+import)[ \t]+([\w, \t]+)"
-    r"|^(\w[\w, \t]*)(?::[^=\n]*)?[-+*/@]?=(?!=)",
-    re.MULTILINE,
-)
-_FORGETS = re.compile(r"^%(?:reset|xdel|run)\b", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_FUNCTION = re.compile(r"(?:async[ \t]+)?def[ \t]+(\w+)")
 
 
-def _bound(source):
-    r"""Return the words in the places where a source binds names, a few too many.
+def _adds_functions(source, known):
+    r"""Return whether a cell only defines functions, none of which has a known name.
 
-    >>> sorted(_bound("import numpy as np\na, b = 1, 2\nif a == b:\n    c = 3"))
-    ['a', 'as', 'b', 'np', 'numpy']
+    >>> cell = "def f(x):\n    return x"
+    >>> _adds_functions(cell, {"g"}), _adds_functions(cell, {"f"}), _adds_functions("f(1)", set())
+    (True, False, False)
     """
-    return {word for found in _BINDS.findall(source) for word in re.findall(r"\w+", "".join(found))}
+    lines = [line for line in source.splitlines() if line.strip() and line.lstrip()[0] != "#"]
+    # A first line with an indent is of a cell that is indented as a whole.
+    starts = [line for number, line in enumerate(lines) if number == 0 or line[0] not in " \t)"]
+    functions = [_FUNCTION.match(line) for line in starts]
+    return all(found and found[1] not in known for found in functions)
 
 
 def script_of(notebook):

@@ -14,7 +14,7 @@ from bncourse.grading.exporter import TolerantExporter
 from bncourse.grading.hand_in import prepare
 from bncourse.grading.preprocessor import TrustedExecute
 from bncourse.grading.raise_flag import RaiseFlag
-from bncourse.grading.sanitise import safe_markdown
+from bncourse.grading.sanitise import safe_code, safe_markdown
 
 
 def configure(config, file):
@@ -42,4 +42,4 @@ def configure(config, file):
     config.TrustedExecute.secret_file = str(root / ".course_secret")
     config.TrustedExecute.records = str(root / ".grading")
     # Answers are shown to the instructor and to the student with their scripts taken out.
-    config.HTMLExporter.filters = {"markdown2html": safe_markdown}
+    config.HTMLExporter.filters = {"markdown2html": safe_markdown, "highlight_code": safe_code}

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbconvert.exporters import NotebookExporter
 
-from bncourse.grading.hand_in import is_odd, read_hand_in, walk
+from bncourse.grading.hand_in import odd_paths, read_hand_in
 from bncourse.grading.limits import limits_of
 
 # In the metadata of the notebook: what the grader knows about the hand-in.
@@ -35,10 +35,9 @@ class TolerantExporter(NotebookExporter):
     def _read(self, path, names):
         releases = self._releases(names)
         folder = path.parent
-        odd = [each for each in walk(folder) if each != path and is_odd(each, folder)]
-        if odd:
+        for each, reason in odd_paths(folder, releases).items():
             # The hook removes them; if it could not, their copies must not reach the feedback.
-            raise PermissionError(f"{odd[0]} must not be copied. Remove it and grade again.")
+            raise PermissionError(f"{each} {reason}. Remove it and grade again.")
         found = read_hand_in(folder, path.name, releases, limits_of(self.config))
         nb, mark = found.notebook, {"flags": found.flags}
         if nb is None:

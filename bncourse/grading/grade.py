@@ -117,7 +117,7 @@ class _Submission:
         places = {
             name: place
             for name, place in self.script.places.items()
-            if outcomes[name].word in _BY_VALUE and self.script.rebinds_after(place)
+            if outcomes[name].word in _BY_VALUE and self.script.may_change_after(place)
         }
         if places:
             self.close()

@@ -14,7 +14,7 @@ from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bncourse.grading.exporter import MARK
-from bncourse.grading.hand_in import is_plain
+from bncourse.grading.hand_in import is_timestamp
 from bncourse.mistake import Mistake
 from bncourse.nbgrader_course import scripts_on_path
 
@@ -161,12 +161,8 @@ def _score(grade, points):
 def _timestamp(course, student):
     """Return when a hand-in came, or None if nothing says."""
     folder = course.folder(course.directory.submitted_directory, student)
-    path = folder / "timestamp.txt"
-    try:
-        return course.directory.get_existing_timestamp(str(folder)) if is_plain(path) else None
-    except (OSError, ValueError, OverflowError, AttributeError):
-        # Whatever else a student put there; nbgrader itself fails on it with an AttributeError.
-        return None
+    known = is_timestamp(folder / "timestamp.txt")
+    return course.directory.get_existing_timestamp(str(folder)) if known else None
 
 
 def _is_written(book, course, task):

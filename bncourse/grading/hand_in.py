@@ -1,25 +1,34 @@
 """Find and read the notebook of a hand-in, whatever its folder holds; nothing there is changed.
 
-But for links, which go before nbgrader copies the folder. nbgrader copies every file of a hand-in,
-follows links while it does so, and later puts the copies into the student's feedback: a link to a
-file of the instructor's would hand that file out.
+But for odd files, which go before nbgrader copies the folder. nbgrader copies every file of a
+hand-in, follows links while it does so, puts the copies into the student's feedback, and serves
+them as pages of the formgrader: a link to a file of the instructor's would hand that file out, and
+a page with a script would act with the instructor's rights.
 """
 
 import logging
 import os
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
+from bncourse.grading.limits import MIB
 from bncourse.grading.match import match
 from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.grading.outcome import plain
 
-# Files that run code when they are loaded. Nothing here loads them, and a human should not either.
-_LOADED_AS_CODE = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib", ".keras", ".h5"}
+# Only the notebook is graded. Of the rest, what is shown as text or pixels may stay; a page may run
+# a script in the browser of who opens it, and weights may run code when they are loaded.
+_HARMLESS = {".csv", ".jpeg", ".jpg", ".md", ".npy", ".png", ".py", ".txt"}
+_NOTEBOOK = ".ipynb"
+
+# Of all that may stay; a file counts as a block of the disk at least.
+_MOST_BYTES = 100 * MIB
+_BLOCK = 4096
 
 # A student who hands in more notebooks than these has to name the right one.
 _MOST_NOTEBOOKS = 20
@@ -28,7 +37,10 @@ _LONGEST_NAME = 80
 
 # Of folders in folders; nbgrader recurses into them.
 _DEEPEST = 20
-_ODD = "is a link, a device, a folder too deep or no timestamp"
+_LONGEST_TIMESTAMP = 100
+
+# Left by an editor, git or the system; it goes, and nobody need hear of it.
+_LEFTOVER = "is a leftover"
 
 # Tells student and instructor what was taken out of a hand-in, also at the next grading.
 NOTE = "REFUSED.txt"
@@ -105,15 +117,13 @@ def _grade_ids(path, limits):
 
 def _odd_files(folder, releases):
     """Return a flag for each file that is not read, and could harm who opens it."""
-    flags = []
-    for path in sorted(walk(folder)):
-        name = path.relative_to(folder)
-        if path.suffix in _LOADED_AS_CODE:
-            flags.append(f"malformed: {_said(name)} was not read, loading it could run code")
-        elif is_odd(path, folder) and str(name) not in releases:
-            flags.append(f"malformed: {_said(name)} {_ODD}, and was not read")
-        elif str(name) == NOTE:
-            flags.append(f"malformed: something was taken out, see {NOTE}")
+    flags = [
+        f"malformed: {_said(path.relative_to(folder))} was not read, it {reason}"
+        for path, reason in odd_paths(folder, releases).items()
+        if reason != _LEFTOVER
+    ]
+    if (folder / NOTE).is_file():
+        flags.append(f"malformed: something was taken out, see {NOTE}")
     return flags[:_MOST_FLAGS]
 
 
@@ -128,22 +138,56 @@ def walk(folder):
     while waiting:
         for path in waiting.pop().iterdir():
             yield path
-            if path.is_dir() and not is_odd(path, folder):
+            if path.is_dir() and not _oddity(path, folder):
                 waiting.append(path)
 
 
-def is_odd(path, folder):
-    """Return whether something in a hand-in must not be copied."""
-    if not is_plain(path) or len(path.relative_to(folder).parts) > _DEEPEST:
-        return True
-    return path == Path(folder, "timestamp.txt") and not _is_timestamp(path)
+def odd_paths(folder, kept):
+    """Return ``{path: reason}`` of what in a hand-in must not be copied.
+
+    Args:
+        folder: the hand-in.
+        kept: names directly in it that are left out; reading them is refused later, with a reason.
+    """
+    room, odd = _MOST_BYTES, {}
+    for path in sorted(walk(folder)):
+        if path.parent == Path(folder) and path.name in kept:
+            continue
+        reason = _oddity(path, folder)
+        if not reason:
+            room -= max(_BLOCK, path.lstat().st_size)
+            reason = "takes too much room" if room < 0 else ""
+        if reason:
+            odd[path] = reason
+    return odd
 
 
-def _is_timestamp(path):
-    # nbgrader reads it to see whether the hand-in is late, and fails on any other text.
+def _oddity(path, folder):
+    """Return why something in a hand-in must not be copied, or an empty text."""
+    parts = path.relative_to(folder).parts
+    if not is_plain(path):
+        return "is a link or a device"
+    if len(parts) > _DEEPEST:
+        return "is too deep in folders"
+    if parts[-1].startswith(".") or parts[-1] == "__pycache__":
+        return _LEFTOVER
+    if parts == (NOTE,) and path.is_dir():
+        return "is a folder"
+    if parts == ("timestamp.txt",) and not is_timestamp(path):
+        return "is no timestamp"
+    if path.is_dir() or path.suffix.lower() in {*_HARMLESS, _NOTEBOOK}:
+        return ""
+    return "is of a kind that is not needed"
+
+
+def is_timestamp(path):
+    """Return whether nbgrader can read a file as the time of a hand-in; it fails on other text."""
     try:
+        if not is_plain(path) or path.stat().st_size > _LONGEST_TIMESTAMP:
+            return False
         parse_utc(path.read_text())
-    except (OSError, ValueError, OverflowError):
+    except Exception:
+        # What parses dates raises whatever it likes.
         return False
     return True
 
@@ -168,33 +212,34 @@ def prepare(assignment, student, notebooks, release, refused):
         return
     folder = Path(notebooks[0]).parent
     expected = {path.name for path in Path(release, folder.name).glob("*.ipynb")}
-    set_aside(folder, expected, Path(refused, folder.name, folder.parent.name))
     notebooks[:] = sorted(str(folder / name) for name in expected)
+    set_aside(folder, expected, Path(refused, folder.name, folder.parent.name))
 
 
 def set_aside(folder, kept, refused):
-    """Move links, devices and folders too deep out of a hand-in, and leave a note there.
+    """Move what is odd out of a hand-in, and leave a note there.
 
     Args:
         folder: the hand-in.
-        kept: names directly in it that stay; reading them is refused later, with a reason.
+        kept: names directly in it that stay.
         refused: the folder to move it to.
     """
-    odd = [
-        path
-        for path in sorted(walk(folder))
-        if not (path.parent == folder and path.name in kept) and is_odd(path, folder)
-    ]
-    for path in odd:
-        _log.warning("%s %s, and is moved to %s", _said(path), _ODD, refused)
-        _move(path, refused / path.relative_to(folder))
-    if odd:
-        names = "\n".join(_said(path.relative_to(folder)) for path in odd)
-        _write_note(folder / NOTE, f"What {_ODD} was taken out of this hand-in:\n{names}\n")
+    odd = odd_paths(folder, kept)
+    if not odd:
+        return
+    refused.mkdir(parents=True, exist_ok=True)
+    # Fresh and flat: what was moved before may be a link, and a path through it leads elsewhere.
+    target = Path(tempfile.mkdtemp(dir=refused))
+    for number, (path, reason) in enumerate(odd.items(), 1):
+        _log.warning("%s %s, and is moved to %s/%d", _said(path), reason, target, number)
+        _move(path, target / str(number))
+    lines = [f"{_said(p.relative_to(folder))} {r}" for p, r in odd.items() if r != _LEFTOVER]
+    if lines:
+        text = "\n".join(["This was taken out of the hand-in, and was not graded:", *lines, ""])
+        _write_note(folder / NOTE, text)
 
 
 def _move(path, target):
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Never a copy, which would follow a link.
         path.rename(target)

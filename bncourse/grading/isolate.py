@@ -60,6 +60,8 @@ def furnish(disk, kept=()):
     _mount("proc", "/proc", "proc", flags | _MS_NOEXEC)
     # A submission needs no namespaces, and making them is the usual first step of an escape.
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    # Mapped into memory it is memory that nobody can count; see ``seccomp``.
+    _mount("/dev/null", "/dev/zero", None, _MS_BIND_REC)
     for folder in ("/tmp", "/dev/shm"):
         _mount("tmpfs", folder, "tmpfs", flags, f"size={disk},nr_inodes=10k,mode=700")
     for folder, descriptor in kept.items():

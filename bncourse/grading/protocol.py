@@ -202,7 +202,11 @@ def array_from_bytes(payload):
         raise BadFrame(f"shape {shape} of {dtype} does not account for {size} bytes")
     flat = np.frombuffer(payload, dtype=dtype, offset=found.end())
     order = "F" if found[3] == b"True" else "C"
-    return flat.astype(dtype.newbyteorder("=")).reshape(shape, order=order)
+    try:
+        return flat.astype(dtype.newbyteorder("=")).reshape(shape, order=order)
+    except ValueError:
+        # An array without elements may have larger sides than memory.
+        raise BadFrame(f"there is no array of shape {shape}") from None
 
 
 def _dtype(text):

@@ -8,19 +8,24 @@ written answers, Markdown stays, and of HTML the harmless tags.
 
 import base64
 import binascii
+import html
+import re
 
 import bleach
 from jinja2 import pass_context
+from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import v4
 
 _IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 _MOST_OUTPUTS = 2000
 
-# The time to render Markdown grows with the square of its length. Longer text, or more in one
-# notebook, is shown as it is.
-_LONGEST_MARKDOWN = 16_384
-_MOST_MARKDOWN = 16 * _LONGEST_MARKDOWN
+# The time to render text may grow with the square of its length. Longer Markdown or code, or more
+# in one notebook, is shown as it is.
+_LONGEST_TEXT = 8_192
+_MOST_TEXT = 16 * _LONGEST_TEXT
+
+_LINK = re.compile(r"https?://|mailto:|#", re.IGNORECASE)
 
 _TAGS = [
     *bleach.ALLOWED_TAGS,
@@ -32,17 +37,42 @@ _TAGS = [
 @pass_context
 def safe_markdown(context, source):
     """Return Markdown as HTML without scripts; replaces nbconvert's filter ``markdown2html``."""
-    spent = context.get("resources", {}).setdefault("bncourse", {"markdown": 0})
-    spent["markdown"] += len(source)
-    if len(source) > _LONGEST_MARKDOWN or spent["markdown"] > _MOST_MARKDOWN:
-        return f"<pre>{bleach.clean(source, tags=[])}</pre>"
+    if not _affords(context, source):
+        return _plain_text(source)
     attachments = context.get("cell", {}).get("attachments", {})
-    renderer = IPythonRenderer(escape=False, attachments=attachments)
-    html = MarkdownWithMath(renderer=renderer).render(source)
+    renderer = _Renderer(escape=False, attachments=attachments)
+    rendered = MarkdownWithMath(renderer=renderer).render(source)
     # Formulas are text at this point; MathJax typesets them in the browser.
     return bleach.clean(
-        html, tags=_TAGS, attributes=_is_safe, protocols=["http", "https", "mailto", "data"]
+        rendered, tags=_TAGS, attributes=_is_safe, protocols=["http", "https", "mailto", "data"]
     )
+
+
+class _Renderer(IPythonRenderer):
+    def block_code(self, code, info=None):
+        # Colours need a lexer that the text chooses, and some take hours on hostile code.
+        return _plain_text(code)
+
+
+@pass_context
+def safe_code(context, source, language=None, metadata=None):
+    """Return code as HTML with colours; replaces nbconvert's filter ``highlight_code``."""
+    # The lexer takes seconds for a thousand lines of blanks.
+    source = "\n".join(line.rstrip() for line in source.splitlines())
+    if not _affords(context, source):
+        return _plain_text(source)
+    return Highlight2HTML(pygments_lexer="ipython3")(source)
+
+
+def _affords(context, source):
+    """Return whether a text of this length may be rendered, and count it."""
+    spent = context.get("resources", {}).setdefault("bncourse", {"text": 0})
+    spent["text"] += len(source)
+    return len(source) <= _LONGEST_TEXT and spent["text"] <= _MOST_TEXT
+
+
+def _plain_text(source):
+    return f"<pre>{html.escape(source)}</pre>"
 
 
 def _is_safe(tag, name, value):
@@ -50,8 +80,9 @@ def _is_safe(tag, name, value):
         # No image from elsewhere either: its server would learn who looks at it, and when.
         return value.startswith(tuple(f"data:{mime};base64," for mime in _IMAGES))
     if tag == "a" and name == "href":
-        return not value.lower().lstrip().startswith("data:")
-    return name in ("class", "id", "title", "alt")
+        # No relative address: it may be that of a file beside the notebook.
+        return bool(_LINK.match(html.unescape(value)))
+    return name in ("title", "alt")
 
 
 def clean_attachments(attachments, most):

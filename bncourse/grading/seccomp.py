@@ -1,7 +1,8 @@
 """System calls that the kernel refuses a submission.
 
-It answers two threats. Memory that nobody can count: memory files and the shared memory of System
-V belong to no process, so neither a limit nor the watch sees them. Ways around the namespaces: keys
+It answers two threats. Memory that nobody can count: memory files, the shared memory of System V
+and shared memory without a file stay while no process has them in its tables, and pages in a pipe
+belong to nobody, so neither a limit nor the watch sees them. Ways around the namespaces: keys
 that the kernel keeps outlive a submission, and the next one or the grader's user shares them;
 sockets to the host of a virtual machine know no network namespace; a ring makes calls unfiltered.
 """
@@ -12,19 +13,21 @@ import os
 import platform
 import struct
 
-# By machine: its number for the audit, that of socket, and memfd_create, memfd_secret, shmget,
-# msgget, semget, add_key, request_key, keyctl, io_uring_setup.
+# By machine: its number for the audit, those of socket and mmap, and memfd_create, memfd_secret,
+# shmget, msgget, semget, add_key, request_key, keyctl, io_uring_setup, vmsplice.
 _CALLS = {
-    "x86_64": (0xC000003E, 41, (319, 447, 29, 68, 64, 248, 249, 250, 425)),
-    "aarch64": (0xC00000B7, 198, (279, 447, 194, 186, 190, 217, 218, 219, 425)),
+    "x86_64": (0xC000003E, 41, 9, (319, 447, 29, 68, 64, 248, 249, 250, 425, 278)),
+    "aarch64": (0xC00000B7, 198, 222, (279, 447, 194, 186, 190, 217, 218, 219, 425, 75)),
 }
 _AF_VSOCK = 40
+# MAP_SHARED and MAP_ANONYMOUS among the flags of mmap.
+_SHARED_MEMORY = 0x21
 # Above it are the calls of the x32 interface: the same under other numbers.
 _X32 = 0x40000000
 
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-# Where the filter finds them; of the first argument its lower half, which is all of an int.
-_NUMBER, _MACHINE, _FIRST = 0, 4, 16
+_LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+# Where the filter finds them; of an argument its lower half, which is all of an int.
+_NUMBER, _MACHINE, _FIRST, _FOURTH = 0, 4, 16, 40
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000
 _PR_SET_SECCOMP, _FILTER = 22, 2
 
@@ -55,9 +58,9 @@ def refuse_calls():
         raise OSError(number, f"seccomp: {os.strerror(number)}")
 
 
-def _program(machine, socket, calls):
+def _program(machine, socket, mmap, calls):
     """Return the filter as lines of (operation, lines to skip if true, if false, operand)."""
-    refused = len(calls) + 4
+    refused = len(calls) + 8
     return [
         (_LOAD, 0, 0, _MACHINE),
         (_EQUAL, 1, 0, machine),
@@ -65,7 +68,11 @@ def _program(machine, socket, calls):
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, refused, 0, _X32),
         *((_EQUAL, refused - 1 - i, 0, call) for i, call in enumerate(calls)),
-        (_EQUAL, 0, 2, socket),
+        (_EQUAL, 4, 0, socket),
+        (_EQUAL, 0, 5, mmap),
+        (_LOAD, 0, 0, _FOURTH),
+        (_AND, 0, 0, _SHARED_MEMORY),
+        (_EQUAL, 3, 2, _SHARED_MEMORY),
         (_LOAD, 0, 0, _FIRST),
         (_EQUAL, 1, 0, _AF_VSOCK),
         (_RETURN, 0, 0, _ALLOW),

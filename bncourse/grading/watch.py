@@ -84,12 +84,12 @@ def _tree(root):
 
 
 def _anonymous(pid):
-    """Return the bytes of memory that a process holds and no file on disk; 0 once it has ended.
+    """Return the bytes of memory that a process holds and no file; 0 once it has ended.
 
-    What processes share counts for each of them: the kernel does not say who shares with whom.
+    Memory that processes share is that of files in the temporary folders, which are bounded.
     """
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text().splitlines()
-        held = [line for line in status if line.startswith(("RssAnon:", "RssShmem:"))]
+        held = [line for line in status if line.startswith("RssAnon:")]
         return sum(int(line.split()[1]) for line in held) * _KIB
     return 0

@@ -27,6 +27,9 @@ from bncourse.grading.limits import MIB, Limits
 
 NOTEBOOK = ".ipynb"
 
+# What starts the entry of a file in the list of a zip.
+_LISTED = b"PK\x01\x02"
+
 # The platform's archive holds a student's archive, which may hold one more.
 _DEEPEST = 2
 
@@ -126,7 +129,7 @@ class SafeExtractor(ExtractorPlugin):
         if depth > _DEEPEST:
             raise Refused("It is an archive inside too many others.")
         self.log.info("Unpacking to: %s", folder)
-        for member in members(file, budget.bytes):
+        for member in members(file, budget.bytes, budget.files):
             name = PurePosixPath(member.name.replace("\\", "/"))
             if not is_safe(name):
                 self.log.warning("Refused %r in %s: its name leads elsewhere.", member.name, folder)
@@ -195,23 +198,29 @@ def is_safe(name):
     )
 
 
-def members(file, most):
+def members(file, most, most_files):
     """Yield a Member for each file of an archive, zip or tar.gz.
 
     Args:
         file: the archive, open for reading.
         most: how many bytes a tar.gz may have when it is unpacked.
+        most_files: how many files a zip may list.
 
     Raises:
         Refused: if it is no archive, or a larger one.
     """
     if zipfile.is_zipfile(file):
-        yield from _zip_members(file)
+        yield from _zip_members(file, most_files)
     else:
         yield from _tar_members(file, most)
 
 
-def _zip_members(file):
+def _zip_members(file, most_files):
+    file.seek(0)
+    # Counted first, because opening a zip makes an object of each file that it lists.
+    listed = sum(piece.count(_LISTED) for piece in iter(partial(file.read, MIB), b""))
+    if listed > most_files:
+        raise Refused("It holds more files than an archive may.")
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)

@@ -656,8 +656,8 @@ def _copied_links(worker):
             each.mkdir(parents=True)
             corpus.write(each, corpus.notebook())
         (top / "gradebook").write_text("secret")
-        (folder / "symbolic").symlink_to(top / "gradebook")
-        os.link(top / "gradebook", folder / "hard")
+        (folder / "symbolic.txt").symlink_to(top / "gradebook")
+        os.link(top / "gradebook", folder / "hard.txt")
         notebooks = [str(folder / corpus.NOTEBOOK)]
         hand_in.prepare("ps", "*", notebooks, top / "release", top / "refused")
         shutil.copytree(folder, top / "copied")
@@ -728,8 +728,8 @@ FILES = [
     ),
     Defence(
         (44,),
-        "files that run code when they are loaded are flagged",
-        put(hand_in, "_LOADED_AS_CODE", ()),
+        "files of other kinds are flagged",
+        put(hand_in, "_HARMLESS", {".pt", ".keras", ".pkl"}),
         case("poisoned weights beside the notebook"),
         'no flag says "weights.pt was not read"',
     ),

@@ -45,7 +45,18 @@ def test_a_module_that_a_cell_writes_can_be_imported(worker):
     assert outcome(worker, written, IMPORT, "from helpers import helper", USES_HELPER).word == "ok"
 
 
-@pytest.mark.parametrize("last", ["def helper(x): return 0", "helper = None", "%reset -f"])
+@pytest.mark.parametrize(
+    "last",
+    [
+        "def helper(x): return 0",
+        "helper = None",
+        "%reset -f",
+        "for number in range(3):\n    helper = number",
+        "with open('notes', 'w') as helper:\n    pass",
+        "exec('helper = 1')",
+        "helper.__code__ = (lambda x: 0).__code__",
+    ],
+)
 def test_what_stands_below_does_not_reach_up(worker, last):
     cells = (IMPORT, HELPER, USES_HELPER, last)
     assert outcome(worker, *cells, place=3).word == "ok"

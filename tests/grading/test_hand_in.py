@@ -17,6 +17,7 @@ def read(folder):
 
 
 def put(folder, *names, stripped=()):
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         notebook = corpus.notebook()
         for cell in notebook.cells if name in stripped else ():
@@ -105,10 +106,71 @@ def test_links_are_moved_out_unread_and_a_note_is_left(tmp_path):
     set_aside(folder, {corpus.NOTEBOOK}, refused)
     assert sorted(os.listdir(folder)) == [NOTE, "data", corpus.NOTEBOOK]
     assert not os.listdir(folder / "data")
-    assert (refused / "data" / "link.txt").is_symlink()
-    assert "data/link.txt\nsecond name.txt" in (folder / NOTE).read_text()
+    assert [path.is_symlink() for path in sorted(refused.glob("*/*"))] == [True, False]
+    note = (folder / NOTE).read_text()
+    assert "data/link.txt is a link or a device\nsecond name.txt is a link" in note
     assert any(NOTE in flag for flag in read(folder).flags)
     assert elsewhere.read_text() == "the instructor's"
+
+
+def test_a_link_that_was_moved_out_before_leads_nowhere(tmp_path):
+    folder, refused, elsewhere = (tmp_path / name for name in ("a", "refused", "elsewhere"))
+    folder.mkdir()
+    elsewhere.mkdir()
+    for name, target in (("up", elsewhere), ("broken", tmp_path / "nowhere")):
+        (folder / name).symlink_to(target)
+    set_aside(folder, set(), refused)
+    for name in ("up", "broken"):
+        (folder / name).mkdir()
+        (folder / name / "config.py").symlink_to(tmp_path)
+    set_aside(folder, set(), refused)
+    assert not os.listdir(elsewhere)
+    assert len(list(refused.glob("*/*"))) == 4
+
+
+@pytest.mark.parametrize("name", ["plot.html", "plot.SVG", "a.xhtml", "noext", "deep/plot.htm"])
+def test_what_a_browser_may_run_is_moved_out(tmp_path, name):
+    folder = tmp_path / "a"
+    put(folder, corpus.NOTEBOOK)
+    for each in (name, "data.csv", "Plot.PNG"):
+        (folder / each).parent.mkdir(exist_ok=True)
+        (folder / each).touch()
+    (flag,) = read(folder).flags
+    assert name in flag
+    set_aside(folder, {corpus.NOTEBOOK}, tmp_path / "refused")
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {NOTE, corpus.NOTEBOOK, "data.csv", "Plot.PNG"}
+
+
+def test_leftovers_of_editors_go_and_nobody_hears_of_it(tmp_path):
+    folder = tmp_path / "a"
+    put(folder, corpus.NOTEBOOK)
+    for name in (".ipynb_checkpoints/a.html", ".git/hooks/x.sh", "__pycache__/a.pyc", ".DS_Store"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert read(folder).flags == []
+    set_aside(folder, {corpus.NOTEBOOK}, tmp_path / "refused")
+    assert os.listdir(folder) == [corpus.NOTEBOOK]
+    (folder / ".hidden").symlink_to("/etc")
+    assert "is a link" in read(folder).flags[0]
+
+
+def test_files_that_would_fill_the_disk_are_moved_out(tmp_path):
+    folder = tmp_path / "a"
+    put(folder, corpus.NOTEBOOK)
+    for name, size in (("a.csv", 60), ("b.csv", 60), ("c.csv", 2**20)):
+        with (folder / name).open("wb") as file:
+            # It has a length, and no block of the disk.
+            file.truncate(size * 2**20)
+    set_aside(folder, {corpus.NOTEBOOK}, tmp_path / "refused")
+    assert sorted(os.listdir(folder)) == [NOTE, "a.csv", corpus.NOTEBOOK]
+
+
+def test_a_folder_in_the_place_of_the_note_is_moved_out(tmp_path):
+    folder = tmp_path / "a"
+    (folder / NOTE / "x").mkdir(parents=True)
+    set_aside(folder, set(), tmp_path / "refused")
+    assert "is a folder" in (folder / NOTE).read_text()
 
 
 def test_the_note_is_not_written_through_a_link(tmp_path):
@@ -123,7 +185,14 @@ def test_the_note_is_not_written_through_a_link(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "odd"), [("2026-11-02 23:59 UTC", False), ("yesterday", True), ("9" * 99, True)]
+    ("text", "odd"),
+    [
+        ("2026-11-02 23:59 UTC", False),
+        ("yesterday", True),
+        ("9" * 99, True),
+        ("1:12202660" + 20 * "9", True),
+        ("1" * 10**6, True),
+    ],
 )
 def test_a_timestamp_that_nbgrader_cannot_read_is_moved_out(tmp_path, text, odd):
     folder = tmp_path / "a"

@@ -4,16 +4,17 @@ import pytest
 from jinja2 import Environment
 
 from bncourse.grading.limits import Limits
-from bncourse.grading.sanitise import clean_outputs, cut_to, safe_markdown
+from bncourse.grading.sanitise import clean_outputs, cut_to, safe_code, safe_markdown
 
 from .test_normalise import PIXEL
 
 
-def rendered(source, attachments=None):
+def rendered(source, attachments=None, name="markdown2html", resources=None):
     environment = Environment(autoescape=False)
-    environment.filters["markdown2html"] = safe_markdown
-    template = environment.from_string("{{ cell.source | markdown2html }}")
-    return template.render(cell={"source": source, "attachments": attachments or {}})
+    environment.filters |= {"markdown2html": safe_markdown, "highlight_code": safe_code}
+    template = environment.from_string(f"{{{{ cell.source | {name} }}}}")
+    cell = {"source": source, "attachments": attachments or {}}
+    return template.render(cell=cell, resources={} if resources is None else resources)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,13 @@ def rendered(source, attachments=None):
         "[x](JaVaScRiPt:EVIL())",
         "[x](data:text/html,<script>EVIL()</script>)",
         "<a href=' data:text/html,EVIL'>x</a>",
+        "<a href='&#100;ata:text/html,EVIL'>x</a>",
+        "[x](plot.html)",
+        "[x](/api/terminals)",
+        "<a href='//evil/plot.html'>x</a>",
+        "<pre class=mermaid>EVIL</pre>",
+        "```mermaid\nEVIL\n```",
+        "<b id=submit>x</b>",
         "<div style='background:url(//evil)' onmouseover='EVIL()'>x</div>",
         "![x](http://evil/track.png)",
         "<style>body { display: none }</style>",
@@ -44,15 +52,18 @@ def test_active_markdown_is_disarmed(source):
         " onload",
         " onmouseover",
         " style=",
-        'href="javascript',
-        'href="data',
+        " class=",
+        " id=",
+        " href=",
     ):
         assert not any(word in part.split(">")[0] for part in html.split("<")[1:])
     assert "<img" not in html or "src=" not in html
 
 
 def test_ordinary_markdown_stays():
-    html = rendered("## Why\n\n- *mean* and `code`\n\n$a_b < c$\n\n| a |\n|---|\n| 1 |")
+    link = "[paper](https://arxiv.org/abs/1502.03167)"
+    html = rendered(f"## Why\n\n- *mean* and `code`\n\n$a_b < c$\n\n| a |\n|---|\n| 1 |\n\n{link}")
+    assert 'href="https://arxiv.org/abs/1502.03167"' in html
     for part in ("<h2", "<li>", "<em>mean</em>", "<code>code</code>", "$a_b &lt; c$", "<td"):
         assert part in html
 
@@ -128,3 +139,31 @@ def test_markdown_without_end_is_shown_as_it_is(text):
     html = rendered(text * 20_000 + "<script>EVIL()</script>")
     assert html.startswith("<pre>")
     assert "<script" not in html
+
+
+def test_code_is_shown_in_colours():
+    html = rendered("def f(x):\n    return '<script>'", name="highlight_code")
+    assert '<span class="k">def</span>' in html
+    assert "<script" not in html
+
+
+@pytest.mark.parametrize("text", [" \n", "\t\r", ".", "r.", "'" * 3])
+def test_code_without_end_is_shown_as_it_is(text):
+    # The lexer would not be done within a day.
+    html = rendered(text * 200_000 + "x = '<script>'", name="highlight_code")
+    assert html.startswith("<pre>")
+    assert "<script" not in html
+
+
+def test_lines_of_blanks_are_shown_without_them():
+    # The lexer takes half a minute for eight thousand of them.
+    html = rendered(" \n\t\r" * 1000 + "x = 1", name="highlight_code")
+    assert '<span class="n">x</span>' in html
+    assert " \n" not in html
+
+
+def test_colours_are_bounded_in_a_notebook():
+    resources = {}
+    shown = [rendered("x = 1\n" * 1000, None, "highlight_code", resources) for _ in range(30)]
+    assert "<span" in shown[0]
+    assert shown[-1].startswith("<pre>x = 1")

@@ -19,10 +19,11 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from bncourse.grading import audit, corpus
-from bncourse.grading.limits import Limits
+from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.nbgrader_course import scripts_on_path
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
+from bncourse.platforms.unpack import Refused, members
 from bncourse.sample_class import grades, run_nbgrader
 from bncourse.trial import course as trial
 
@@ -464,3 +465,11 @@ def test_a_late_hand_in_gets_the_late_penalty_of_nbgrader(graded_twice):
         assert late.score > 0
         assert late.late_submission_penalty == late.score
         assert book.find_submission(corpus.PROBLEM_SET, "ada").late_submission_penalty == 0
+
+
+def test_the_list_of_a_zip_is_counted_before_it_is_read(monkeypatch):
+    listed = zipped(*[(f"{n}.txt", "") for n in range(5)])
+    assert len(list(members(io.BytesIO(listed), MIB, 5))) == 5
+    monkeypatch.setattr(zipfile, "ZipFile", lambda file: pytest.fail("it was read"))
+    with pytest.raises(Refused, match="more files than"):
+        list(members(io.BytesIO(listed), MIB, 4))

@@ -20,6 +20,14 @@ Runner.do_attempt = lie
 """
 
 
+_ENDLESS = r"""
+import bncourse.grading.protocol as protocol
+fields = b"{'descr': '<f8', 'fortran_order': False, 'shape': (0, %d, %d), }" % (10**17, 10**17)
+start = b'\x93NUMPY\x01\x00' + (118).to_bytes(2, 'little')
+protocol.array_to_bytes = lambda array: start + fields.ljust(117) + b'\n'
+"""
+
+
 def cases():
     """Return the cases."""
     return [
@@ -32,6 +40,14 @@ def cases():
         ),
         *_malformed(),
         writes(37, "claims a frame of 8 exabytes", "struct.pack('!cQ', b'J', 2**63)"),
+        answering(
+            37,
+            "an array without elements and with endless sides",
+            {},
+            everywhere("crashed"),
+            before=[_ENDLESS.strip()],
+            flag="tamper",
+        ),
         answering(
             37, "patches the runner in memory", {}, everywhere("wrong"), before=[_LIES.strip()]
         ),
