@@ -7,6 +7,7 @@ from rich.table import Table
 
 from bncourse.console import make_console
 from bncourse.grading.command import grade
+from bncourse.mistake import Mistake
 from bncourse.nbgrader_course import require_course
 from bncourse.similar.command import similar
 
@@ -32,7 +33,12 @@ def release(root):
     from bncourse.release import release as run
 
     require_course(root)
-    run(root, say=click.echo)
+    try:
+        run(root, say=click.echo)
+    except OSError as error:
+        raise Mistake(f"The folder of the course must be writable: {error}") from None
+    except RuntimeError as reason:
+        raise click.ClickException(str(reason)) from None
 
 
 @main.command("sample-class")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sysconfig
+import traceback
 from pathlib import Path
 
 from traitlets.config import PyFileConfigLoader
@@ -27,12 +28,29 @@ def load_config(root):
     """Return the traitlets Config of a course folder, from its nbgrader_config.py.
 
     Raises:
-        Mistake: the folder is no course.
+        Mistake: the folder is no course, or its nbgrader_config.py cannot run.
     """
     require_course(root)
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    try:
+        config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    except Exception as error:
+        # An instructor's code may raise anything.
+        raise Mistake(
+            f"nbgrader_config.py must run without an error. "
+            f"Received: {_place(error)}: {type(error).__name__}: {getattr(error, 'msg', error)}"
+        ) from None
     config.CourseDirectory.root = str(root)
     return config
+
+
+def _place(error):
+    """Return the file and the line where the code of a course fails."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    config = [each for each in frames if Path(each.filename).name == "nbgrader_config.py"]
+    last = (config or frames)[-1]
+    return f"{last.filename}, line {last.lineno}"
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@
 source gives the same bytes, and a change in one cell changes one cell.
 """
 
+import errno
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -77,12 +79,14 @@ def release(root, say=print):
         say: receives a line of progress for each assignment.
 
     Raises:
+        OSError: if a folder cannot be written.
         RuntimeError: if nbgrader refuses an assignment; the message is nbgrader's log.
     """
     # nbgrader takes a second to import, which the self-check must not pay for.
     from nbgrader.apps import NbGraderAPI
 
     root = Path(root).resolve()
+    _require_writable(root)
     names = derive_all(root)
     with scripts_on_path():
         api = NbGraderAPI(config=load_config(root))
@@ -92,6 +96,13 @@ def release(root, say=print):
             if not result["success"]:
                 raise RuntimeError(f"nbgrader could not release {name}:\n{result['log']}")
     _remove_withdrawn(root / "exercises", names)
+
+
+def _require_writable(root):
+    # nbgrader would bury the reason in its log.
+    for folder in (root, *root.glob("exercises/**/"), *root.glob("solutions/**/")):
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _remove_withdrawn(exercises, names):

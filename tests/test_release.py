@@ -1,13 +1,21 @@
 """The student notebooks are what the solutions generate, and they hold no answer."""
 
 import re
+import shutil
+import subprocess
+import sys
 
 import jupytext
 import nbformat
 import pytest
+from click.testing import CliRunner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from bncourse.__main__ import main
+from bncourse.grading import gradebook
+from bncourse.grading.batch import Course
+from bncourse.mistake import Mistake
 from bncourse.registry import load
 from bncourse.release import derive_notebook, release
 
@@ -34,6 +42,39 @@ def test_a_second_release_changes_no_byte(released):
     before = contents(released / "exercises")
     release(released, say=lambda line: None)
     assert contents(released / "exercises") == before
+
+
+def test_a_fresh_clone_is_told_what_makes_its_gradebook(released, tmp_path):
+    clone = shutil.copytree(released, tmp_path / "clone")
+    for path in (clone / "gradebook.db", *clone.glob("solutions/*/*.ipynb")):
+        path.unlink()
+    course = Course(clone, "ps1_forward")
+    with pytest.raises(Mistake, match=r"does not know forward.ipynb.* Run bncourse release$"):
+        gradebook.require_assignment(course, course.release())
+    release(clone, say=lambda line: None)
+    gradebook.require_assignment(course, course.release())
+
+
+@pytest.mark.parametrize("part", ["", "solutions", "exercises/ps1_forward"])
+def test_a_folder_that_cannot_be_written_is_told(released, part, needs_sandbox):
+    folder = released / part
+    walls = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", folder, folder, "--"]
+    command = [*walls, sys.executable, "-m", "bncourse", "release", "--root", released]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "must be writable" in done.stderr
+    assert str(folder) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_nbgrader_refuses_is_shown_without_a_traceback(root, monkeypatch):
+    def refuse(root, say):
+        raise RuntimeError("nbgrader could not release ps1_forward:\nits log")
+
+    monkeypatch.setattr("bncourse.release.release", refuse)
+    done = CliRunner().invoke(main, ["release", "--root", str(root)])
+    assert done.exit_code == 1
+    assert done.stderr == "Error: nbgrader could not release ps1_forward:\nits log\n"
 
 
 def test_students_get_notebooks_only(root):

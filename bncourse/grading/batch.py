@@ -76,10 +76,26 @@ class Course:
         return Path(self.directory.format_path(step, student, self.problem_set))
 
     def students(self):
-        """Return everybody who handed in a folder, in order."""
+        """Return everybody who handed in a folder, in order.
+
+        Raises:
+            Mistake: nobody did.
+        """
         step = self.directory.submitted_directory
         pattern = self.folder(step, "*").relative_to(self.root)
-        return sorted(path.parent.name for path in self.root.glob(str(pattern)) if path.is_dir())
+        found = sorted(path.parent.name for path in self.root.glob(str(pattern)) if path.is_dir())
+        if not found:
+            raise Mistake(f"Nobody handed in {self.problem_set}.")
+        return found
+
+    @property
+    def how_to_release(self):
+        """What to run so that the release and the gradebook know the problem set."""
+        source = self.folder(self.directory.source_directory, ".")
+        # nbgrader needs the notebooks, which git does not carry: they are derived from the texts.
+        if any(source.glob("*.md")):
+            return "Run bncourse release"
+        return f"Run nbgrader generate_assignment {self.problem_set} --force"
 
     def release(self):
         """Return ``{file name: released notebook}``.
@@ -87,7 +103,6 @@ class Course:
         Raises:
             Mistake: there is none, or one cannot be graded.
         """
-        generate = f"Run nbgrader generate_assignment {self.problem_set}"
         try:
             found = read_releases(self.folder(self.directory.release_directory, "."))
             graded = [cell for notebook in found.values() for cell in graded_cells(notebook)]
@@ -95,10 +110,12 @@ class Course:
             # Each reader of nbformat fails in ways of its own.
             reason = f"{type(error).__name__}: {error}"[:200]
             raise Mistake(
-                f"A released notebook is damaged. {generate} --force ({reason})"
+                f"A released notebook is damaged. {self.how_to_release} ({reason})"
             ) from None
         if not found:
-            raise Mistake(f"There is no released notebook of {self.problem_set}. {generate}")
+            raise Mistake(
+                f"There is no released notebook of {self.problem_set}. {self.how_to_release}"
+            )
         try:
             exercises_of(self.problem_set, graded)
         except KeyError as reason:
@@ -145,7 +162,7 @@ def read_tasks(course, students=None):
         students: only these.
 
     Raises:
-        Mistake: one of them handed nothing in, or the release cannot be graded.
+        Mistake: nobody or one of them handed nothing in, or the release cannot be graded.
     """
     releases = course.release()
     everybody = course.students()
@@ -233,17 +250,23 @@ def grade_tasks(course, tasks, runner, resume=False, say=print):
             waiting[number] = _arguments(course, task)
     say(f"{len(tasks)} notebooks, {len(waiting)} to grade")
     if waiting:
+        say("the workers start; the first verdict takes longer than the others")
         with runner(len(waiting)) as run:
             _collect(course, tasks, run(run_task, waiting), len(waiting), say)
     return tasks
 
 
 def _collect(course, tasks, results, count, say):
-    start = time.monotonic()
+    first = None
     for done, (number, result) in enumerate(results, 1):
         _keep(course, tasks[number], result)
-        left = (time.monotonic() - start) / done * (count - done)
-        say(f"{done}/{count} {tasks[number].student}, about {left:.0f} s left")
+        now = time.monotonic()
+        if first is None:
+            # How long the workers took to start says nothing of what is left.
+            first, left = now, ""
+        else:
+            left = f", about {(now - first) / (done - 1) * (count - done):.0f} s left"
+        say(f"{done}/{count} {tasks[number].student}{left}")
 
 
 def _keep(course, task, result):

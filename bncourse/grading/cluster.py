@@ -40,8 +40,7 @@ def runner(count, workers=None, scheduler=None):
         scheduler: the address of a Dask scheduler to use instead, such as ``tcp://host:8786``.
 
     Raises:
-        Mistake: that is no address.
-        ConnectionError: nobody answers there.
+        Mistake: that is no address, or nobody answers there.
     """
     workers = workers or min(os.cpu_count(), -(-count // _ENOUGH_FOR_ONE))
     if workers <= 1 and not scheduler:
@@ -73,7 +72,10 @@ def _connect(address):
             f"--scheduler must be an address such as tcp://host:8786 ({error}). Received: {address}"
         ) from None
     except OSError:
-        raise ConnectionError(f"No Dask scheduler answers at {address}.") from None
+        raise Mistake(
+            f"--scheduler must be the address of a running Dask scheduler. "
+            f"No Dask scheduler answers there. Received: {address}"
+        ) from None
 
 
 def _run_on(client, function, tasks):

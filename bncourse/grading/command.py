@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.table import Table
 
 from bncourse.console import make_console, printable, safe
@@ -38,11 +39,26 @@ def grade(problem_set, root, self_test, **options):
     command with --resume. It is 2 if the command itself was wrong.
     """
     if self_test:
+        _require_alone("self_test")
         _require_sandbox(unsafe=False)
         sys.exit(_self_test())
     if not problem_set:
         raise click.UsageError("Name a problem set, such as ps1_forward, or say --self-test.")
     sys.exit(_grade(problem_set, root, **options))
+
+
+def _require_alone(name):
+    context = click.get_current_context()
+    given = {each.name: each.opts[0] for each in context.command.params if _is_given(context, each)}
+    option = given.pop(name)
+    if given:
+        raise click.UsageError(
+            f"{option} takes no other options. Received: {', '.join(given.values())}"
+        )
+
+
+def _is_given(context, parameter):
+    return context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
 
 
 def _require_sandbox(unsafe):
@@ -76,8 +92,6 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     course = batch.Course(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.unsafe)
     tasks = batch.read_tasks(course, student)
-    if not tasks:
-        raise Mistake(f"Nobody handed in {problem_set}.")
     course.store.require_writable()
     # A lock may be gone when there is something to write.
     with contextlib.suppress(gradebook.Locked):
@@ -162,13 +176,14 @@ def problems(task):
     ]
     whole = {(outcome.word, outcome.message) for outcome in task.report.outcomes.values()}
     found += [each for each in whole if each[0] in ("malformed", "missing") and len(whole) == 1]
-    found += [("flag", flag) for flag in (*task.report.flags, *task.flags)]
-    found += [
-        ("flag", f"{name}: {flag}")
-        for name, outcome in task.report.outcomes.items()
-        for flag in outcome.flags
-    ]
-    return found
+    return found + [("flag", flag) for flag in _flags(task)]
+
+
+def _flags(task):
+    """Return the flags of a hand-in, and those of its exercises with their names."""
+    report = task.report
+    of_exercises = [f"{n}: {flag}" for n, o in report.outcomes.items() for flag in o.flags]
+    return [*report.flags, *task.flags, *of_exercises]
 
 
 def _first_line(text):
@@ -189,7 +204,7 @@ def as_record(task, changes):
         "outcomes": {n: str(o) for n, o in report.outcomes.items()} if report else {},
         "problem": task.problem,
         "changes": {name: [old, new] for name, old, new in changes},
-        "flags": [*(report.flags if report else []), *task.flags],
+        "flags": _flags(task) if report else task.flags,
         "seconds": round(report.seconds, 3) if report else None,
         "memory": report.memory if report else None,
     }

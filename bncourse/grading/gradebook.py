@@ -75,7 +75,7 @@ def require_assignment(course, notebooks):
         except MissingEntry:
             raise Mistake(
                 f"The gradebook does not know {name} of {course.problem_set}. "
-                f"Run nbgrader generate_assignment {course.problem_set} --force"
+                f"{course.how_to_release}"
             ) from None
 
 

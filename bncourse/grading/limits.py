@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, fields
 
 MIB = 2**20
 
+_KINDS = {int: (int, "a whole number"), float: ((int, float), "a number")}
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -24,7 +26,7 @@ class Limits:
         notebook: of the notebook file.
 
     Raises:
-        ValueError: if one is not positive.
+        ValueError: if one is no number, or not positive.
     """
 
     item_seconds: float = 30.0
@@ -41,8 +43,11 @@ class Limits:
     notebook: int = 20 * MIB
 
     def __post_init__(self):
-        for name in (field.name for field in fields(Limits)):
-            value = getattr(self, name)
+        for field in fields(Limits):
+            name, value = field.name, getattr(self, field.name)
+            kinds, words = _KINDS[field.type]
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise ValueError(f"{name} must be {words}. Received: {name}={value!r}")
             if not value > 0:
                 raise ValueError(f"{name} must be positive. Received: {name}={value!r}")
 
@@ -58,9 +63,11 @@ def limits_of(config):
         config: the traitlets Config of the course.
 
     Raises:
-        ValueError: if it names a limit that there is not.
+        ValueError: if it names a limit that there is not, or a value that is none.
     """
-    asked = dict(config.TrustedExecute.get("limits", {}))
+    asked = config.TrustedExecute.get("limits", {})
+    if not isinstance(asked, dict):
+        raise ValueError(f"c.TrustedExecute.limits must be a dict. Received: {asked!r}")
     known = [field.name for field in fields(Limits)]
     unknown = sorted({*asked} - {*known})
     if unknown:

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from bncourse.grading.visible import ALWAYS, PACKAGE
+from bncourse.mistake import Mistake
 
 BWRAP = "bwrap"
 INSTALL = "Install bubblewrap, for example with: sudo apt-get install bubblewrap"
@@ -140,7 +141,12 @@ def _gpu():
 
 @cache
 def require():
-    """Raise NoSandbox unless bubblewrap and nested user namespaces work on this machine."""
+    """Refuse a machine on which bubblewrap or nested user namespaces do not work.
+
+    Raises:
+        NoSandbox: they do not.
+        Mistake: they do, but the Python inside does not find this copy of bncourse.
+    """
     if sys.platform != "linux":
         raise NoSandbox(
             f"The sandbox needs Linux. Received: {sys.platform}. "
@@ -150,6 +156,9 @@ def require():
         raise NoSandbox(f"bubblewrap (bwrap) is not installed. {INSTALL}")
     trial = [*command(["-m", "bncourse.grading.isolate"], {})]
     done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
+    # The sandbox shows this copy only, and Python looks for the one that was installed.
+    if "ModuleNotFoundError" in done.stderr:
+        raise Mistake(_other_copy(PACKAGE.parent))
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise NoSandbox(
@@ -160,8 +169,20 @@ def require():
         )
 
 
+def _other_copy(course):
+    return (
+        f"The Python environment must belong to this copy of the course, {course}. "
+        f"Received: {sys.prefix}, made for another one. "
+        f"Remove {course / '.venv'}, if there is one, and run make setup in {course}"
+    )
+
+
 def why_not():
-    """Return the reason why there is no sandbox here, or None."""
+    """Return the reason why there is no sandbox here, or None.
+
+    Raises:
+        Mistake: as ``require``.
+    """
     try:
         require()
     except NoSandbox as reason:

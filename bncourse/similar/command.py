@@ -126,7 +126,9 @@ def _show(report, hand_ins, detailed):
         for row in report["unreadable"]:
             table.add_row(*map(safe, row))
         console.print(table)
-    if not report["groups"] and not report["pairs"]:
+    if report["hand_ins"] < 2:
+        console.print("Nothing to compare: it takes two readable hand-ins.")
+    elif not report["groups"] and not report["pairs"]:
         console.print("No two hand-ins share enough unusual text.")
     console.print(
         f"{report['hand_ins']} hand-ins compared; what more than {report['common']} of them have, "

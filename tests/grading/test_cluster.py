@@ -141,7 +141,7 @@ except Exception as error:
     [
         ("nowhere", "Mistake: --scheduler must be an address such as tcp://host:8786"),
         ("smoke://signals:1", "Mistake: --scheduler must be an address such as tcp://host:8786"),
-        ("tcp://127.0.0.1:{port}", "ConnectionError: No Dask scheduler answers at tcp://127.0.0.1"),
+        ("tcp://127.0.0.1:{port}", "Mistake: --scheduler must be the address of a running"),
     ],
 )
 def test_a_scheduler_that_is_not_there_is_told(address, says):
@@ -149,3 +149,4 @@ def test_a_scheduler_that_is_not_there_is_told(address, says):
     command = [sys.executable, "-c", CONNECT, address]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.startswith(says), done.stderr
+    assert done.stdout.endswith(f"Received: {address}\n")

@@ -1,11 +1,13 @@
 """The command line of grading: the whole corpus as one class, its options, and what it refuses."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +16,7 @@ from bncourse.grading import batch, corpus, sandbox, selftest
 from bncourse.grading.command import grade
 from bncourse.grading.grade import Report
 from bncourse.grading.outcome import CellResult, Outcome
+from bncourse.grading.visible import PACKAGE
 from bncourse.sample_class import grades, run_nbgrader
 from bncourse.similar.command import similar
 from bncourse.trial.course import CONFIG, TRUSTED, make_course, right
@@ -140,10 +143,10 @@ def course(made, tmp_path, monkeypatch):
 
 
 def answer_with(monkeypatch, outcome, flags=()):
-    def grade(sources, exercises, *rest):
+    def grade(script, exercises, *rest):
         if isinstance(outcome, BaseException):
             raise outcome
-        results = [CellResult() for _ in sources]
+        results = [CellResult() for _ in script.sources]
         return Report(dict.fromkeys(exercises, outcome), results, flags=list(flags))
 
     monkeypatch.setattr(batch, "grade", grade)
@@ -173,6 +176,24 @@ def test_what_students_wrote_stops_neither_table_nor_class(course, monkeypatch):
         assert text in done.stdout
     assert "\x1b" not in done.output
     assert points(course) == dict.fromkeys(STUDENTS, 0)
+
+
+def test_programs_are_told_the_flags_that_the_table_shows(course, monkeypatch):
+    odd = Outcome("ok", flags=("forbidden call",))
+    answer_with(monkeypatch, odd, flags=["an odd cell"])
+    options = ["--student", "ada", "--dry-run"]
+    flags = json.loads(call(course, *options, "--json").stdout)["flags"]
+    assert flags == ["an odd cell", *(f"{name}: forbidden call" for name in corpus.ALL)]
+    assert [flag for flag in flags if flag not in call(course, *options).stdout] == []
+
+
+def test_the_time_left_leaves_out_the_start_of_the_workers(course, monkeypatch):
+    clock = itertools.accumulate([100, 3, 5])
+    monkeypatch.setattr(batch, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    said = call(course, "--dry-run").stderr.splitlines()
+    assert said[0] == "4 notebooks, 3 to grade"
+    assert said[1].startswith("the workers start")
+    assert said[2:] == ["1/3 Team Eclair 1", "2/3 ada, about 3 s left", "3/3 ben, about 0 s left"]
 
 
 @pytest.mark.slow
@@ -252,8 +273,35 @@ def without_exercise(course):
     released(course).write_text(text.replace('"grade_id": "normalize"', '"grade_id": "norm"'))
 
 
+def config(course, line):
+    with (course / "nbgrader_config.py").open("a") as file:
+        file.write(f"{line}\n")
+
+
+def limits(text):
+    return lambda course: config(course, f"c.TrustedExecute.limits = {text}")
+
+
+# The line that is added to it.
+LINE = (CONFIG + TRUSTED).count("\n") + 1
+
 MISTAKES = {
     "no configuration": (lambda c: (c / "nbgrader_config.py").unlink(), "nbgrader_config.py"),
+    "a configuration that is no Python": (
+        lambda c: config(c, "c.TrustedExecute.unsafe ="),
+        f"nbgrader_config.py, line {LINE}: SyntaxError: invalid syntax",
+    ),
+    "a configuration that fails": (
+        lambda c: config(c, "import no_such_plugin"),
+        f"nbgrader_config.py, line {LINE}: ModuleNotFoundError: No module named 'no_such_plugin'",
+    ),
+    "a limit that is no number": (
+        limits({"item_seconds": "3"}),
+        "item_seconds must be a number. Received: item_seconds='3'",
+    ),
+    "a limit that there is not": (limits({"seconds": 3}), "Received: ['seconds']"),
+    "limits that are none": (limits(3), "c.TrustedExecute.limits must be a dict. Received: 3"),
+    "nobody": (lambda c: shutil.rmtree(c / "submitted"), "Nobody handed in ps1_forward."),
     "no trusted grading": (
         lambda c: (c / "nbgrader_config.py").write_text(CONFIG),
         "configure(c, __file__)",
@@ -315,6 +363,28 @@ def test_a_gradebook_that_is_none(course):
 @pytest.mark.parametrize("options", [["--workers", "0"], ["--root", "/nowhere"], ["--no-such"]])
 def test_a_wrong_option(options):
     assert CliRunner().invoke(grade, [corpus.PROBLEM_SET, *options]).exit_code == 2
+
+
+@pytest.mark.parametrize("words", [["--student", "ada"], ["--json"], ["--workers", "1"], ["ps1"]])
+def test_a_self_test_takes_no_other_options(monkeypatch, words):
+    monkeypatch.setattr(sandbox, "why_not", lambda: None)
+    monkeypatch.setattr("bncourse.grading.command._self_test", lambda: 0)
+    assert CliRunner().invoke(grade, ["--self-test"]).exit_code == 0
+    done = CliRunner().invoke(grade, ["--self-test", *words])
+    assert done.exit_code == 2
+    named = words[0] if words[0].startswith("-") else "problem_set"
+    assert f"--self-test takes no other options. Received: {named}\n" in done.stderr
+
+
+def test_the_environment_of_another_copy_of_the_course(tmp_path, needs_sandbox):
+    shutil.copytree(PACKAGE, tmp_path / "bncourse")
+    command = [sys.executable, "-m", "bncourse", "grade", "--self-test"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"run make setup in {tmp_path}\n" in done.stderr
+    assert f"Received: {sys.prefix}, " in done.stderr
+    assert "--unsafe" not in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def bounded(course, *walls):

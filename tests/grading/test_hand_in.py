@@ -214,7 +214,14 @@ def test_nbgrader_is_given_the_names_of_the_release(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limits", "says"), [("memry=1", "memry"), ("memory=-1", "memory=-1"), ("memory=0", "positive")]
+    ("limits", "says"),
+    [
+        ("memry=1", "memry"),
+        ("memory=-1", "memory=-1"),
+        ("memory=0", "positive"),
+        ("memory=1e9", "memory must be a whole number. Received: memory=1000000000.0"),
+        ("total_seconds=True", "total_seconds must be a number"),
+    ],
 )
 def test_limits_that_make_no_sense_are_refused(tmp_path, limits, says):
     config = f"c = get_config()\nc.TrustedExecute.limits = dict({limits})\n"

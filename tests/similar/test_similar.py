@@ -364,11 +364,16 @@ def submit(root, student, answers):
 
 
 @pytest.fixture
-def course(tmp_path):
+def empty_course(tmp_path):
     (tmp_path / "nbgrader_config.py").write_text(CONFIG)
     released = tmp_path / "exercises" / corpus.PROBLEM_SET
     released.mkdir(parents=True)
     nbformat.write(corpus.release(), released / corpus.NOTEBOOK)
+    return tmp_path
+
+
+@pytest.fixture
+def course(empty_course, tmp_path):
     some = correct("ps1_forward")
     for number in range(16):
         bits = zip(some, f"{number:04b}" * 2, strict=False)
@@ -447,6 +452,17 @@ def test_verdicts_of_the_last_grading_count(course):
         outcomes = {name: Outcome("wrong", "") for name in task.exercises}
         opened.store.put(task.key, Report(outcomes, []))
     assert json.loads(run(course, "--json").output)["pairs"][0]["kinds"]["wrong"] > 0
+
+
+def test_less_than_two_hand_ins_are_no_clean_bill(empty_course):
+    done = run(empty_course)
+    assert done.exit_code == 2
+    assert done.stderr == "Error: Nobody handed in ps1_forward.\n"
+    submit(empty_course, "ada", {})
+    done = run(empty_course)
+    assert done.exit_code == 0
+    assert "Nothing to compare" in done.output
+    assert "No two hand-ins" not in done.output
 
 
 def test_an_unreleased_problem_set_is_explained(tmp_path):
