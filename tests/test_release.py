@@ -67,6 +67,16 @@ def test_a_folder_that_cannot_be_written_is_told(released, part, needs_sandbox):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_course_without_texts_keeps_what_is_released(tmp_path):
+    (tmp_path / "nbgrader_config.py").touch()
+    kept = tmp_path / "exercises" / "mine"
+    kept.mkdir(parents=True)
+    done = CliRunner().invoke(main, ["release", "--root", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "solutions/ must hold" in done.stderr
+    assert kept.is_dir()
+
+
 def test_what_nbgrader_refuses_is_shown_without_a_traceback(root, monkeypatch):
     def refuse(root, say):
         raise RuntimeError("nbgrader could not release ps1_forward:\nits log")

@@ -52,8 +52,7 @@ class TolerantExporter(NotebookExporter):
         releases = read_releases(folder)
         if f"{names['notebook']}.ipynb" not in releases:
             raise FileNotFoundError(
-                f"{folder / names['notebook']}.ipynb is missing. "
-                f"Run nbgrader generate_assignment {names['assignment']}"
+                f"{folder / names['notebook']}.ipynb is missing. Release the problem set again."
             )
         return releases
 
