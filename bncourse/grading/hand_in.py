@@ -154,7 +154,7 @@ def odd_paths(folder, kept):
         if path.parent == Path(folder) and path.name in kept:
             continue
         reason = _oddity(path, folder)
-        if not reason:
+        if not reason and not path.is_dir():
             room -= max(_BLOCK, path.lstat().st_size)
             reason = "takes too much room" if room < 0 else ""
         if reason:
@@ -206,7 +206,7 @@ def prepare(assignment, student, notebooks, release, refused):
         notebooks: the paths of the notebooks of one hand-in; changed in place, to those of the
             release. One need not exist: see ``read_hand_in``.
         release: the release directory of the course.
-        refused: the folder that links are moved to.
+        refused: the folder that what is odd is moved to.
     """
     if not notebooks:
         return

@@ -158,12 +158,14 @@ def test_leftovers_of_editors_go_and_nobody_hears_of_it(tmp_path):
 def test_files_that_would_fill_the_disk_are_moved_out(tmp_path):
     folder = tmp_path / "a"
     put(folder, corpus.NOTEBOOK)
-    for name, size in (("a.csv", 60), ("b.csv", 60), ("c.csv", 2**20)):
+    (folder / "more").mkdir()
+    for name, size in (("a.csv", 60), ("b.csv", 60), ("c.csv", 2**20), ("more/d.csv", 1)):
         with (folder / name).open("wb") as file:
             # It has a length, and no block of the disk.
             file.truncate(size * 2**20)
     set_aside(folder, {corpus.NOTEBOOK}, tmp_path / "refused")
-    assert sorted(os.listdir(folder)) == [NOTE, "a.csv", corpus.NOTEBOOK]
+    assert sorted(os.listdir(folder)) == [NOTE, "a.csv", corpus.NOTEBOOK, "more"]
+    assert not os.listdir(folder / "more")
 
 
 def test_a_folder_in_the_place_of_the_note_is_moved_out(tmp_path):
