@@ -1,0 +1,173 @@
+"""Known mistakes as slips: a right solution with named steps, and what a student writes instead.
+
+A step is an assignment, named by its target; a method's attribute ``self.weight`` is called
+``weight``. ``returns`` is the return statement, and a parameter with a default is a step too. A
+mistake that is another algorithm is no slip: it stays a function of its own.
+"""
+
+import ast
+import inspect
+import itertools
+import linecache
+import sys
+import textwrap
+import types
+from dataclasses import dataclass
+
+from bncourse.exercise import Mistake
+
+_serial = itertools.count()
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Statements that stand in the place of a whole step; none at all where it is left out."""
+
+    statements: str = ""
+
+
+class Right:
+    """A right solution, in which slips are made.
+
+    Args:
+        obj: the function or class, written with a name for each step that may go wrong.
+
+    >>> import inspect
+    >>> def half(n, by=2):
+    ...     quotient = n / by
+    ...     return quotient
+    >>> slip = Right(half).slip
+    >>> floored = slip("floored", "The quotient is floored.", "F1", quotient="n // by")
+    >>> floored.obj(3), floored.name
+    (1, 'floored')
+    >>> slip("by three", "It divides by 3.", "F1", by="3").obj(3)
+    1.0
+    >>> print(inspect.getsource(floored.obj))
+    def half(n, by=2):
+        quotient = n // by
+        return quotient
+    <BLANKLINE>
+    """
+
+    def __init__(self, obj):
+        self.obj = obj
+        self.source = textwrap.dedent(inspect.getsource(obj))
+
+    def slip(self, name, hint, see, **steps):
+        """Return the Mistake that differs from the right solution in some steps.
+
+        Args:
+            name, hint, see: as in Mistake.
+            steps: by the name of a step, the expression in its place, or an Instead. Where a step
+                stands in several functions, ``function__step`` says in which.
+
+        Raises:
+            ValueError: if a step does not stand exactly once in the source, or nothing changes.
+        """
+        return Mistake(name, self.wrong(**steps), hint, see)
+
+    def wrong(self, **steps):
+        """Return the right solution with some steps replaced, as ``slip`` does."""
+        tree = ast.parse(self.source)
+        edits = [_edit(self.source, tree, name, new) for name, new in steps.items()]
+        source = self.source
+        # From the end, so that the places of earlier edits stay right.
+        for start, end, text in sorted(edits, reverse=True):
+            source = source[:start] + text + source[end:]
+        if source == self.source:
+            raise ValueError(f"A slip must change the source. Received: {steps}")
+        return _defined(source, self.obj)
+
+
+def _edit(source, tree, name, new):
+    """Return (start, end, text) of one step, as positions in the source."""
+    found = [each for each in _steps(tree) if name in each[0]]
+    if len(found) != 1:
+        raise ValueError(
+            f"A step must stand once in a right solution. Received: {name!r}, {len(found)} times"
+        )
+    _, statement, value = found[0]
+    if isinstance(new, Instead):
+        start, end = _span(source, statement)
+        lines = textwrap.dedent(new.statements).strip().splitlines() or ["pass"]
+        return start, end, f"\n{' ' * statement.col_offset}".join(lines)
+    return *_span(source, value), new
+
+
+def _steps(tree):
+    """Yield (names, statement, value) of each step."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        prefix = f"{function.name}__"
+        for name, default in _defaults(function.args):
+            yield {name, prefix + name}, function, default
+        for node in _own_nodes(function):
+            if isinstance(node, ast.Return) and node.value:
+                yield {"returns", f"{prefix}returns"}, node, node.value
+            elif isinstance(node, ast.Assign):
+                target = "_".join(_names(node.targets[0]))
+                yield {target, prefix + target}, node, node.value
+            elif isinstance(node, ast.AugAssign):
+                target = "_".join(_names(node.target))
+                yield {target, prefix + target}, node, node.value
+
+
+def _own_nodes(function):
+    """Yield the statements of a function, those of functions inside it left out."""
+    waiting = list(function.body)
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            waiting += [
+                child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)
+            ]
+
+
+def _defaults(arguments):
+    positional = [*arguments.posonlyargs, *arguments.args]
+    with_default = positional[len(positional) - len(arguments.defaults) :]
+    yield from (
+        (each.arg, value) for each, value in zip(with_default, arguments.defaults, strict=True)
+    )
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    yield from ((each.arg, value) for each, value in pairs if value is not None)
+
+
+def _names(target):
+    """Yield the names that an assignment binds: ``mean, self.var`` gives mean and var."""
+    if isinstance(target, ast.Tuple):
+        for each in target.elts:
+            yield from _names(each)
+    elif isinstance(target, ast.Attribute):
+        yield target.attr
+    elif isinstance(target, ast.Name):
+        yield target.id
+
+
+def _span(source, node):
+    starts = [0, *itertools.accumulate(len(line.encode()) for line in source.splitlines(True))]
+    raw = source.encode()
+    start = starts[node.lineno - 1] + node.col_offset
+    end = starts[node.end_lineno - 1] + node.end_col_offset
+    return len(raw[:start].decode()), len(raw[:end].decode())
+
+
+def _defined(source, original):
+    """Return what a source defines under the name of ``original``, beside the same imports.
+
+    ``inspect.getsource`` works on the result: it is a solution like one written by hand.
+    """
+    name = original.__name__
+    module = types.ModuleType(f"{__name__}.{name}_{next(_serial)}")
+    module.__dict__.update(
+        {key: value for key, value in vars(inspect.getmodule(original)).items() if key[:2] != "__"}
+    )
+    module.__file__ = f"<{module.__name__}>"
+    # A time of None keeps the entry when linecache looks for changed files.
+    linecache.cache[module.__file__] = len(source), None, source.splitlines(True), module.__file__
+    # inspect finds the file of a class through its module.
+    sys.modules[module.__name__] = module
+    exec(compile(source, module.__file__, "exec"), module.__dict__)
+    return getattr(module, name)
