@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 
 from bncourse.attempt import OUR_WORDS, attempt
-from bncourse.equations import where
+from bncourse.contents import where
 from bncourse.exercise import describe
 from bncourse.grading.limits import Limits
 from bncourse.judge import judge

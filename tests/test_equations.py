@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bncourse.equations import CHAPTERS
+from bncourse.contents import CHAPTERS
 from bncourse.registry import all_exercises
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,7 @@ def problems(pages, marks, sees=()):
         marks: the tags that pytest tests check.
         sees: the tags that exercises send their readers to.
     """
-    letters = {page: letter for letter, (_, page) in CHAPTERS.items()}
+    letters = {chapter.page: chapter.letter for chapter in CHAPTERS}
     tags = [tag for page in pages.values() for tag, _, _ in page.equations]
     checked = set(marks).union(*(page.checked for page in pages.values()))
     found = [f"({tag}) stands {tags.count(tag)} times." for tag in set(tags) if tags.count(tag) > 1]
@@ -110,8 +110,8 @@ def problems(pages, marks, sees=()):
 def _missing(tags, pages):
     """Return the tags without an equation, as far as their chapters are written."""
     known = {tag for page in pages.values() for tag, _, _ in page.equations}
-    written = {letter for letter, (_, page) in CHAPTERS.items() if page in pages}
-    return sorted(tag for tag in set(tags) - known if tag[0] in written or tag[0] not in CHAPTERS)
+    unwritten = {chapter.letter for chapter in CHAPTERS if chapter.page not in pages}
+    return sorted(tag for tag in set(tags) - known if tag[0] not in unwritten)
 
 
 def _page_problems(name, page, letter):

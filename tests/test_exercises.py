@@ -8,7 +8,7 @@ import pytest
 from bncourse import check
 from bncourse.attempt import attempt
 from bncourse.check import CheckFailed, draw_cases
-from bncourse.equations import CHAPTERS
+from bncourse.contents import CHAPTERS
 from bncourse.judge import judge
 from bncourse.registry import all_exercises, find, load, problem_sets
 
@@ -76,7 +76,8 @@ def test_the_spec_is_complete(name):
     assert len(exercise.mistakes) >= 5
     assert len({mistake.name for mistake in exercise.mistakes}) == len(exercise.mistakes)
     assert len({mistake.hint for mistake in exercise.mistakes}) == len(exercise.mistakes)
-    assert {exercise.see[0]} | {mistake.see[0] for mistake in exercise.mistakes} <= set(CHAPTERS)
+    sees = {exercise.see, *(mistake.see for mistake in exercise.mistakes)}
+    assert {tag[0] for tag in sees} <= {chapter.letter for chapter in CHAPTERS}
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -19,7 +19,7 @@ ALWAYS = (
     "__init__.py",
     "attempt.py",
     "check.py",
-    "equations.py",
+    "contents.py",
     "exercise.py",
     "exercises/__init__.py",
     "grading/__init__.py",

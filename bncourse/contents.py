@@ -1,0 +1,104 @@
+"""The chapters of the book, in the order in which they are read: the one table of them.
+
+``_toc.yml``, the table of the landing page, the letters of equations and what a check says of a
+place are tested against it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter of the book.
+
+    Args:
+        letter: of the tags of its equations.
+        page: the file in chapters/, without its ending.
+        title: its heading; the site puts the number before it.
+        question: the one question that it asks and answers.
+    """
+
+    letter: str
+    page: str
+    title: str
+    question: str
+
+
+CHAPTERS = (
+    Chapter(
+        "W",
+        "why_normalise",
+        "Keep numbers in range",
+        "What goes wrong in a network whose numbers have the wrong size?",
+    ),
+    Chapter(
+        "F",
+        "forward",
+        "Normalise a batch",
+        "What does a batch-norm layer do to the numbers that pass through it?",
+    ),
+    Chapter(
+        "B",
+        "backward",
+        "Differentiate a batch",
+        "How does one number of the input reach the loss, when the whole batch is normalised "
+        "together?",
+    ),
+    Chapter(
+        "G",
+        "gradient_check",
+        "Check a gradient",
+        "How do you know that a gradient is right?",
+    ),
+    Chapter(
+        "R",
+        "inference",
+        "Train on batches, predict without them",
+        "What does a batch-norm layer normalise with when there is no batch?",
+    ),
+    Chapter(
+        "C",
+        "convolution",
+        "Share the statistics of a channel",
+        "In a batch of images, which numbers share one mean and one variance?",
+    ),
+    Chapter(
+        "L",
+        "layers",
+        "Use the layer in PyTorch and Keras",
+        "What does a batch-norm layer of a framework do that its formula does not say?",
+    ),
+    Chapter(
+        "S",
+        "covariate_shift",
+        "Measure internal covariate shift",
+        "What exactly is internal covariate shift, and how do you measure it?",
+    ),
+)
+
+
+def chapter_of(tag):
+    """Return the Chapter of a tagged equation, by the letter of the tag.
+
+    Raises:
+        KeyError: if no chapter has the letter.
+    """
+    for chapter in CHAPTERS:
+        if chapter.letter == tag[0]:
+            return chapter
+    raise KeyError(f"The letter of a tag must be that of a chapter. Received: {tag}")
+
+
+def number_of(chapter):
+    """Return the number of a Chapter, from 1."""
+    return CHAPTERS.index(chapter) + 1
+
+
+def where(tag):
+    """Return the place of an equation in words.
+
+    >>> where("F3")
+    '(F3) in chapter 2, "Normalise a batch" (chapters/forward)'
+    """
+    chapter = chapter_of(tag)
+    return f'({tag}) in chapter {number_of(chapter)}, "{chapter.title}" (chapters/{chapter.page})'
