@@ -1,6 +1,6 @@
 """The nbgrader course: ``nbgrader`` commands in this folder read this file."""
 
-from bncourse.grading.config import configure
+from bncourse.grading.nbgrader.config import configure
 
 c = get_config()  # noqa: F821 - nbgrader provides it
 

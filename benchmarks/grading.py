@@ -18,18 +18,20 @@ from pathlib import Path
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
-from bncourse.grading import batch, cluster, corpus, writing
-from bncourse.grading.cells import Script
-from bncourse.grading.grade import DRAWS, grade
-from bncourse.grading.limits import Limits
-from bncourse.grading.shell import Recorder, make_shell
-from bncourse.grading.worker import Worker
+from bncourse.grading.batch import fan_out
+from bncourse.grading.batch import tasks as batch
+from bncourse.grading.inside.shell import Recorder, make_shell
+from bncourse.grading.intake.script import Script
+from bncourse.grading.nbgrader import writing
+from bncourse.grading.outside.submission import DRAWS, grade
+from bncourse.grading.outside.warm import WarmProcess
 from bncourse.judge import judge
+from bncourse.limits import Limits
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook
-from bncourse.sample_class import run_nbgrader
-from bncourse.trial import cost
+from bncourse.trial import corpus, cost
 from bncourse.trial import course as trial_course
+from bncourse.trial.sample_class import run_nbgrader
 
 # What a student of a later problem set imports in the first cell.
 HEAVY = "import keras\nimport matplotlib.pyplot as plt\nimport torch\n\ntorch.ones(3).sum()"
@@ -64,14 +66,14 @@ def seconds_plain(count):
 def seconds_ours(count, workers):
     """Return seconds per submission: to start, to grade, and to write with nbgrader."""
     with course_of(count, OURS) as root:
-        course = batch.Course(root, corpus.PROBLEM_SET)
+        course = batch.Batch(root, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(course)
         times = [time.perf_counter()]
 
         def note(line):
             times.append(time.perf_counter())
 
-        batch.grade_tasks(course, tasks, lambda n: cluster.runner(n, workers=workers), say=note)
+        batch.grade_tasks(course, tasks, lambda n: fan_out.fan_out(n, workers=workers), say=note)
         graded = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
             writing.write_grades(course, tasks, say=lambda line: None)
@@ -100,7 +102,7 @@ def overhead(problem_set, rounds=5):
         for cell in derive_notebook(text).cells
         if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade")
     ]
-    with Worker(problem_set) as worker:
+    with WarmProcess(problem_set) as worker:
         fixed = fixed_seconds(worker)
         start = time.perf_counter()
         for _ in range(rounds):
@@ -141,7 +143,7 @@ def growth(rounds):
 
     exercises = {corpus.TARGET: load(corpus.PROBLEM_SET)[corpus.TARGET]}
     sources = [corpus.IMPORTS, corpus.SOLUTIONS[corpus.TARGET]]
-    with Worker(corpus.PROBLEM_SET) as worker:
+    with WarmProcess(corpus.PROBLEM_SET) as worker:
         for _ in range(20):
             grade(Script(sources), exercises, worker, Limits(), 1)
         before = used()

@@ -1,89 +1,24 @@
 """The command line of the course: ``bncourse``."""
 
-from pathlib import Path
+import sys
+from importlib.metadata import version
 
-import click
-from rich.table import Table
-
-from bncourse.console import make_console
-from bncourse.grading.command import grade
-from bncourse.mistake import Mistake
-from bncourse.nbgrader_course import require_course
-from bncourse.similar.command import similar
+from bncourse.verbs import NEEDS, plain_help
 
 
-@click.group()
 def main():
-    """Build and grade the batch-norm course."""
-
-
-root_option = click.option(
-    "--root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=".",
-    show_default=True,
-    help="The repository, with nbgrader_config.py.",
-)
-
-
-@main.command()
-@root_option
-def release(root):
-    """Derive the notebooks from solutions/ and release them to exercises/."""
-    from bncourse.release import release as run
-
-    require_course(root)
+    """Run a verb; without the packages that verbs need, say which those are."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"bncourse {version('bncourse')}")
+        return
     try:
-        run(root, say=click.echo)
-    except OSError as error:
-        raise Mistake(f"The folder of the course must be writable: {error}") from None
-    except RuntimeError as reason:
-        raise click.ClickException(str(reason)) from None
-
-
-@main.command("sample-class")
-@root_option
-@click.option(
-    "--course",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="_build/sample_class",
-    show_default=True,
-    help="The folder of the sample class; it is made anew.",
-)
-def sample_class(root, course):
-    """Make a sample class from the exercise specs and grade it with nbgrader."""
-    from bncourse import sample_class as sample
-
-    require_course(root)
-    classes = sample.make_submissions(root, course)
-    for assignment, students in classes.items():
-        click.echo(f"{assignment}: {len(students)} students")
-    sample.grade(course, classes, say=click.echo)
-
-
-@main.command("show-grades")
-@click.argument("course", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def show_grades(course):
-    """Print the grade table of COURSE, and where one failing student's feedback is."""
-    from bncourse import sample_class as sample
-
-    feedback = sorted(Path(course, "feedback").glob("*/*/*.html"))
-    assignments = sorted({path.parent.name for path in feedback})
-    table = Table(title="Sample class")
-    table.add_column("assignment")
-    table.add_column("student", no_wrap=True)
-    for heading in ("points", "of", "waiting for a human"):
-        table.add_column(heading, justify="right")
-    for row in sample.grades(course, assignments):
-        numbers = (f"{row[key]:g}" for key in ("auto", "of", "by_hand"))
-        table.add_row(row["assignment"], row["student"], *numbers)
-    make_console().print(table)
-    failing = next(p for p in feedback if p.parts[-3] not in (sample.PERFECT, sample.BLANK))
-    click.echo(f"One student's feedback: {failing}")
-
-
-main.add_command(grade)
-main.add_command(similar)
+        from bncourse.commands import verbs
+    except ModuleNotFoundError as missing:
+        if sys.argv[1:] in ([], ["--help"]):
+            print(plain_help())
+            return
+        sys.exit(f"{missing.name or 'A package'} is missing here. {NEEDS}")
+    verbs()
 
 
 if __name__ == "__main__":

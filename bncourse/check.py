@@ -12,8 +12,8 @@ import numpy as np
 from bncourse.attempt import OUR_WORDS, attempt
 from bncourse.contents import where
 from bncourse.exercise import describe
-from bncourse.grading.limits import Limits
 from bncourse.judge import judge
+from bncourse.limits import Limits
 from bncourse.registry import all_exercises, load, problem_sets
 
 # Grading sets this to draw inputs that a student has not seen.

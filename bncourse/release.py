@@ -13,8 +13,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from bncourse.mistake import Mistake
-from bncourse.nbgrader_course import load_config, scripts_on_path
+from bncourse.course import load_config, scripts_on_path
+from bncourse.errors import CourseError
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -80,7 +80,7 @@ def release(root, say=print):
         say: receives a line of progress for each assignment.
 
     Raises:
-        Mistake: if there is no text of a problem set.
+        CourseError: if there is no text of a problem set.
         OSError: if a folder cannot be written.
         RuntimeError: if nbgrader refuses an assignment; the message is nbgrader's log.
     """
@@ -92,7 +92,7 @@ def release(root, say=print):
     names = derive_all(root)
     if not names:
         # Else all that was released would go, as withdrawn.
-        raise Mistake(f"solutions/ must hold the text of a problem set. Received: {root}")
+        raise CourseError(f"solutions/ must hold the text of a problem set. Received: {root}")
     with scripts_on_path():
         api = NbGraderAPI(config=load_config(root))
         for name in names:

@@ -32,7 +32,7 @@ NOTEBOOK = """{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {},
 
 @pytest.fixture(scope="session")
 def needs_sandbox():
-    from bncourse.grading import sandbox
+    from bncourse.grading.outside import sandbox
 
     reason = sandbox.why_not()
     if reason:

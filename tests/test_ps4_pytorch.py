@@ -15,7 +15,7 @@ from bncourse.attempt import attempt
 from bncourse.check import CheckFailed, check, draw_cases
 from bncourse.reference import layers
 from bncourse.registry import find
-from bncourse.sample_class import source_of
+from bncourse.trial.sample_class import source_of
 
 SHAPES = [(7, 3), (4, 3, 5), (4, 3, 2, 5), (2, 3, 2, 3, 2)]
 NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}

@@ -13,9 +13,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from bncourse.__main__ import main
-from bncourse.grading import gradebook
-from bncourse.grading.batch import Course
-from bncourse.mistake import Mistake
+from bncourse.errors import CourseError
+from bncourse.grading.batch.tasks import Course
+from bncourse.grading.nbgrader import gradebook
 from bncourse.registry import load
 from bncourse.release import derive_notebook, release
 
@@ -49,7 +49,7 @@ def test_a_fresh_clone_is_told_what_makes_its_gradebook(released, tmp_path):
     for path in (clone / "gradebook.db", *clone.glob("solutions/*/*.ipynb")):
         path.unlink()
     course = Course(clone, "ps1_forward")
-    with pytest.raises(Mistake, match=r"does not know forward.ipynb.* Run bncourse release$"):
+    with pytest.raises(CourseError, match=r"does not know forward.ipynb.* Run bncourse release$"):
         gradebook.require_assignment(course, course.release())
     release(clone, say=lambda line: None)
     gradebook.require_assignment(course, course.release())

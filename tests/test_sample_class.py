@@ -7,10 +7,10 @@ import shutil
 import nbformat
 import pytest
 
-from bncourse import sample_class as sample
 from bncourse.check import draw_cases
-from bncourse.course_seed import course_seed
+from bncourse.grading.record.seed import course_seed
 from bncourse.registry import find, load
+from bncourse.trial import sample_class as sample
 
 pytestmark = pytest.mark.slow
 

@@ -14,6 +14,9 @@ WORDS = (
     "missing",
 )
 
+# Outcomes that a human should see.
+_UNUSUAL = ("timeout", "limit", "crashed", "malformed")
+
 _LONGEST_MESSAGE = 4000
 
 # An exception that means a limit, whatever the rest of its text says.
@@ -59,6 +62,36 @@ class CellResult:
     outputs: list = field(default_factory=list)
     error: str | None = None
     message: str = ""
+
+
+@dataclass
+class Report:
+    """What came of one submission.
+
+    Args:
+        outcomes: ``{exercise name: Outcome}``.
+        cells: the CellResult of each cell, in order.
+        seconds: the whole time.
+        memory: the most memory seen in use, in bytes.
+        flags: what a human should look at.
+    """
+
+    outcomes: dict
+    cells: list
+    seconds: float = 0.0
+    memory: int = 0
+    flags: list = field(default_factory=list)
+
+    @property
+    def needs_a_look(self):
+        """Whether a human should see it: it bears a flag, or did not end as work that is tested."""
+        outcomes = self.outcomes.values()
+        return bool(self.flags) or any(o.flags or o.word in _UNUSUAL for o in outcomes)
+
+
+def ungraded(word, reason, exercises):
+    """Return the Report on a hand-in that has no notebook to grade."""
+    return Report({name: Outcome(word, reason) for name in exercises}, [])
 
 
 def limit_named_in(error, message):

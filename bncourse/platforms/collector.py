@@ -15,7 +15,7 @@ from nbgrader.plugins import FileNameCollectorPlugin
 from nbgrader.utils import parse_utc
 from traitlets import Bool, Dict, Enum, Unicode
 
-from bncourse.nbgrader_course import scripts_on_path
+from bncourse.course import scripts_on_path
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import NOTEBOOK
 

@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath
 from nbgrader.plugins import ExtractorPlugin
 from traitlets import Int
 
-from bncourse.grading.hand_in import is_plain
-from bncourse.grading.limits import MIB, Limits
+from bncourse.grading.intake.hand_in import is_plain
+from bncourse.limits import MIB, Limits
 
 NOTEBOOK = ".ipynb"
 

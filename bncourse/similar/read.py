@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from bncourse import reference
-from bncourse.grading.cells import exercises_of, graded_cells, script_of
-from bncourse.grading.hand_in import read_hand_in
-from bncourse.grading.match import MISSING
-from bncourse.grading.normalise import Malformed
+from bncourse.grading.intake.hand_in import read_hand_in
+from bncourse.grading.intake.match import MISSING
+from bncourse.grading.intake.read import Malformed
+from bncourse.grading.intake.script import exercises_of, graded_cells, script_of
 from bncourse.similar.fingerprints import MOST_CHARACTERS, HandIn, Text
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)

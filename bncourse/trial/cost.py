@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 from distributed import LocalCluster
 
-from bncourse.grading import batch, cluster, corpus, writing
-from bncourse.grading.workers import shared_worker
+from bncourse.grading.batch import fan_out
+from bncourse.grading.batch import tasks as batch
+from bncourse.grading.nbgrader import writing
+from bncourse.grading.outside.shared import warm_process
+from bncourse.trial import corpus
 from bncourse.trial.course import make_course, right
 
 _TASKS = 300
@@ -51,9 +54,11 @@ def measure(hand_ins=12):
     """Return the Costs on this machine, from a class of right hand-ins to the first problem set."""
     with tempfile.TemporaryDirectory() as root:
         make_course(root, {f"student{n}": right(f"{n}") for n in range(hand_ins)})
-        course = batch.Course(root, corpus.PROBLEM_SET)
+        course = batch.Batch(root, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(course)
-        start = _seconds(lambda: shared_worker(corpus.PROBLEM_SET, course.unsafe, course.gpu))
+        start = _seconds(
+            lambda: warm_process(corpus.PROBLEM_SET, course.setting.unsafe, course.setting.gpu)
+        )
         grading = _seconds(lambda: batch.grade_tasks(course, tasks, _here, say=_nothing))
         filling = _seconds(lambda: writing.write_grades(course, tasks, say=_nothing))
     return Costs(start, grading / hand_ins, _dispatch(), filling / hand_ins)
@@ -77,18 +82,18 @@ def _dispatch():
 
 @contextlib.contextmanager
 def _sleepers(workers):
-    """Yield what ``cluster.runner`` does, for tasks that only sleep: threads will do for those."""
+    """Yield what ``fan_out.fan_out`` does, for tasks that only sleep: threads will do for those."""
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=":0"
         ) as threads,
-        cluster.runner(_TASKS, scheduler=threads.scheduler_address) as run,
+        fan_out.fan_out(_TASKS, scheduler=threads.scheduler_address) as run,
     ):
         yield run
 
 
 def _here(count):
-    return cluster.runner(count, workers=1)
+    return fan_out.fan_out(count, workers=1)
 
 
 def _seconds(do):

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from bncourse.grading import corpus, sandbox
-from bncourse.sample_class import run_nbgrader
+from bncourse.grading.outside import sandbox
+from bncourse.trial import corpus
+from bncourse.trial.sample_class import run_nbgrader
 
 CONFIG = """
 c = get_config()
@@ -15,7 +16,7 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 """
 
 TRUSTED = """
-from bncourse.grading.config import configure
+from bncourse.grading.nbgrader.config import configure
 configure(c, __file__)
 """
 

@@ -13,9 +13,10 @@ import nbformat
 from bs4 import BeautifulSoup
 from nbgrader.api import Gradebook
 
-from bncourse.grading import corpus, sandbox
+from bncourse.grading.outside import sandbox
 from bncourse.release import derive_notebook
-from bncourse.sample_class import answered
+from bncourse.trial import corpus
+from bncourse.trial.sample_class import answered
 
 SET, NOTEBOOK, WRITTEN = corpus.PROBLEM_SET, corpus.NOTEBOOK, "redundant_bias"
 COURSE_ID = "batch-norm"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bncourse.grading import selftest
+from bncourse.trial import selftest
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from bncourse.grading import corpus, sandbox, selftest
-from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.session import Lost, Session
-from bncourse.grading.worker import Worker
+from bncourse.grading.outside import sandbox
+from bncourse.grading.outside.session import Lost, Session
+from bncourse.grading.outside.warm import WarmProcess
+from bncourse.limits import MIB, Limits
+from bncourse.trial import corpus, selftest
 
 LIMITS = Limits(item_seconds=20, total_seconds=60, memory=512 * MIB, disk=16 * MIB)
 
@@ -171,7 +172,11 @@ _START = """
 import os, random, resource, signal, sys, types
 import bncourse.attempt, bncourse.rules
 attempt, rules = sys.modules["bncourse.attempt"], sys.modules["bncourse.rules"]
-from bncourse.grading import isolate, runner, shell, silence, zygote
+from bncourse.grading.inside import isolate
+from bncourse.grading.inside import runner
+from bncourse.grading.inside import shell
+from bncourse.grading.inside import silence
+from bncourse.grading.inside import zygote
 
 
 def skip_mount(*targets):
@@ -212,8 +217,8 @@ class _Patched(Limits):
     without: str = ""
 
 
-class Pliable(Worker):
-    """A Worker whose submissions run some source before their walls are built.
+class Pliable(WarmProcess):
+    """A WarmProcess whose submissions run some source before their walls are built.
 
     Args:
         words: takes the words of the command line of the outer wall and returns others.

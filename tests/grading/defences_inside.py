@@ -20,12 +20,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from bncourse.grading.outside.watch import Watch
 
-from bncourse.grading import sandbox, seccomp
-from bncourse.grading.limits import MIB
-from bncourse.grading.session import Lost
-from bncourse.grading.visible import PACKAGE
-from bncourse.grading.watch import Watch
+from bncourse.grading.inside import seccomp
+from bncourse.grading.outside import sandbox
+from bncourse.grading.outside.session import Lost
+from bncourse.grading.rooms import PACKAGE
+from bncourse.limits import MIB
 from bncourse.registry import problem_sets
 
 from . import search
@@ -813,7 +814,7 @@ OUTER = [
         (39,),
         "the solutions of the self-test are not shown",
         answer(
-            "from bncourse.grading.corpus import SOLUTIONS",
+            "from bncourse.trial.corpus import SOLUTIONS",
             "space = {'np': np}",
             "exec(SOLUTIONS['normalize'], space)",
             "return space['normalize'](x, mean, var, eps)",

@@ -15,30 +15,26 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from bncourse.grading.outside.watch import Watch
 from nbformat import v4
 
 from bncourse import judge
 from bncourse.check import draw_cases, report
 from bncourse.exercise import Exercise
-from bncourse.grading import (
-    corpus,
-    grade,
-    hand_in,
-    match,
-    normalise,
-    protocol,
-    sanitise,
-    selftest,
-)
 from bncourse.grading import outcome as outcomes
-from bncourse.grading import session as sessions
-from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.normalise import new_cell
+from bncourse.grading import sanitise
+from bncourse.grading.inside import protocol
+from bncourse.grading.intake import hand_in, match
+from bncourse.grading.intake import read as normalise
+from bncourse.grading.intake.read import new_cell
 from bncourse.grading.outcome import Outcome
-from bncourse.grading.session import Lost, Session
-from bncourse.grading.watch import Watch
-from bncourse.grading.worker import Job
+from bncourse.grading.outside import session as sessions
+from bncourse.grading.outside import submission as grade
+from bncourse.grading.outside.session import Lost, Session
+from bncourse.grading.outside.warm import Process
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load
+from bncourse.trial import corpus, selftest
 
 from .defences import Defence, answer, case, put, session, together, uncaught
 from .defences import hand_in as handed_in
@@ -269,7 +265,7 @@ def _pasted_picture(worker):
 
 # The runner of this submission has been taken over: it says whatever it likes about each case.
 _TAKEN_OVER = (
-    "import bncourse.grading.runner as runner\n"
+    "import bncourse.grading.inside.runner as runner\n"
     "from bncourse.attempt import Attempt, attempt\n"
     "from dataclasses import replace\n"
     "runner.attempt = lambda exercise, obj, case: replace(\n"
@@ -501,7 +497,7 @@ TALK = [
         "malformed answers are caught",
         put(sessions, "_MALFORMED", ()),
         _talks(
-            "from bncourse.grading.runner import Runner\n"
+            "from bncourse.grading.inside.runner import Runner\n"
             "Runner.do_cell = lambda self, message, arrays: ({}, {})",
             "1",
         ),
@@ -623,7 +619,7 @@ LIMITS = [
     Defence(
         (13,),
         "stopped by force",
-        put(Job, "kill", lambda job: signal.pidfd_send_signal(job._handle, signal.SIGTERM)),
+        put(Process, "kill", lambda job: signal.pidfd_send_signal(job._handle, signal.SIGTERM)),
         _outlives(_IGNORES_SIGNALS),
         "it lives on",
     ),

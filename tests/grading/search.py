@@ -11,10 +11,10 @@ import marshal
 import types
 from pathlib import Path
 
-from bncourse.grading import corpus
-from bncourse.grading.visible import PACKAGE, visible_files
+from bncourse.grading.rooms import PACKAGE, visible_files
 from bncourse.registry import load
-from bncourse.sample_class import source_of
+from bncourse.trial import corpus
+from bncourse.trial.sample_class import source_of
 
 # Shorter ones say little, and stand in other programs as well.
 _LEAST_TEXT, _LEAST_CODE = 30, 60

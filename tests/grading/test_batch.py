@@ -18,27 +18,29 @@ from nbgrader.api import Gradebook
 from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import OperationalError
 
-from bncourse.grading import audit, batch, cluster, corpus, gradebook, writing
-from bncourse.grading.grade import Report
-from bncourse.grading.limits import Limits
-from bncourse.grading.outcome import CellResult, Outcome
-from bncourse.grading.store import Store
-from bncourse.grading.version import CODE
-from bncourse.grading.worker import Infra
-from bncourse.mistake import Mistake
-from bncourse.sample_class import grades
+from bncourse.errors import CourseError, Infra
+from bncourse.grading.batch import fan_out
+from bncourse.grading.batch import tasks as batch
+from bncourse.grading.nbgrader import gradebook, writing
+from bncourse.grading.outcome import CellResult, Outcome, Report
+from bncourse.grading.record import journal as audit
+from bncourse.grading.record.store import Store
+from bncourse.grading.record.version import CODE
+from bncourse.limits import Limits
+from bncourse.trial import corpus
 from bncourse.trial.course import make_course
+from bncourse.trial.sample_class import grades
 
 from .test_nbgrader import CONFIG
 
 pytestmark = pytest.mark.slow
 
-GRADE = [sys.executable, "-c", "from bncourse.grading.command import grade; grade()"]
+GRADE = [sys.executable, "-c", "from bncourse.commands.grade import grade; grade()"]
 
 # Kills itself as it says the line that starts with the first argument.
 MORTAL = """
 import os, signal, sys
-from bncourse.grading import command
+from bncourse.commands import grade as command
 
 line_of_death = sys.argv.pop(1)
 
@@ -83,7 +85,7 @@ def grade_until(course, line, *options):
 
 
 def here(count):
-    return cluster.runner(count, workers=1)
+    return fan_out.fan_out(count, workers=1)
 
 
 def report():
@@ -107,7 +109,7 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
 
 
 def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here, resume=True)
     writing.write_grades(opened, tasks)
     before = grades(course, [corpus.PROBLEM_SET])
@@ -118,7 +120,7 @@ def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
 
 
 def test_infra_is_no_verdict_and_stops_nobody(course):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.read_tasks(opened, ["student0", "student1"])
 
     def failing(count):
@@ -150,7 +152,7 @@ def scores(root):
 
 
 def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here)
     writing.write_grades(opened, tasks)
     manual_grade(course, "student5", 2.0)
@@ -159,7 +161,7 @@ def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
     for path in (course / "autograded").iterdir():
         shutil.rmtree(path)
     grade_until(course, "written 3/", "--resume")
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
     done = gradebook.written(opened, tasks)
     # There was nothing to write for who handed in nothing.
@@ -195,7 +197,7 @@ def test_a_locked_gradebook_loses_nothing(course):
 
 
 def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(course, monkeypatch):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
     writing.write_grades(opened, tasks)
     calls = []
@@ -215,7 +217,7 @@ def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(cour
 
 
 def test_one_batch_at_a_time_writes(course):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["student0"]), here, resume=True)
     said, order = [], []
     with (course / ".grading" / "writer.lock").open("w") as lock:
@@ -236,7 +238,7 @@ def test_one_batch_at_a_time_writes(course):
 
 
 def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
@@ -260,7 +262,7 @@ def test_infra_is_tried_again(monkeypatch):
         return report()
 
     monkeypatch.setattr(batch, "grade", grade)
-    monkeypatch.setattr(batch, "shared_worker", lambda *a: None)
+    monkeypatch.setattr(batch, "warm_process", lambda *a: None)
     monkeypatch.setattr(batch.time, "sleep", lambda s: None)
     assert batch.run_task(*TASK, CODE) == report()
     monkeypatch.setattr(batch, "grade", lambda *a: (_ for _ in ()).throw(Infra("gone")))
@@ -270,13 +272,13 @@ def test_infra_is_tried_again(monkeypatch):
 
 def test_a_worker_with_other_code_gives_no_verdict(monkeypatch):
     monkeypatch.setattr(batch, "grade", lambda *a: report())
-    monkeypatch.setattr(batch, "shared_worker", lambda *a: None)
+    monkeypatch.setattr(batch, "warm_process", lambda *a: None)
     with pytest.raises(Infra, match="runs other code than this machine: install the same commit"):
         batch.run_task(*TASK, "0" * 64)
 
 
 def test_a_batch_keeps_no_outputs(course, tmp_path):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     opened.store = Store(tmp_path)
 
     def showing(count):
@@ -294,18 +296,18 @@ def test_a_batch_keeps_no_outputs(course, tmp_path):
 
 
 def test_a_student_is_named_as_the_folder_and_once(course):
-    opened = batch.Course(course, corpus.PROBLEM_SET)
+    opened = batch.Batch(course, corpus.PROBLEM_SET)
     tasks = batch.read_tasks(opened, ["student1", "student0", "student1"])
     assert [task.student for task in tasks] == ["student1", "student0"]
     for wrong in ("studnet0", "", "*", "."):
-        with pytest.raises(Mistake, match=re.escape(f"Received: [{wrong!r}]")):
+        with pytest.raises(CourseError, match=re.escape(f"Received: [{wrong!r}]")):
             batch.read_tasks(opened, ["student0", wrong])
 
 
 def test_a_name_that_nbgrader_takes_for_a_pattern_is_refused_with_a_reason(course):
     hand_in(course, "Group [C]", corpus.notebook())
     try:
-        opened = batch.Course(course, corpus.PROBLEM_SET)
+        opened = batch.Batch(course, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(opened, ["Group [C]", "nothing"])
         batch.grade_tasks(opened, tasks, here)
         assert tasks[0].report is None
@@ -322,7 +324,7 @@ def test_a_deadline_counts_as_the_points_do(course):
     stamp = course / "submitted" / student / corpus.PROBLEM_SET / "timestamp.txt"
 
     def read():
-        opened = batch.Course(course, corpus.PROBLEM_SET)
+        opened = batch.Batch(course, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(opened, [student])
         return opened, batch.grade_tasks(opened, tasks, here, resume=True)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bncourse.grading import corpus
-from bncourse.grading.cells import Script, defines, script_of
-from bncourse.grading.hand_in import read_hand_in
-from bncourse.grading.limits import Limits
+from bncourse.grading.intake.hand_in import read_hand_in
+from bncourse.grading.intake.script import Script, defines, script_of
+from bncourse.limits import Limits
+from bncourse.trial import corpus
 
 # Each once took a grader's pattern time that grows with the square of its length.
 LONG = 200_000

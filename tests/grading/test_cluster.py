@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from bncourse.grading import cluster
+from bncourse.grading.batch import fan_out
 
 # A file of its own: the workers import the function from it, and Dask's threads and warnings stay
 # out of the process of the tests.
 SCRIPT = """
 import sys
-from bncourse.grading import cluster
+from bncourse.grading.batch import fan_out
 
 def half(number):
     if number % 2:
@@ -26,10 +26,10 @@ def show(run):
 
 if __name__ == "__main__":
     from distributed import LocalCluster
-    with cluster.runner(6, workers=2) as run:
+    with fan_out.fan_out(6, workers=2) as run:
         show(run)
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as elsewhere:
-        with cluster.runner(6, scheduler=elsewhere.scheduler_address) as run:
+        with fan_out.fan_out(6, scheduler=elsewhere.scheduler_address) as run:
             show(run)
 """
 
@@ -44,14 +44,14 @@ def half(number):
 
 
 def test_here_one_failure_stops_no_other():
-    with cluster.runner(6, workers=1) as run:
+    with fan_out.fan_out(6, workers=1) as run:
         results = dict(run(half, {n: (n,) for n in range(6)}))
     assert [repr(results[n]) for n in range(6)] == EXPECTED
 
 
 def test_few_tasks_need_no_cluster():
-    with cluster.runner(3) as run:
-        assert run is cluster.run_here
+    with fan_out.fan_out(3) as run:
+        assert run is pipeline.run_here
 
 
 # A scheduler and workers of their own processes, so that they can be killed. Each worker has a
@@ -59,7 +59,7 @@ def test_few_tasks_need_no_cluster():
 MORTAL = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from bncourse.grading import cluster
+from bncourse.grading.batch import fan_out
 
 TASKS = 8
 
@@ -84,7 +84,7 @@ if __name__ == "__main__":
     options = ["--no-nanny", "--nthreads", str(TASKS)]
     workers = [start("worker", address, *options) for _ in range(2)]
     seen = {}
-    with cluster.runner(TASKS, scheduler=address) as run:
+    with fan_out.fan_out(TASKS, scheduler=address) as run:
         for number, result in run(last, {n: (folder, n) for n in range(TASKS)}):
             seen[number] = result if isinstance(result, int) else type(result).__name__
             scheduler.kill()
@@ -125,11 +125,11 @@ def test_local_workers_and_a_scheduler_by_address(tmp_path):
 # In a process of its own, as above; the address is the argument.
 CONNECT = """
 import sys
-from bncourse.grading import cluster
+from bncourse.grading.batch import fan_out
 
-cluster._CONNECT_SECONDS = 1
+fan_out._CONNECT_SECONDS = 1
 try:
-    with cluster.runner(1, scheduler=sys.argv[1]):
+    with fan_out.fan_out(1, scheduler=sys.argv[1]):
         pass
 except Exception as error:
     print(f"{type(error).__name__}: {error}")

@@ -12,16 +12,17 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from bncourse.grading import batch, corpus, sandbox, selftest
-from bncourse.grading.command import grade
-from bncourse.grading.grade import Report
-from bncourse.grading.outcome import CellResult, Outcome
-from bncourse.grading.visible import PACKAGE
-from bncourse.sample_class import grades, run_nbgrader
-from bncourse.similar.command import similar
+from bncourse.commands.grade import grade
+from bncourse.commands.similar import similar
+from bncourse.grading.batch import tasks as batch
+from bncourse.grading.outcome import CellResult, Outcome, Report
+from bncourse.grading.outside import sandbox
+from bncourse.grading.rooms import PACKAGE
+from bncourse.trial import corpus, selftest
 from bncourse.trial.course import CONFIG, TRUSTED, make_course, right
+from bncourse.trial.sample_class import grades, run_nbgrader
 
-GRADE = [sys.executable, "-c", "from bncourse.grading.command import grade; grade()"]
+GRADE = [sys.executable, "-c", "from bncourse.commands.grade import grade; grade()"]
 
 # --- The corpus as a class ----------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ def course(made, tmp_path, monkeypatch):
     """A course of four students, in which every answer is right at once."""
     shutil.copytree(made, tmp_path / "course")
     monkeypatch.setattr(sandbox, "why_not", lambda: None)
-    monkeypatch.setattr(batch, "shared_worker", lambda *arguments: None)
+    monkeypatch.setattr(batch, "warm_process", lambda *arguments: None)
     answer_with(monkeypatch, Outcome("ok"))
     return tmp_path / "course"
 
@@ -368,7 +369,7 @@ def test_a_wrong_option(options):
 @pytest.mark.parametrize("words", [["--student", "ada"], ["--json"], ["--workers", "1"], ["ps1"]])
 def test_a_self_test_takes_no_other_options(monkeypatch, words):
     monkeypatch.setattr(sandbox, "why_not", lambda: None)
-    monkeypatch.setattr("bncourse.grading.command._self_test", lambda: 0)
+    monkeypatch.setattr("bncourse.commands.grade._self_test", lambda: 0)
     assert CliRunner().invoke(grade, ["--self-test"]).exit_code == 0
     done = CliRunner().invoke(grade, ["--self-test", *words])
     assert done.exit_code == 2
@@ -414,7 +415,7 @@ with (disk / "room").open("wb", buffering=0) as room:
     except OSError:
         pass
 sys.argv[1:] = ["ps1_forward", "--root", str(disk / "course"), *sys.argv[3:]]
-from bncourse.grading.command import grade
+from bncourse.commands.grade import grade
 grade()
 """
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from nbformat import v4
 
-from bncourse.grading import hand_in, protocol, sandbox, sanitise, selftest, session
-from bncourse.grading.corpus import ALL, CANARY, TARGET, corpus
-from bncourse.grading.grade import Report
-from bncourse.grading.outcome import CellResult, Outcome
-from bncourse.grading.session import Session
+from bncourse.grading import sanitise
+from bncourse.grading.inside import protocol
+from bncourse.grading.intake import hand_in
+from bncourse.grading.outcome import CellResult, Outcome, Report
+from bncourse.grading.outside import sandbox, session
+from bncourse.grading.outside.session import Session
+from bncourse.trial import selftest
+from bncourse.trial.corpus import ALL, CANARY, TARGET, corpus
 
 CASES = corpus()
 NAMED = {bad.name: bad for bad in CASES}

@@ -7,7 +7,7 @@ the defence holds back. Where two layers answer one threat, both are removed at 
 
 import pytest
 
-from bncourse.grading.corpus import corpus
+from bncourse.trial.corpus import corpus
 
 from .defences import Pliable, check_breached, check_clean
 from .defences_inside import OUTER, WALLS

@@ -19,9 +19,10 @@ from conftest import needs_chromium
 from nbformat import v4
 from nbgrader.api import Gradebook
 
-from bncourse.grading import audit, corpus
+from bncourse.grading.record import journal as audit
 from bncourse.release import derive_notebook
-from bncourse.sample_class import answered, run_nbgrader
+from bncourse.trial import corpus
+from bncourse.trial.sample_class import answered, run_nbgrader
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox"), needs_chromium]
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bncourse.grading.cells import Script
-from bncourse.grading.corpus import HEAD, PROBLEM_SET, RIGHT, TARGET
-from bncourse.grading.grade import grade
-from bncourse.grading.limits import Limits
+from bncourse.grading.intake.script import Script
+from bncourse.grading.outside.submission import grade
+from bncourse.limits import Limits
 from bncourse.registry import load
+from bncourse.trial.corpus import HEAD, PROBLEM_SET, RIGHT, TARGET
 
 IMPORT = "import numpy as np"
 ANSWER = f"{HEAD}\n    {RIGHT}"

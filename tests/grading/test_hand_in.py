@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from bncourse.grading import corpus
-from bncourse.grading.hand_in import NOTE, prepare, read_hand_in, set_aside
-from bncourse.grading.limits import Limits, limits_of
-from bncourse.nbgrader_course import load_config
+from bncourse.course import load_config
+from bncourse.grading.intake.hand_in import NOTE, prepare, read_hand_in, set_aside
+from bncourse.limits import Limits, limits_of
+from bncourse.trial import corpus
 
 RELEASE = {corpus.NOTEBOOK: corpus.release()}
 

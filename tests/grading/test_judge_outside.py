@@ -5,9 +5,9 @@ import pytest
 
 from bncourse.attempt import Attempt
 from bncourse.check import draw_cases, report
-from bncourse.grading.corpus import PROBLEM_SET, TARGET
 from bncourse.judge import judge
 from bncourse.registry import load
+from bncourse.trial.corpus import PROBLEM_SET, TARGET
 
 EXERCISE = load(PROBLEM_SET)[TARGET]
 CASES = draw_cases(EXERCISE, 1)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
-from bncourse.grading import audit, corpus
-from bncourse.grading.version import CODE
-from bncourse.sample_class import grades, run_nbgrader
+from bncourse.grading.record import journal as audit
+from bncourse.grading.record.version import CODE
+from bncourse.trial import corpus
 from bncourse.trial import course as trial
+from bncourse.trial.sample_class import grades, run_nbgrader
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox")]
 
@@ -163,7 +164,9 @@ def test_a_regrade_changes_nothing(course, points):
 
 def test_a_failing_grader_gives_no_zero(course, points):
     config = course / "nbgrader_config.py"
-    config.write_text(CONFIG + "\nfrom bncourse.grading import sandbox\nsandbox.BWRAP = 'none'\n")
+    config.write_text(
+        CONFIG + "\nfrom bncourse.grading.outside import sandbox\nsandbox.BWRAP = 'none'\n"
+    )
     try:
         with pytest.raises(RuntimeError, match="bubblewrap"):
             run_nbgrader(course, "autograde", corpus.PROBLEM_SET, "--student", "good", "--force")

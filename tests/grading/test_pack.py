@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from bncourse.grading.pack import pack
-from bncourse.grading.visible import ALWAYS, PACKAGE, visible_files
+from bncourse.grading.outside.pack import pack
+from bncourse.grading.rooms import ALWAYS, PACKAGE, visible_files
 from bncourse.registry import load, problem_sets
 
 from . import search
@@ -63,7 +63,7 @@ def test_what_is_packed_works_without_specs(problem_set):
 def test_the_zygote_sees_what_it_imports_and_no_more():
     code = (
         "import json, sys\n"
-        "import bncourse.grading.zygote\n"
+        "import bncourse.grading.inside.zygote\n"
         "files = [m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'bncourse']\n"
         "print(json.dumps(files))"
     )

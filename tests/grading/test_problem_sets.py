@@ -16,14 +16,14 @@ import pytest
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases, report
-from bncourse.grading.cells import Script
-from bncourse.grading.grade import grade
-from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.worker import Worker
+from bncourse.grading.intake.script import Script
+from bncourse.grading.outside.submission import grade
+from bncourse.grading.outside.warm import WarmProcess
 from bncourse.judge import judge
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook
-from bncourse.sample_class import source_of
+from bncourse.trial.sample_class import source_of
 
 from .conftest import descendants
 
@@ -47,13 +47,13 @@ class ProblemSet:
     Args:
         name: such as "ps1_forward".
         exercises: ``{name: Exercise}``.
-        worker: the Worker.
+        worker: the WarmProcess.
         cells: the sources of the code cells of the solution notebook by id, grade cells left out.
     """
 
     name: str
     exercises: dict
-    worker: Worker
+    worker: WarmProcess
     cells: dict
 
     def verdicts(self, names, sources):
@@ -88,7 +88,7 @@ def problem_set(request, root, needs_sandbox):
         for cell in derive_notebook(text).cells
         if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade")
     }
-    with Worker(request.param) as worker:
+    with WarmProcess(request.param) as worker:
         yield ProblemSet(request.param, load(request.param), worker, cells)
         worker.bury()
         assert worker.alive, "a submission ended the worker"

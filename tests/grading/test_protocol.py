@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from bncourse.grading.protocol import (
+from bncourse.grading.inside.protocol import (
     BadFrame,
     Channel,
     Closed,

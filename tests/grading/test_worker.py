@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from bncourse.grading import sandbox
-from bncourse.grading.cells import Script
-from bncourse.grading.corpus import PROBLEM_SET, SOLUTIONS, TARGET
-from bncourse.grading.grade import grade
-from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.session import Lost, Session
-from bncourse.grading.visible import PACKAGE, visible_files
-from bncourse.grading.worker import Infra, Worker
+from bncourse.errors import Infra
+from bncourse.grading.intake.script import Script
+from bncourse.grading.outside import sandbox
+from bncourse.grading.outside.session import Lost, Session
+from bncourse.grading.outside.submission import grade
+from bncourse.grading.outside.warm import WarmProcess
+from bncourse.grading.rooms import PACKAGE, visible_files
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load
+from bncourse.trial.corpus import PROBLEM_SET, SOLUTIONS, TARGET
 
 from .conftest import descendants, kill, runs
 
@@ -187,7 +188,7 @@ def test_descriptors_and_threads_do_not_grow(worker):
 
 
 def test_a_dead_worker_is_infra_and_no_verdict(needs_sandbox):
-    with Worker(PROBLEM_SET) as worker:
+    with WarmProcess(PROBLEM_SET) as worker:
         kill(worker._process.pid)
         worker._process.wait()
         assert not worker.alive
@@ -196,17 +197,17 @@ def test_a_dead_worker_is_infra_and_no_verdict(needs_sandbox):
 
 
 def test_a_worker_with_other_code_grades_nobody(needs_sandbox, monkeypatch):
-    monkeypatch.setattr("bncourse.grading.worker.CODE", "the code of last week")
+    monkeypatch.setattr("bncourse.grading.outside.warm.CODE", "the code of last week")
     with pytest.raises(Infra, match="has changed"):
-        Worker(PROBLEM_SET)
+        WarmProcess(PROBLEM_SET)
 
 
 def test_submissions_die_with_the_grader(needs_sandbox):
     code = (
         "import time\n"
-        "from bncourse.grading.worker import Worker\n"
-        "from bncourse.grading.limits import Limits\n"
-        f"worker = Worker({PROBLEM_SET!r})\n"
+        "from bncourse.grading.outside.warm import WarmProcess\n"
+        "from bncourse.limits import Limits\n"
+        f"worker = WarmProcess({PROBLEM_SET!r})\n"
         "job = worker.fork(Limits())\n"
         "job.channel.send({'id': 1, 'do': 'cell', 'source': 'while True: pass'})\n"
         "print(worker._process.pid, flush=True)\n"
@@ -228,11 +229,12 @@ def test_an_ordinary_user_can_grade(needs_sandbox):
     """Root needs no user namespace for the outer wall; others do, and own what it mounts."""
     code = (
         "import os\n"
-        "from bncourse.grading import corpus, isolate, selftest\n"
-        "from bncourse.grading.worker import Worker\n"
+        "from bncourse.grading.inside import isolate\n"
+        "from bncourse.trial import corpus, selftest\n"
+        "from bncourse.grading.outside.warm import WarmProcess\n"
         "isolate.drop_root()\n"
         "assert os.getuid() != 0\n"
-        "with Worker(corpus.PROBLEM_SET) as worker:\n"
+        "with WarmProcess(corpus.PROBLEM_SET) as worker:\n"
         "    for bad in corpus.corpus():\n"
         "        if bad.number in (2, 16, 21, 25, 26, 27):\n"
         "            print(bad, selftest.problems(bad, selftest.run(bad, worker)))"
@@ -256,7 +258,7 @@ def test_no_sandbox_no_grading(monkeypatch):
     monkeypatch.setattr(sandbox, "BWRAP", "no-such-program")
     try:
         with pytest.raises(sandbox.NoSandbox, match=r"bubblewrap .* is not installed.*apt-get"):
-            Worker(PROBLEM_SET)
+            WarmProcess(PROBLEM_SET)
     finally:
         sandbox.require.cache_clear()
 
@@ -280,7 +282,7 @@ def test_unsafe_works_without_a_sandbox():
         *SOLUTIONS.values(),
         "def update_running(running_mean, running_var, x, momentum=0.1): import os; os._exit(0)",
     ]
-    with Worker(PROBLEM_SET, unsafe=True) as worker:
+    with WarmProcess(PROBLEM_SET, unsafe=True) as worker:
         report = grade(Script(cells), load(PROBLEM_SET), worker, LIMITS, 1)
     words = {name: outcome.word for name, outcome in report.outcomes.items()}
     assert words == dict.fromkeys(SOLUTIONS, "ok") | {"update_running": "crashed"}

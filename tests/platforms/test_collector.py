@@ -18,14 +18,15 @@ from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
-from bncourse.grading import audit, corpus
-from bncourse.grading.limits import MIB, Limits
-from bncourse.grading.normalise import Malformed, read_cells
-from bncourse.nbgrader_course import scripts_on_path
+from bncourse.course import scripts_on_path
+from bncourse.grading.intake.read import Malformed, read_cells
+from bncourse.grading.record import journal as audit
+from bncourse.limits import MIB, Limits
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import Refused, members
-from bncourse.sample_class import grades, run_nbgrader
+from bncourse.trial import corpus
 from bncourse.trial import course as trial
+from bncourse.trial.sample_class import grades, run_nbgrader
 
 DEADLINE = "2026-01-10 12:00"
 PLUGINS = """

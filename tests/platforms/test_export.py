@@ -8,9 +8,9 @@ import pytest
 from nbgrader.api import Gradebook
 from traitlets.config import Config
 
-from bncourse.nbgrader_course import scripts_on_path
+from bncourse.course import scripts_on_path
 from bncourse.platforms.export import CanvasExport, MoodleExport, text
-from bncourse.sample_class import run_nbgrader
+from bncourse.trial.sample_class import run_nbgrader
 
 CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "test"\n'
 

@@ -17,12 +17,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bncourse.grading import corpus
-from bncourse.grading.batch import Course, read_tasks
-from bncourse.grading.grade import Report
-from bncourse.grading.outcome import Outcome
+from bncourse.commands.similar import similar
+from bncourse.grading.batch.tasks import Course, read_tasks
+from bncourse.grading.outcome import Outcome, Report
 from bncourse.registry import load
-from bncourse.similar.command import similar
 from bncourse.similar.fingerprints import (
     LEAST,
     MOST_CHARACTERS,
@@ -33,6 +31,7 @@ from bncourse.similar.fingerprints import (
     passages,
 )
 from bncourse.similar.read import shortened
+from bncourse.trial import corpus
 
 SETS = ("ps1_forward", "ps2_backward", "ps3_convolution", "ps4_pytorch", "ps5_keras")
 PROSE = """
@@ -347,7 +346,7 @@ def test_a_hand_in_without_end_is_cut():
 CONFIG = """
 c = get_config()
 c.CourseDirectory.release_directory = "exercises"
-from bncourse.grading.config import configure
+from bncourse.grading.nbgrader.config import configure
 configure(c, __file__)
 """
 ESCAPES = "[red]bold[/red] \x1b[31m \u202e"

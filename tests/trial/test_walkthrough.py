@@ -3,12 +3,13 @@
 import nbformat
 import pytest
 
-from bncourse.grading import batch, sandbox
-from bncourse.grading.grade import grade
-from bncourse.grading.worker import Worker
+from bncourse.grading.batch import tasks as batch
+from bncourse.grading.outside import sandbox
+from bncourse.grading.outside.submission import grade
+from bncourse.grading.outside.warm import WarmProcess
 from bncourse.registry import load
-from bncourse.sample_class import run_nbgrader
 from bncourse.trial import walkthrough
+from bncourse.trial.sample_class import run_nbgrader
 from bncourse.trial.terminal import Terminal
 
 # What differs from "ok"; the page and its table of problems speak of these.
@@ -72,7 +73,7 @@ def test_without_a_sandbox_the_class_does_no_harm(course, monkeypatch):
 
 @pytest.mark.slow
 def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
-    graded = batch.Course(course, walkthrough.SET)
+    graded = batch.Batch(course, walkthrough.SET)
     tasks = {task.student: task for task in batch.read_tasks(graded)}
     assert set(tasks) == {*WORDS, "cleo", "dan", "ines"}
     # What Ada handed in after the deadline is Ben's.
@@ -81,7 +82,7 @@ def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
     assert {o.word for o in tasks["ines"].report.outcomes.values()} == {"missing"}
     assert any("duplicate" in flag for flag in tasks["gina"].flags)
     exercises = load(walkthrough.SET)
-    with Worker(walkthrough.SET) as worker:
+    with WarmProcess(walkthrough.SET) as worker:
         for student, words in WORDS.items():
             script = tasks[student].script
             found = grade(script, exercises, worker, graded.limits, graded.secret)

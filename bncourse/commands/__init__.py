@@ -1,0 +1,45 @@
+"""The command line: one module for what belongs together, loaded when its verb is called.
+
+It ends with one sentence whatever a CourseError says, and with its exit status.
+"""
+
+import click
+
+from bncourse.errors import CourseError
+from bncourse.verbs import NEEDS, VERBS, command
+
+
+class Command(click.Command):
+    """A verb; what the course has to put right is shown as a sentence."""
+
+    def invoke(self, ctx):
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except CourseError as error:
+            told = click.ClickException(str(error))
+            told.exit_code = error.exit_code
+            raise told from None
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx):
+        return list(VERBS)
+
+    def get_command(self, ctx, name):
+        if name not in VERBS:
+            return None
+        try:
+            return command(name)
+        except ModuleNotFoundError as missing:
+            raise click.ClickException(f"{missing.name} is missing here. {NEEDS}") from None
+
+    def format_commands(self, ctx, formatter):
+        # From the table, since the modules take a while to import.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+
+
+verbs = click.version_option(package_name="bncourse")(
+    _Verbs(name="bncourse", help="Build and grade the batch-norm course.")
+)

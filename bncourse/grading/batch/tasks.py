@@ -1,0 +1,127 @@
+"""Grade a whole class at once: many workers grade, and each verdict is stored as it comes.
+
+Killed at any moment, a second run goes on where the first one stopped. The gradebook is written
+afterwards, by one writer: see ``nbgrader.writing``.
+"""
+
+import time
+from dataclasses import dataclass
+
+from bncourse.course import Course
+from bncourse.errors import CourseError
+from bncourse.grading.intake.script import exercises_of, graded_cells
+from bncourse.grading.pipeline import Work, grade_all, read, setting_of, store_of
+
+# nbgrader takes the name of a student for a pattern of file names.
+_PATTERN = set("*?[")
+
+
+@dataclass
+class Batch(Course):
+    """A course whose class is graded at once.
+
+    Args:
+        root, problem_set: as of Course.
+        unsafe, gpu: as for WarmProcess, also where the course does not say so.
+
+    Raises:
+        CourseError: as Course, and where the secret of the course cannot be read.
+    """
+
+    unsafe: bool = False
+    gpu: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.options.unsafe = self.unsafe or bool(self.options.get("unsafe", False))
+        self.options.gpu = self.gpu or bool(self.options.get("gpu", False))
+        self.setting = setting_of(self.config, self.problem_set)
+        self.store = store_of(self.records)
+
+    def release(self):
+        """Return ``{file name: released notebook}``.
+
+        Raises:
+            CourseError: there is none, or one cannot be graded.
+        """
+        found = super().release()
+        try:
+            for notebook in found.values():
+                exercises_of(self.problem_set, graded_cells(notebook))
+        except KeyError as reason:
+            raise CourseError(reason.args[0]) from None
+        except Exception as error:
+            raise self.damaged(error) from None
+        return found
+
+
+def read_tasks(course, students=None):
+    """Return a Work for each notebook of each student who handed something in.
+
+    Args:
+        course: the Batch.
+        students: only these.
+
+    Raises:
+        CourseError: nobody or one of them handed nothing in, or the release cannot be graded.
+    """
+    releases = course.release()
+    everybody = course.students()
+    unknown = sorted({*(students or ())} - {*everybody})
+    if unknown:
+        raise CourseError(
+            f"--student must name somebody who handed in {course.problem_set}. Received: {unknown}"
+        )
+    return [
+        _unnameable(student, name)
+        if _PATTERN & {*student}
+        else _read(course, student, name, releases)
+        for student in dict.fromkeys(students or everybody)
+        for name in releases
+    ]
+
+
+def _unnameable(student, name):
+    problem = f"nbgrader cannot grade a folder with one of * ? [ in its name: rename {student}"
+    return Work(student, name, [], problem=problem)
+
+
+def _read(course, student, name, releases):
+    folder = course.folder(course.directory.submitted_directory, student)
+    try:
+        return read(folder, student, name, releases, course.setting)
+    except Exception as error:
+        # One hand-in that the grader cannot read must not stop the others.
+        problem = f"The grader could not read it: {type(error).__name__}."
+        return Work(student, name, [], problem=problem)
+
+
+def grade_tasks(course, tasks, spread, resume=False, say=print):
+    """Fill in the report of each task and store it; return the tasks.
+
+    Args:
+        course: the Batch.
+        tasks: from ``read_tasks``.
+        spread: as for ``pipeline.grade_all``.
+        resume: whether stored verdicts count.
+        say: receives lines of progress.
+    """
+
+    def announced(count):
+        say(f"{len(tasks)} notebooks, {count} to grade")
+        say("the workers start; the first verdict takes longer than the others")
+        return spread(count)
+
+    graded = grade_all(tasks, course.setting, course.store, resume, announced, slim=True)
+    done, first = 0, None
+    for done, (task, left) in enumerate(graded, 1):
+        now = time.monotonic()
+        if first is None:
+            # How long the workers took to start says nothing of what is left.
+            first, rest = now, ""
+        else:
+            rest = f", about {(now - first) / (done - 1) * left:.0f} s left"
+        say(f"{done}/{done + left} {task.student}{rest}")
+    if not done:
+        say(f"{len(tasks)} notebooks, 0 to grade")
+    return tasks

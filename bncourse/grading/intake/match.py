@@ -1,0 +1,129 @@
+"""Find the instructor's cells again in what a student handed in.
+
+The release says which cells there are. A cell is found by its grade_id, else by what it defines,
+else by where it stands. Points, cell types and every locked cell come from the release, whatever
+the submission says about them: editing, deleting or copying a test cell changes nothing.
+"""
+
+import copy
+import re
+
+from nbformat import v4
+
+from bncourse.grading.intake.read import Cell, new_cell
+
+_DEFINITION = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
+
+MISSING = "# This cell was missing from what you handed in."
+
+
+def match(cells, release):
+    """Return ``(notebook, flags)``.
+
+    Args:
+        cells: the Cells that were handed in.
+        release: the released notebook.
+
+    Returns:
+        a notebook in which each cell of the release that nbgrader knows stands exactly once, and
+        the flags: what had to be repaired.
+    """
+    known = [cell for cell in release.cells if _id(cell)]
+    flags = []
+    found = {}
+    for original in known:
+        index = _find(original, cells, found, release, flags)
+        if index is not None:
+            found[index] = original
+    notebook = v4.new_notebook(metadata=_kernel(release))
+    for index, cell in enumerate(cells):
+        original = found.get(index)
+        notebook.cells.append(
+            _restored(original, cell) if original else new_cell(cell, f"student-{index}")
+        )
+    _insert_missing(notebook, known, list(found.values()), flags)
+    return notebook, flags
+
+
+def _find(original, cells, found, release, flags):
+    """Return the index of the cell that stands for ``original``, or None."""
+    name = _id(original)
+    same = [i for i, cell in enumerate(cells) if cell.grade_id == name and i not in found]
+    if len(same) > 1:
+        flags.append(f"duplicate: {name}, the last one counts")
+    if same:
+        return same[-1]
+    free = [i for i, cell in enumerate(cells) if cell.grade_id is None and i not in found]
+    by_content = [i for i in free if _stands_for(original, cells[i])]
+    index = by_content[-1] if by_content else _by_place(original, cells, free, release)
+    if index is not None:
+        flags.append(f"metadata: {name} was found by its content")
+    return index
+
+
+def _stands_for(original, cell):
+    if cell.cell_type != original.cell_type:
+        return False
+    if _is_locked(original):
+        return cell.source.strip() == original.source.strip()
+    names = set(_DEFINITION.findall(original.source))
+    return bool(names & set(_DEFINITION.findall(cell.source)))
+
+
+def _by_place(original, cells, free, release):
+    """Return the index of the free cell that stands right after the same cell as ``original``.
+
+    This is how a written answer is found, which defines nothing.
+    """
+    position = release.cells.index(original)
+    if position == 0 or _is_locked(original) or original.cell_type != "markdown":
+        return None
+    before = release.cells[position - 1].source.strip()
+    for index in free:
+        follows = index > 0 and cells[index - 1].source.strip() == before
+        if follows and cells[index].cell_type == original.cell_type:
+            return index
+    return None
+
+
+def _restored(original, cell):
+    """Return the cell of the release with the student's text, where the student may write."""
+    restored = copy.deepcopy(original)
+    restored.id = f"release-{_id(original)}"[:64]
+    if not _is_locked(original):
+        restored.source = cell.source
+        if cell.attachments and restored.cell_type == "markdown":
+            restored.attachments = cell.attachments
+    if restored.cell_type == "code":
+        restored.outputs, restored.execution_count = [], None
+    return restored
+
+
+def _insert_missing(notebook, known, found, flags):
+    """Put back the cells of the release that are gone, each after the one it follows there."""
+    after = 0
+    for original in known:
+        places = [i for i, cell in enumerate(notebook.cells) if _id(cell) == _id(original)]
+        if not places:
+            flags.append(f"missing: {_id(original)} was put back")
+            notebook.cells.insert(after, _restored(original, _stand_in(original)))
+            places = [after]
+        after = places[-1] + 1
+
+
+def _stand_in(original):
+    # Not the stub: it might define anew what the student defined elsewhere.
+    source = MISSING if original.cell_type == "code" else original.source
+    return Cell(original.cell_type, source, None)
+
+
+def _kernel(release):
+    return {key: release.metadata[key] for key in ("kernelspec",) if key in release.metadata}
+
+
+def _id(cell):
+    return cell.metadata.get("nbgrader", {}).get("grade_id")
+
+
+def _is_locked(cell):
+    return cell.metadata.nbgrader.get("locked", False)

@@ -1,0 +1,45 @@
+"""Switch trusted grading on in an ``nbgrader_config.py``."""
+
+import functools
+from pathlib import Path
+
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    OverwriteCells,
+    OverwriteKernelspec,
+    SaveAutoGrades,
+)
+
+from bncourse.grading.intake.hand_in import prepare
+from bncourse.grading.nbgrader.execute import TrustedExecute
+from bncourse.grading.nbgrader.exporter import TolerantExporter
+from bncourse.grading.nbgrader.flags import RaiseFlag
+from bncourse.grading.sanitise import safe_code, safe_markdown
+
+
+def configure(config, file):
+    """Have ``nbgrader autograde``, the formgrader and NbGraderAPI grade in the sandbox.
+
+    Args:
+        config: the ``c`` of nbgrader_config.py, with its directories set.
+        file: its ``__file__``; the secret and the records of grading are kept next to it.
+    """
+    root = Path(file).resolve().parent
+    release = config.CourseDirectory.get("release_directory", "release")
+    config.Autograde.pre_convert_hook = functools.partial(
+        prepare, release=root / release, refused=root / ".grading" / "refused"
+    )
+    config.Autograde.exporter_class = TolerantExporter
+    # TolerantExporter builds the cells from the release: none is odd, none is there twice. What is
+    # left of nbgrader's list makes sure that the release is what the gradebook knows.
+    config.Autograde.sanitize_preprocessors = [OverwriteKernelspec, OverwriteCells]
+    config.Autograde.autograde_preprocessors = [
+        TrustedExecute,
+        SaveAutoGrades,
+        AssignLatePenalties,
+        RaiseFlag,
+    ]
+    config.TrustedExecute.secret_file = str(root / ".course_secret")
+    config.TrustedExecute.records = str(root / ".grading")
+    # Answers are shown to the instructor and to the student with their scripts taken out.
+    config.HTMLExporter.filters = {"markdown2html": safe_markdown, "highlight_code": safe_code}

@@ -1,0 +1,143 @@
+"""Measure from outside what all processes of one submission use: memory, processes, waiting.
+
+A limit on the address space holds for one process; a submission that forks has many. A limit on
+processes makes a fork fail, which a fork bomb does not notice. A thread adds them up and kills the
+lot when they are over a limit together.
+
+Time for which the kernel made a submission wait for a processor is given back: a submission that
+takes all processors must not make its neighbours, which share the machine with it, run out of time.
+"""
+
+import contextlib
+import select
+import threading
+import time
+from pathlib import Path
+
+_INTERVAL_SECONDS = 0.1
+_KIB = 1024
+_NANOSECONDS = 1e-9
+
+
+class Meter:
+    """Looks at the processes of a submission every now and then.
+
+    Args:
+        handle: a descriptor of process 1 of the submission.
+        limits: the Limits; memory counts on top of what process 1 holds at the start.
+        kill: called once when a limit is exceeded.
+
+    Attributes:
+        root: the number of process 1 of the submission, as seen here.
+        exceeded: which limit was exceeded, or None.
+        peak: the most memory seen, in bytes.
+        peak_tasks: the most processes and threads seen.
+    """
+
+    def __init__(self, handle, limits, kill):
+        self.root = _pid_of(handle)
+        self._limits, self._kill = limits, kill
+        self._inherited = _anonymous(self.root)
+        self._stop = threading.Event()
+        self.exceeded, self.peak, self.peak_tasks = None, 0, 0
+        self._runner, self._waited = None, 0.0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def waited(self):
+        """Return the seconds for which the runner was ready so far and got no processor."""
+        # Process 1 starts it right after it has reported; later come orphans of the student's.
+        self._runner = self._runner or first_child(self.root)
+        if self._runner:
+            # Nothing is known of it any more once it has ended.
+            self._waited = max(self._waited, seconds_waited(self._runner))
+        return self._waited
+
+    def stop(self):
+        """End the watch."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._stop.wait(_INTERVAL_SECONDS):
+            self.exceeded = self._look()
+            if self.exceeded:
+                self._kill()
+                return
+
+    def _look(self):
+        tasks = memory = 0
+        for pid, threads in _tree(self.root):
+            tasks += threads
+            memory += max(0, _anonymous(pid) - self._inherited)
+        self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)
+        if memory > self._limits.memory:
+            return "memory"
+        return "pids" if tasks > self._limits.processes else None
+
+
+def _pid_of(handle):
+    for line in Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    raise ValueError("not a descriptor of a process")
+
+
+def _tree(root):
+    """Yield a process and its descendants, each with its number of threads.
+
+    Orphans are children of process 1, the root.
+    """
+    waiting = [root]
+    while waiting:
+        pid, threads = waiting.pop(), 0
+        # A process that has ended meanwhile has no children any more.
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                threads += 1
+                waiting += map(int, (thread / "children").read_text().split())
+        yield pid, threads
+
+
+def _anonymous(pid):
+    """Return the bytes of memory that a process holds and no file; 0 once it has ended.
+
+    Memory that processes share is that of files in the temporary folders, which are bounded.
+    """
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        held = [line for line in status if line.startswith("RssAnon:")]
+        return sum(int(line.split()[1]) for line in held) * _KIB
+    return 0
+
+
+def first_child(pid):
+    """Return the oldest living child of a process, or None."""
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+
+def seconds_waited(pid):
+    """Return how long a process was ready and had no processor; 0 where the kernel does not say."""
+    # Without a buffer and a decoder: it is read some dozens of times for each submission.
+    path = f"/proc/{pid}/schedstat"
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        return int(file.read(64).split()[1]) * _NANOSECONDS
+    return 0.0
+
+
+def wait_for(sock, deadline):
+    """Wait until a socket has something to read, and return the deadline as it is by then.
+
+    Args:
+        sock: the socket.
+        deadline: returns the value of ``time.monotonic()`` to give up at, as it is by now.
+    """
+    poll = select.poll()
+    # The end of the other side counts as something to read.
+    poll.register(sock, select.POLLIN)
+    while (left := deadline() - time.monotonic()) > 0:
+        if poll.poll(1000 * left):
+            break
+    return deadline()
