@@ -21,10 +21,10 @@ from bncourse.check import draw_cases
 from bncourse.grading import batch, cluster, corpus, writing
 from bncourse.grading.cells import Script
 from bncourse.grading.grade import DRAWS, grade
-from bncourse.grading.limits import Limits
 from bncourse.grading.shell import Recorder, make_shell
 from bncourse.grading.worker import Worker
 from bncourse.judge import judge
+from bncourse.limits import Limits
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook
 from bncourse.sample_class import run_nbgrader

@@ -16,11 +16,11 @@ from bncourse.grading.cells import exercises_of, graded_cells, script_of
 from bncourse.grading.exporter import read_releases
 from bncourse.grading.grade import grade, ungraded
 from bncourse.grading.hand_in import read_hand_in
-from bncourse.grading.limits import limits_of
 from bncourse.grading.store import Store, key_of
 from bncourse.grading.version import CODE
 from bncourse.grading.worker import Infra
 from bncourse.grading.workers import shared_worker
+from bncourse.limits import limits_of
 from bncourse.mistake import Mistake
 from bncourse.nbgrader_course import load_config
 from bncourse.registry import load, problem_sets

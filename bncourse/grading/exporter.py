@@ -11,7 +11,7 @@ import nbformat
 from nbconvert.exporters import NotebookExporter
 
 from bncourse.grading.hand_in import odd_paths, read_hand_in
-from bncourse.grading.limits import limits_of
+from bncourse.limits import limits_of
 
 # In the metadata of the notebook: what the grader knows about the hand-in.
 MARK = "bncourse"

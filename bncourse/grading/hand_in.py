@@ -16,10 +16,10 @@ from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-from bncourse.grading.limits import MIB
 from bncourse.grading.match import match
 from bncourse.grading.normalise import Malformed, read_cells
 from bncourse.grading.outcome import plain
+from bncourse.limits import MIB
 
 # Only the notebook is graded. Of the rest, what is shown as text or pixels may stay; a page may run
 # a script in the browser of who opens it, and weights may run code when they are loaded.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import nbformat
 from nbformat import v4
 
-from bncourse.grading.limits import MIB
 from bncourse.grading.sanitise import clean_attachments
+from bncourse.limits import MIB
 
 _MOST_CELLS = 2000
 _LONGEST_SOURCE = MIB

@@ -12,9 +12,9 @@ from bncourse.grading.cells import code_cells, exercises_of, graded_cells, scrip
 from bncourse.grading.exporter import MARK
 from bncourse.grading.feedback import grade_cell_outputs
 from bncourse.grading.grade import grade, ungraded
-from bncourse.grading.limits import limits_of
 from bncourse.grading.store import Store, key_of
 from bncourse.grading.workers import shared_worker
+from bncourse.limits import limits_of
 
 
 class TrustedExecute(NbGraderPreprocessor):
@@ -29,7 +29,7 @@ class TrustedExecute(NbGraderPreprocessor):
     reuse = Bool(
         False, help="Whether to take the verdict on an unchanged submission from the records."
     ).tag(config=True)
-    limits = Dict(help="What one submission may use; see bncourse.grading.limits.").tag(config=True)
+    limits = Dict(help="What one submission may use; see bncourse.limits.").tag(config=True)
     unsafe = Bool(False, help="Run without a sandbox: only for your own work.").tag(config=True)
     gpu = Bool(False, help="Whether submissions may use the GPU.").tag(config=True)
 

@@ -11,8 +11,8 @@ from bncourse.grading.cells import script_of
 from bncourse.grading.feedback import grade_cell_outputs
 from bncourse.grading.grade import grade, ungraded
 from bncourse.grading.hand_in import read_hand_in
-from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.worker import Worker
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load
 
 LIMITS = Limits(item_seconds=30.0, total_seconds=120.0, memory=512 * MIB, disk=16 * MIB)

@@ -24,7 +24,7 @@ ALWAYS = (
     "exercises/__init__.py",
     "grading/__init__.py",
     "grading/isolate.py",
-    "grading/limits.py",
+    "limits.py",
     "grading/protocol.py",
     "grading/runner.py",
     "grading/seccomp.py",

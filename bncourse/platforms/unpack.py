@@ -23,7 +23,7 @@ from nbgrader.plugins import ExtractorPlugin
 from traitlets import Int
 
 from bncourse.grading.hand_in import is_plain
-from bncourse.grading.limits import MIB, Limits
+from bncourse.limits import MIB, Limits
 
 NOTEBOOK = ".ipynb"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from bncourse.grading import corpus, sandbox, selftest
-from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.session import Lost, Session
 from bncourse.grading.worker import Worker
+from bncourse.limits import MIB, Limits
 
 LIMITS = Limits(item_seconds=20, total_seconds=60, memory=512 * MIB, disk=16 * MIB)
 

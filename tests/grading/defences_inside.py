@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 
 from bncourse.grading import sandbox, seccomp
-from bncourse.grading.limits import MIB
 from bncourse.grading.session import Lost
 from bncourse.grading.visible import PACKAGE
 from bncourse.grading.watch import Watch
+from bncourse.limits import MIB
 from bncourse.registry import problem_sets
 
 from . import search

@@ -32,12 +32,12 @@ from bncourse.grading import (
 )
 from bncourse.grading import outcome as outcomes
 from bncourse.grading import session as sessions
-from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.normalise import new_cell
 from bncourse.grading.outcome import Outcome
 from bncourse.grading.session import Lost, Session
 from bncourse.grading.watch import Watch
 from bncourse.grading.worker import Job
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load
 
 from .defences import Defence, answer, case, put, session, together, uncaught

@@ -20,11 +20,11 @@ from sqlalchemy.exc import OperationalError
 
 from bncourse.grading import audit, batch, cluster, corpus, gradebook, writing
 from bncourse.grading.grade import Report
-from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
 from bncourse.grading.store import Store
 from bncourse.grading.version import CODE
 from bncourse.grading.worker import Infra
+from bncourse.limits import Limits
 from bncourse.mistake import Mistake
 from bncourse.sample_class import grades
 from bncourse.trial.course import make_course

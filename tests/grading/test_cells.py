@@ -5,7 +5,7 @@ import pytest
 from bncourse.grading import corpus
 from bncourse.grading.cells import Script, defines, script_of
 from bncourse.grading.hand_in import read_hand_in
-from bncourse.grading.limits import Limits
+from bncourse.limits import Limits
 
 # Each once took a grader's pattern time that grows with the square of its length.
 LONG = 200_000

@@ -5,7 +5,7 @@ import pytest
 from bncourse.grading.cells import Script
 from bncourse.grading.corpus import HEAD, PROBLEM_SET, RIGHT, TARGET
 from bncourse.grading.grade import grade
-from bncourse.grading.limits import Limits
+from bncourse.limits import Limits
 from bncourse.registry import load
 
 IMPORT = "import numpy as np"

@@ -6,7 +6,7 @@ import pytest
 
 from bncourse.grading import corpus
 from bncourse.grading.hand_in import NOTE, prepare, read_hand_in, set_aside
-from bncourse.grading.limits import Limits, limits_of
+from bncourse.limits import Limits, limits_of
 from bncourse.nbgrader_course import load_config
 
 RELEASE = {corpus.NOTEBOOK: corpus.release()}

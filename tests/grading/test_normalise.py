@@ -7,9 +7,9 @@ import nbformat
 import pytest
 from nbformat import v3, v4
 
-from bncourse.grading.limits import Limits
 from bncourse.grading.match import MISSING, match
 from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.limits import Limits
 
 LIMITS = Limits(notebook=100_000)
 

@@ -18,9 +18,9 @@ from bncourse.attempt import attempt
 from bncourse.check import draw_cases, report
 from bncourse.grading.cells import Script
 from bncourse.grading.grade import grade
-from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.worker import Worker
 from bncourse.judge import judge
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook
 from bncourse.sample_class import source_of

@@ -9,9 +9,9 @@ from nbformat.v4 import new_notebook
 from bncourse.grading import audit
 from bncourse.grading.cells import Script
 from bncourse.grading.grade import Report
-from bncourse.grading.limits import Limits
 from bncourse.grading.outcome import CellResult, Outcome
 from bncourse.grading.store import Store, key_of
+from bncourse.limits import Limits
 
 
 def report(message="no"):

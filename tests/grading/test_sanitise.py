@@ -3,8 +3,8 @@
 import pytest
 from jinja2 import Environment
 
-from bncourse.grading.limits import Limits
 from bncourse.grading.sanitise import clean_outputs, cut_to, safe_code, safe_markdown
+from bncourse.limits import Limits
 
 from .test_normalise import PIXEL
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bncourse.exercise import Case
-from bncourse.grading.limits import Limits
 from bncourse.grading.session import Lost, Session
+from bncourse.limits import Limits
 
 CASES = {"a": Case({"x": np.ones(3)})}
 EXERCISE = SimpleNamespace(name="f")

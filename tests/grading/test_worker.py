@@ -16,10 +16,10 @@ from bncourse.grading import sandbox
 from bncourse.grading.cells import Script
 from bncourse.grading.corpus import PROBLEM_SET, SOLUTIONS, TARGET
 from bncourse.grading.grade import grade
-from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.session import Lost, Session
 from bncourse.grading.visible import PACKAGE, visible_files
 from bncourse.grading.worker import Infra, Worker
+from bncourse.limits import MIB, Limits
 from bncourse.registry import load
 
 from .conftest import descendants, kill, runs
@@ -205,7 +205,7 @@ def test_submissions_die_with_the_grader(needs_sandbox):
     code = (
         "import time\n"
         "from bncourse.grading.worker import Worker\n"
-        "from bncourse.grading.limits import Limits\n"
+        "from bncourse.limits import Limits\n"
         f"worker = Worker({PROBLEM_SET!r})\n"
         "job = worker.fork(Limits())\n"
         "job.channel.send({'id': 1, 'do': 'cell', 'source': 'while True: pass'})\n"

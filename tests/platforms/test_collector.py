@@ -19,8 +19,8 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from bncourse.grading import audit, corpus
-from bncourse.grading.limits import MIB, Limits
 from bncourse.grading.normalise import Malformed, read_cells
+from bncourse.limits import MIB, Limits
 from bncourse.nbgrader_course import scripts_on_path
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import Refused, members
