@@ -1,35 +1,248 @@
-"""Find the spec of an exercise by its name."""
+"""The problem sets of the course, and how to find the spec of an exercise by its name.
+
+The table is static: a name is looked up without importing any set, and neither torch nor Keras.
+"""
 
 import importlib
+import importlib.util
+import os
 import pkgutil
+import re
+import sys
+from dataclasses import dataclass
 from functools import cache
 
-from bncourse import exercises
+from bncourse import reference
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """One problem set.
+
+    Args:
+        name: the module in bncourse.exercises that holds its specs; also its folder.
+        number: its place in the course.
+        title: the heading of its notebook, after "Exercises N: ".
+        notebook: the file name of its notebook, without suffix.
+        needs: the packages it needs beside NumPy.
+        answers: the modules of bncourse.reference that answer its exercises.
+        exercises: the names of its exercises, in order.
+    """
+
+    name: str
+    number: int
+    title: str
+    notebook: str
+    needs: tuple[str, ...]
+    answers: tuple[str, ...]
+    exercises: tuple[str, ...]
+
+
+PROBLEM_SETS = (
+    ProblemSet(
+        name="ps1_forward",
+        number=1,
+        title="write the forward pass",
+        notebook="forward",
+        needs=(),
+        answers=("forward",),
+        exercises=(
+            "batch_statistics",
+            "normalize",
+            "batchnorm_forward",
+            "update_running",
+            "batchnorm_inference",
+            "merge_statistics",
+        ),
+    ),
+    ProblemSet(
+        name="ps2_backward",
+        number=2,
+        title="write the backward pass",
+        notebook="backward",
+        needs=(),
+        answers=("backward",),
+        exercises=(
+            "numerical_gradient",
+            "batchnorm_backward_staged",
+            "batchnorm_backward",
+            "batchnorm_jacobian",
+            "batchnorm_inference_backward",
+        ),
+    ),
+    ProblemSet(
+        name="ps3_convolution",
+        number=3,
+        title="normalise images and their relatives",
+        notebook="convolution",
+        needs=(),
+        answers=("convolution",),
+        exercises=(
+            "spatial_batchnorm_forward",
+            "spatial_batchnorm_backward",
+            "layernorm_forward",
+            "layernorm_backward",
+            "groupnorm_forward",
+            "fold_batchnorm",
+        ),
+    ),
+    ProblemSet(
+        name="ps4_pytorch",
+        number=4,
+        title="write the PyTorch layer",
+        notebook="pytorch",
+        needs=("torch",),
+        answers=("layers",),
+        exercises=("BatchNormFunction", "BatchNorm", "fold_conv_bn", "recalibrate"),
+    ),
+    ProblemSet(
+        name="ps5_keras",
+        number=5,
+        title="write the Keras layer, and put it to use",
+        notebook="keras",
+        needs=("keras",),
+        answers=("layers",),
+        exercises=("BatchNormalization", "build_classifier"),
+    ),
+)
+
+_BY_NAME = {each.name: each for each in PROBLEM_SETS}
+_SET_OF = {name: each for each in PROBLEM_SETS for name in each.exercises}
 
 
 def problem_sets():
-    """Return the names of the spec modules in order, one per problem set."""
-    return sorted(module.name for module in pkgutil.iter_modules(exercises.__path__))
+    """Return the names of the problem sets, in order."""
+    return [each.name for each in PROBLEM_SETS]
+
+
+def names():
+    """Return the names of all exercises, in the order of the course."""
+    return list(_SET_OF)
+
+
+def set_of(name):
+    """Return the ProblemSet that holds the exercise called ``name``, or None."""
+    return _SET_OF.get(name)
 
 
 @cache
 def load(problem_set):
-    """Return ``{name: Exercise}`` of one problem set."""
+    """Return ``{name: Exercise}`` of one problem set.
+
+    Raises:
+        MissingPackage: if a package that it needs is missing, or too old to be judged rightly.
+    """
+    for package in ("numpy", *_BY_NAME[problem_set].needs):
+        _require(package)
     module = importlib.import_module(f"bncourse.exercises.{problem_set}")
     return {exercise.name: exercise for exercise in module.EXERCISES}
 
 
 def find(name):
-    """Return the Exercise called ``name``, or None.
-
-    Sets are imported in order and only as far as needed: a NumPy exercise must not wait for Keras.
-    """
-    for problem_set in problem_sets():
-        if name in load(problem_set):
-            return load(problem_set)[name]
-    return None
+    """Return the Exercise called ``name``, or None; only the set that holds it is imported."""
+    return load(_SET_OF[name].name)[name] if name in _SET_OF else None
 
 
 def all_exercises():
     """Return ``{name: Exercise}`` of the whole course."""
     return {name: exercise for each in problem_sets() for name, exercise in load(each).items()}
+
+
+# --- which answers a notebook may build on ----------------------------------------------------
+
+
+def open_modules(problem_set):
+    """Return the modules of bncourse.reference that work on a problem set may use.
+
+    They answer earlier sets, and neither this one nor a later one. A module that no set declares
+    is not among them.
+    """
+    start = problem_sets().index(problem_set)
+    earlier = {answer for each in PROBLEM_SETS[:start] for answer in each.answers}
+    return tuple(sorted(earlier - {a for each in PROBLEM_SETS[start:] for a in each.answers}))
+
+
+def closed_modules(exercise):
+    """Return the full names of the reference modules that are out of bounds for an exercise.
+
+    Args:
+        exercise: its name; where no set holds it, every module is out of bounds.
+    """
+    home = set_of(exercise)
+    opened = open_modules(home.name) if home else ()
+    prefix = f"{reference.__name__}."
+    return {prefix + name for name in _reference_modules() if name not in opened}
+
+
+@cache
+def _reference_modules():
+    return tuple(module.name for module in pkgutil.iter_modules(reference.__path__))
+
+
+# --- packages ---------------------------------------------------------------------------------
+
+# The oldest versions that were tried with right solutions and every known mistake.
+OLDEST = {"numpy": (1, 26), "torch": (2, 6), "keras": (3, 8)}
+_TITLES = {"numpy": "NumPy", "torch": "PyTorch", "keras": "Keras"}
+# What Keras computes with; the first that is there serves, unless KERAS_BACKEND says otherwise.
+BACKENDS = ("torch", "tensorflow", "jax")
+
+
+class MissingPackage(ImportError):
+    """A package is missing or too old; the message says which, and the line that installs it."""
+
+
+def choose_backend():
+    """Have Keras, which chooses its backend when it is first imported, take one that is there."""
+    there = [name for name in BACKENDS if _is_there(name)]
+    if there:
+        os.environ.setdefault("KERAS_BACKEND", there[0])
+
+
+def _require(package):
+    title, oldest = _TITLES[package], ".".join(map(str, OLDEST[package]))
+    if not _is_there(package):
+        raise MissingPackage(
+            f"This exercise needs {title}, which is not installed here. "
+            f"Install it: pip install {package}"
+        )
+    if package == "keras":
+        _require_backend()
+    found = _version(package)
+    if tuple(map(int, re.findall(r"\d+", found)[:2])) < OLDEST[package]:
+        raise MissingPackage(
+            f"{title} must be of version {oldest} or newer. Received: {found}. "
+            f'Install it: pip install "{package}>={oldest}", then restart the kernel.'
+        )
+
+
+def _require_backend():
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend in BACKENDS and not _is_there(backend):
+        raise MissingPackage(
+            f"Keras is set to compute with {backend}, which is not installed here. "
+            f"Install it: pip install {backend}"
+        )
+    if not any(map(_is_there, BACKENDS)):
+        raise MissingPackage(
+            "Keras needs PyTorch, TensorFlow or JAX to compute with, and none is installed here. "
+            "Install one: pip install torch"
+        )
+
+
+def _is_there(package):
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:
+        # It is loaded, and was put there without a spec.
+        return True
+
+
+def _version(package):
+    loaded = getattr(sys.modules.get(package), "__version__", None)
+    if loaded:
+        return str(loaded)
+    # The import costs more than a look-up of a name, and is needed once.
+    from importlib.metadata import version
+
+    return version(package)

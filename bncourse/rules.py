@@ -1,17 +1,14 @@
 """Rules that are not values: inputs stay unchanged, global state stays, no ready-made answer."""
 
 import contextlib
-import itertools
 import random
 import sys
 
 import numpy as np
 
-# In the order of the problem sets that they answer; layers answers the last two. By name: where
-# work is graded, those that answer it are not there.
-_PACKAGE = "bncourse.reference"
-_LAYERS = f"{_PACKAGE}.layers"
-_REFERENCE = (*(f"{_PACKAGE}.{name}" for name in ("forward", "backward", "convolution")), _LAYERS)
+from bncourse.registry import closed_modules
+
+_REFERENCE = "bncourse.reference."
 
 # Names of C functions and of Python functions (by module) that are a batch norm already.
 _READY_MADE_BUILTINS = {
@@ -70,7 +67,7 @@ def broken_rules(exercise, inputs):
     before = {name: fingerprint(value) for name, value in inputs.items()}
     state = GlobalState()
     try:
-        with _ready_made_calls(_answers(exercise)) as called:
+        with _ready_made_calls(closed_modules(exercise.name)) as called:
             yield rules
     finally:
         # A solution that raises may have changed it too.
@@ -91,7 +88,7 @@ def sentences(inputs):
     """
     ready_made = [f"{module}.{name}" for module, name in _READY_MADE_PYTHON]
     ready_made += [_torch_function(name) for name in _READY_MADE_BUILTINS]
-    loaded = [sys.modules[name] for name in _REFERENCE if name in sys.modules]
+    loaded = [module for name, module in sys.modules.items() if name.startswith(_REFERENCE)]
     ready_made += [_reference_function(name) for module in loaded for name in vars(module)]
     return {
         *map(_changes_input, inputs),
@@ -189,17 +186,6 @@ def _same_numpy_state(a, b):
     return all(np.array_equal(part_a, part_b) for part_a, part_b in zip(a, b, strict=True))
 
 
-def _answers(exercise):
-    """Return the names of the modules that answer the problem set of an exercise or a later one.
-
-    A notebook may build on the earlier ones: the second gives the forward pass. An oracle has the
-    name of its exercise; those in torch and Keras have none.
-    """
-    loaded = [sys.modules[name] for name in _REFERENCE if name in sys.modules]
-    later = itertools.dropwhile(lambda module: not hasattr(module, exercise.name), loaded)
-    return {module.__name__ for module in later} | {_LAYERS}
-
-
 @contextlib.contextmanager
 def _ready_made_calls(answers):
     """Yield a set that collects the names of ready-made batch norms called in the block.
@@ -237,4 +223,4 @@ def _ready_made(frame, answers):
 
 
 def _is_reference(frame):
-    return frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}.")
+    return frame.f_globals.get("__name__", "").startswith(_REFERENCE)

@@ -1,4 +1,4 @@
-"""The verbs of ``bncourse``: one table, which the help shows and each entry of which is a module."""
+"""The verbs of ``bncourse``: the table that the help shows, and where each is defined."""
 
 from importlib import import_module
 from typing import NamedTuple

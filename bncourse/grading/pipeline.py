@@ -7,8 +7,8 @@
                         ▼
               grade (sandbox, judge outside) ─► keep ─► report
 
-``bncourse grade`` spreads the third step over workers, ``nbgrader autograde`` and the self-test take
-one hand-in at a time.
+``bncourse grade`` spreads the third step over workers; ``nbgrader autograde`` and the self-test
+take one hand-in at a time.
 """
 
 import contextlib

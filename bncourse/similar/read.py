@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 from bncourse import reference
-from bncourse.grading.intake.hand_in import read_hand_in
 from bncourse.grading.intake.match import MISSING
 from bncourse.grading.intake.read import Malformed
-from bncourse.grading.intake.script import exercises_of, graded_cells, script_of
+from bncourse.grading.pipeline import read
 from bncourse.similar.fingerprints import MOST_CHARACTERS, HandIn, Text
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -50,11 +49,11 @@ def read_texts(course, student, name, releases):
         Malformed: if there is none, or it cannot be read.
     """
     folder = course.folder(course.directory.submitted_directory, student)
-    found = read_hand_in(folder, name, releases, course.limits)
-    if found.notebook is None:
-        raise Malformed(found.reason)
-    notebook, release = found.notebook, releases[name]
-    wrong = _wrong_answers(course, notebook, release)
+    work = read(folder, student, name, releases, course.setting)
+    notebook = work.cells()
+    if notebook is None:
+        raise Malformed(work.reason)
+    wrong = _wrong_answers(course, work)
     texts = []
     for number, cell in enumerate(notebook.cells, 1):
         nbgrader = cell.metadata.get("nbgrader", {})
@@ -71,10 +70,9 @@ def read_texts(course, student, name, releases):
     return tuple(texts)
 
 
-def _wrong_answers(course, notebook, release):
+def _wrong_answers(course, work):
     """Return the grade_ids of the answers that the last grading found wrong."""
-    exercises = exercises_of(course.problem_set, graded_cells(release))
-    report = course.store.get(course.key_of(script_of(notebook), exercises))
+    report = course.store.get(work.key)
     outcomes = report.outcomes if report else {}
     return {f"{name}_answer" for name, outcome in outcomes.items() if outcome.word != "ok"}
 

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bncourse.grading.outside.watch import Watch
+from bncourse.grading.outside.meter import Meter
 
 from bncourse.grading.inside import seccomp
 from bncourse.grading.outside import sandbox
@@ -265,7 +265,7 @@ def _floods(worker):
 _LARGER = (
     "furnish = isolate.furnish\nisolate.furnish = lambda disk, *rest: furnish(20 * disk, *rest)"
 )
-_NO_WATCH = put(Watch, "_look", lambda self: None)
+_NO_WATCH = put(Meter, "_look", lambda self: None)
 
 
 _VMSPLICE = (

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from bncourse.grading.outside.watch import Watch
+from bncourse.grading.outside.meter import Meter
 from nbformat import v4
 
 from bncourse import judge
@@ -626,7 +626,7 @@ LIMITS = [
     Defence(
         (18,),
         "memory of all processes together",
-        put(Watch, "_look", lambda self: None),
+        put(Meter, "_look", lambda self: None),
         answer(
             "import os, time",
             "os.fork(), os.fork()",

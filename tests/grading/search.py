@@ -11,7 +11,7 @@ import marshal
 import types
 from pathlib import Path
 
-from bncourse.grading.rooms import PACKAGE, visible_files
+from bncourse.grading.rooms import PACKAGE, seen_by
 from bncourse.registry import load
 from bncourse.trial import corpus
 from bncourse.trial.sample_class import source_of
@@ -51,7 +51,7 @@ def print_of_code(code):
 
 def answers(problem_set):
     """Return the hashes of all answers to a problem set that this course holds."""
-    shown = set(visible_files(problem_set))
+    shown = set(seen_by(problem_set))
     files = {f"reference/{path.name}" for path in (PACKAGE / "reference").glob("*.py")} - shown
     texts = [(PACKAGE / name).read_text() for name in files]
     for exercise in load(problem_set).values():

@@ -8,12 +8,14 @@ import sys
 import pytest
 
 from bncourse.grading.batch import fan_out
+from bncourse.grading.pipeline import run_here
 
 # A file of its own: the workers import the function from it, and Dask's threads and warnings stay
 # out of the process of the tests.
 SCRIPT = """
 import sys
 from bncourse.grading.batch import fan_out
+from bncourse.grading.pipeline import run_here
 
 def half(number):
     if number % 2:
@@ -51,7 +53,7 @@ def test_here_one_failure_stops_no_other():
 
 def test_few_tasks_need_no_cluster():
     with fan_out.fan_out(3) as run:
-        assert run is pipeline.run_here
+        assert run is run_here
 
 
 # A scheduler and workers of their own processes, so that they can be killed. Each worker has a
@@ -60,6 +62,7 @@ MORTAL = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from bncourse.grading.batch import fan_out
+from bncourse.grading.pipeline import run_here
 
 TASKS = 8
 
@@ -126,6 +129,7 @@ def test_local_workers_and_a_scheduler_by_address(tmp_path):
 CONNECT = """
 import sys
 from bncourse.grading.batch import fan_out
+from bncourse.grading.pipeline import run_here
 
 fan_out._CONNECT_SECONDS = 1
 try:

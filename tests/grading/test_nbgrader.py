@@ -165,7 +165,7 @@ def test_a_regrade_changes_nothing(course, points):
 def test_a_failing_grader_gives_no_zero(course, points):
     config = course / "nbgrader_config.py"
     config.write_text(
-        CONFIG + "\nfrom bncourse.grading.outside import sandbox\nsandbox.BWRAP = 'none'\n"
+        CONFIG + NO_SANDBOX
     )
     try:
         with pytest.raises(RuntimeError, match="bubblewrap"):

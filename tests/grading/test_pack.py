@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bncourse.grading.outside.pack import pack
-from bncourse.grading.rooms import ALWAYS, PACKAGE, visible_files
+from bncourse.grading.rooms import PACKAGE, seen_by
 from bncourse.registry import load, problem_sets
 
 from . import search
@@ -68,7 +68,7 @@ def test_the_zygote_sees_what_it_imports_and_no_more():
         "print(json.dumps(files))"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
-    assert sorted(json.loads(done.stdout)) == sorted(str(PACKAGE / name) for name in ALWAYS)
+    assert sorted(json.loads(done.stdout)) == sorted(str(PACKAGE / name) for name in seen_by())
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_the_zygote_sees_what_it_imports_and_no_more():
     ],
 )
 def test_a_notebook_builds_on_earlier_answers_only(problem_set, built_on):
-    more = sorted(set(visible_files(problem_set)) - set(ALWAYS))
+    more = sorted(set(seen_by(problem_set)) - set(seen_by()))
     assert more == [f"reference/{name}.py" for name in ["__init__", *built_on]]

@@ -18,7 +18,7 @@ from bncourse.grading.outside import sandbox
 from bncourse.grading.outside.session import Lost, Session
 from bncourse.grading.outside.submission import grade
 from bncourse.grading.outside.warm import WarmProcess
-from bncourse.grading.rooms import PACKAGE, visible_files
+from bncourse.grading.rooms import PACKAGE, seen_by
 from bncourse.limits import MIB, Limits
 from bncourse.registry import load
 from bncourse.trial.corpus import PROBLEM_SET, SOLUTIONS, TARGET
@@ -102,7 +102,7 @@ def test_a_submission_finds_no_course(session):
     assert value(session, "import os\nos.listdir('.')") == []
     look = f"package = {str(PACKAGE)!r}\n[os.path.join(top, name) for top, _, names in "
     seen = value(session, look + "os.walk(package) for name in names]")
-    assert sorted(seen) == sorted(str(PACKAGE / name) for name in visible_files(PROBLEM_SET))
+    assert sorted(seen) == sorted(str(PACKAGE / name) for name in seen_by(PROBLEM_SET))
     # Of the folder that the package is in, nothing else is there but perhaps Python's own.
     around = str(PACKAGE.parent)
     visible = {Path(folder).name for folder in sandbox.visible_folders()}

@@ -41,7 +41,7 @@ def opened(course):
 
 
 def unusable(error):
-    """Return what an exception says of the gradebook: Locked, a CourseError, or itself if nothing."""
+    """Return the CourseError that an exception means, or itself where it says nothing."""
     # nbgrader answers an error of the database with exceptions of its own.
     cause = error if isinstance(error, DatabaseError) else error.__context__
     if not isinstance(cause, DatabaseError):
