@@ -25,6 +25,7 @@ from bncourse.grading.intake.script import Script
 from bncourse.grading.nbgrader import writing
 from bncourse.grading.outside.submission import DRAWS, grade
 from bncourse.grading.outside.warm import WarmProcess
+from bncourse.grading.work import GradedCourse
 from bncourse.judge import judge
 from bncourse.limits import Limits
 from bncourse.registry import load, problem_sets
@@ -66,7 +67,7 @@ def seconds_plain(count):
 def seconds_ours(count, workers):
     """Return seconds per submission: to start, to grade, and to write with nbgrader."""
     with course_of(count, OURS) as root:
-        course = batch.Batch(root, corpus.PROBLEM_SET)
+        course = GradedCourse(root, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(course)
         times = [time.perf_counter()]
 

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from bncourse.__main__ import main
+from bncourse.commands import verbs as main
 from bncourse.errors import CourseError
-from bncourse.grading.batch.tasks import Course
 from bncourse.grading.nbgrader import gradebook
+from bncourse.grading.work import GradedCourse
 from bncourse.registry import load
 from bncourse.release import derive_notebook, release
 
@@ -48,7 +48,7 @@ def test_a_fresh_clone_is_told_what_makes_its_gradebook(released, tmp_path):
     clone = shutil.copytree(released, tmp_path / "clone")
     for path in (clone / "gradebook.db", *clone.glob("solutions/*/*.ipynb")):
         path.unlink()
-    course = Course(clone, "ps1_forward")
+    course = GradedCourse(clone, "ps1_forward")
     with pytest.raises(CourseError, match=r"does not know forward.ipynb.* Run bncourse release$"):
         gradebook.require_assignment(course, course.release())
     release(clone, say=lambda line: None)

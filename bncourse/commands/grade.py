@@ -86,11 +86,12 @@ def _grade(problem_set, root, **options):
 
 def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
     from bncourse.grading.batch.fan_out import fan_out
-    from bncourse.grading.batch.tasks import Batch, grade_tasks, read_tasks
+    from bncourse.grading.batch.tasks import grade_tasks, read_tasks
     from bncourse.grading.nbgrader import gradebook, writing
+    from bncourse.grading.work import GradedCourse
 
     _quiet()
-    course = Batch(root, problem_set, unsafe=unsafe, gpu=gpu)
+    course = GradedCourse(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.setting.unsafe)
     tasks = read_tasks(course, student)
     course.store.require_writable()

@@ -49,10 +49,10 @@ def similar(problem_set, root, least, common, student, as_json):
     Nothing runs and no grade changes. The report is for instructors: it holds names and answers.
     Grade first: then answers that are wrong in the same way weigh more.
     """
-    from bncourse.grading.batch.tasks import Batch
+    from bncourse.grading.work import GradedCourse
     from bncourse.similar.read import known_texts, read_hand_ins
 
-    course = Batch(root, problem_set)
+    course = GradedCourse(root, problem_set)
     releases = course.release()
     hand_ins, unreadable = read_hand_ins(course, releases)
     unknown = sorted({*student} - {each.student for each in hand_ins})

@@ -9,7 +9,7 @@ from pathlib import Path
 from bncourse import reference
 from bncourse.grading.intake.match import MISSING
 from bncourse.grading.intake.read import Malformed
-from bncourse.grading.pipeline import read
+from bncourse.grading.work import read
 from bncourse.similar.fingerprints import MOST_CHARACTERS, HandIn, Text
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -17,6 +17,7 @@ from bncourse.grading.batch import fan_out
 from bncourse.grading.batch import tasks as batch
 from bncourse.grading.nbgrader import writing
 from bncourse.grading.outside.shared import warm_process
+from bncourse.grading.work import GradedCourse
 from bncourse.trial import corpus
 from bncourse.trial.course import make_course, right
 
@@ -54,7 +55,7 @@ def measure(hand_ins=12):
     """Return the Costs on this machine, from a class of right hand-ins to the first problem set."""
     with tempfile.TemporaryDirectory() as root:
         make_course(root, {f"student{n}": right(f"{n}") for n in range(hand_ins)})
-        course = batch.Batch(root, corpus.PROBLEM_SET)
+        course = GradedCourse(root, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(course)
         start = _seconds(
             lambda: warm_process(corpus.PROBLEM_SET, course.setting.unsafe, course.setting.gpu)

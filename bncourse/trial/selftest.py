@@ -9,7 +9,8 @@ from pathlib import Path
 from bncourse.errors import Infra
 from bncourse.grading.feedback import grade_cell_outputs
 from bncourse.grading.outside.warm import WarmProcess
-from bncourse.grading.pipeline import Setting, grade_all, read
+from bncourse.grading.pipeline import grade_all
+from bncourse.grading.work import Setting, read
 from bncourse.limits import MIB, Limits
 from bncourse.trial import corpus
 

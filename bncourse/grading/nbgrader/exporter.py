@@ -12,7 +12,7 @@ from nbconvert.exporters import NotebookExporter
 
 from bncourse.course import read_releases
 from bncourse.grading.intake.hand_in import odd_paths
-from bncourse.grading.pipeline import read, setting_of
+from bncourse.grading.work import read, setting_of
 
 
 class TolerantExporter(NotebookExporter):
