@@ -10,13 +10,14 @@ export KERAS_BACKEND ?= torch
 export OMP_NUM_THREADS ?= 1
 
 STAMPS := _build/stamps
+LOGS := _build/logs
 LIBRARY := $(shell find bncourse -name '*.py' 2>/dev/null)
 SOLUTIONS := $(wildcard solutions/*/*.md)
 CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) index.md
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends report lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pages report lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -30,41 +31,44 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing. Install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed. Received: $$($(PYTHON) --version). Name another one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@echo "installing the pinned packages into $(VENV) (log: $(LOGS)/setup.log)"
+	@mkdir -p $(LOGS) && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt >$(LOGS)/setup.log 2>&1 \
+	|| { tail -n 20 $(LOGS)/setup.log; echo "The packages could not be installed. The whole log: $(LOGS)/setup.log"; exit 1; }
 	@touch $@
 
 exercises: $(STAMPS)/exercises ## derive the notebooks and release them to exercises/
 
 $(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/nbgrader_course.py
-	bncourse release
+	@bncourse release
 	@mkdir -p $(@D) && touch $@
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
 $(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/*) | sandbox
-	jupyter-book build . -W -n --keep-going
+	@bncourse book
 	@mkdir -p $(@D) && touch $@
 
 # The cache of outputs knows the text of a page, not the library that its cells call.
 $(STAMPS)/library: $(LIBRARY)
-	rm -rf _build/.jupyter_cache
+	@rm -rf _build/.jupyter_cache
 	@mkdir -p $(@D) && touch $@
 
 # Grading needs it. Only root may install it; anybody else is told how.
 sandbox: # not listed by help: make does it where it is needed
-	@command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q bubblewrap; } \
+	@command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && mkdir -p $(LOGS) \
+	&& { apt-get update -q && apt-get install -y -q bubblewrap; } >$(LOGS)/sandbox.log 2>&1; } \
 	|| echo "bubblewrap is missing, so submissions cannot be graded safely. Install it: sudo apt-get install bubblewrap"
 
 sample: $(STAMPS)/sample ## grade a sample class with nbgrader in _build/sample_class
 	@bncourse show-grades _build/sample_class
 
 $(STAMPS)/sample: $(STAMPS)/exercises $(LIBRARY) | sandbox
-	bncourse sample-class
+	@bncourse sample-class
 	@mkdir -p $(@D) && touch $@
 
-test: setup sandbox ## run all tests
-	pytest
+test: setup sandbox ## run all tests, side by side
+	pytest -n auto --dist loadgroup
 
 # TensorFlow and JAX live apart: they are large, and only problem set 5 can use them.
 BACKENDS := _build/backends
@@ -78,6 +82,9 @@ test-backends: setup $(BACKENDS)/installed ## run problem set 5 on torch, Tensor
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 
+pages: setup ## print what there is to read, page by page
+	@python benchmarks/pages.py
+
 report: setup ## print what each exercise accepts, rejects and names, and the gap of its tolerances
 	python benchmarks/classifier.py
 	python benchmarks/tolerances.py
@@ -85,6 +92,7 @@ report: setup ## print what each exercise accepts, rejects and names, and the ga
 lint: setup ## check style and format
 	ruff check .
 	ruff format --check .
+	lint-imports
 
 serve: book ## show the website on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory _build/html 8000

@@ -17,7 +17,8 @@ def main():
         if sys.argv[1:] in ([], ["--help"]):
             print(plain_help())
             return
-        sys.exit(f"{missing.name or 'A package'} is missing here. {NEEDS}")
+        what = "The verbs are" if missing.name.startswith("bncourse") else f"{missing.name} is"
+        sys.exit(f"{what} not installed here. {NEEDS}")
     verbs()
 
 

@@ -19,6 +19,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "book": Verb("book", "book", "Build the website, its pages executed side by side."),
     "grade": Verb("grade", "grade", "Grade all submissions of a problem set in the sandbox."),
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "sample-class": Verb("course", "sample_class", "Make a sample class and grade it."),

@@ -23,6 +23,27 @@ needs_chromium = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium; name one with CHROMIUM=/path/to/it"
 )
 
+# What tests share that is dear to make: those that share it run in one process, one after the other.
+SHARED = {"built": "the website", "released": "the exercises"}
+
+
+def pytest_collection_modifyitems(items):
+    """Say for pytest-xdist which tests belong together, and begin with what takes longest."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _group(item) not in SHARED.values())
+
+
+def _group(item):
+    for fixture, group in SHARED.items():
+        if fixture in item.fixturenames:
+            return group
+    if item.path.name == "test_exercises.py" and hasattr(item, "callspec"):
+        # One exercise after the other: what a known mistake returns is kept.
+        return item.callspec.id.split("-")[0]
+    return str(item.path)
+
+
 CANARY = "canary-7f3a-planted"
 NOTEBOOK = """{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {},
 "source": ["# %s\\n", "the work of one student"]}],

@@ -31,6 +31,11 @@ def test_the_style_of_the_code(root):
         assert done.returncode == 0, done.stdout
 
 
+def test_imports_go_down(root):
+    done = subprocess.run(["lint-imports", "--no-cache"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_readme_names_the_verbs_that_exist(root):
     verbs = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     for name in ("README.md", "CONTRIBUTING.md", "chapters/guide_instructors.md"):

@@ -32,7 +32,7 @@ class _Verbs(click.Group):
         try:
             return command(name)
         except ModuleNotFoundError as missing:
-            raise click.ClickException(f"{missing.name} is missing here. {NEEDS}") from None
+            raise click.ClickException(f"{missing.name} is not installed here. {NEEDS}") from None
 
     def format_commands(self, ctx, formatter):
         # From the table, since the modules take a while to import.

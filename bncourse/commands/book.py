@@ -1,0 +1,137 @@
+"""``bncourse book``: build the website, its pages executed side by side."""
+
+import concurrent.futures
+import contextlib
+import io
+import logging
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import click
+import yaml
+
+from bncourse.commands import Command
+from bncourse.commands.course import root_option
+from bncourse.course import require_course
+from bncourse.errors import CourseError
+
+_LAST_LINES = 40
+
+
+@click.command(cls=Command)
+@root_option
+@click.option("--workers", type=click.IntRange(1), help="Pages at a time; one per processor.")
+def book(root, workers):
+    """Build the website strictly into _build/html: a warning is an error."""
+    require_course(root)
+    root = Path(root).resolve()
+    cache = root / "_build" / ".jupyter_cache"
+    execute_pages(root, cache, workers or os.cpu_count(), say=click.echo)
+    log = root / "_build" / "book.log"
+    click.echo(f"setting the pages (log: {log.relative_to(root)})")
+    start = time.monotonic()
+    if _build(root, log):
+        tail = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        raise CourseError("\n".join([*tail, f"The book was not built. The whole log: {log}"]))
+    click.echo(f"the book is built, {time.monotonic() - start:.0f} s")
+
+
+def execute_pages(root, cache, workers, say=print):
+    """Execute the pages that are not in the cache yet, several at a time.
+
+    Args:
+        root: the repository.
+        cache: the folder of the outputs, which the build reads.
+        workers: how many at a time.
+        say: receives a line of progress for each page.
+
+    Raises:
+        CourseError: a page raises; the message says which, and what.
+    """
+    pages = [page for page in executable_pages(root) if not _is_cached(cache, page)]
+    if not pages:
+        return
+    say(f"executing {len(pages)} pages, {workers} at a time")
+    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+        # The longest text first: it is likely to run longest, too.
+        pages.sort(key=lambda page: -page.stat().st_size)
+        limit = yaml.safe_load((root / "_config.yml").read_text())["execute"]["timeout"]
+        runs = {pool.submit(_execute, page, limit): page for page in pages}
+        for done, run in enumerate(concurrent.futures.as_completed(runs), 1):
+            page, (notebook, seconds, problem) = runs[run], run.result()
+            if problem:
+                raise CourseError(f"{page.relative_to(root)} raises:\n{problem}")
+            _keep(cache, page, notebook, seconds)
+            say(f"{done}/{len(pages)} {page.relative_to(root)}, {seconds:.0f} s")
+
+
+def executable_pages(root):
+    """Return the pages of the book whose cells run: those with a kernel in their head."""
+    pages = sorted((root / "chapters").glob("*.md"))
+    return [page for page in pages if page.read_text().startswith("---\njupytext:")]
+
+
+def _read(page):
+    from myst_nb.core.config import NbParserConfig
+    from myst_nb.core.read import create_nb_reader
+    from myst_parser.config.main import MdParserConfig
+
+    text = page.read_text()
+    return create_nb_reader(str(page), MdParserConfig(), NbParserConfig(), text).read(text)
+
+
+def _is_cached(cache, page):
+    from jupyter_cache import get_cache
+
+    try:
+        get_cache(str(cache)).match_cache_notebook(_read(page))
+    except KeyError:
+        return False
+    return True
+
+
+def _execute(page, limit):
+    """Return (notebook, seconds, what it raised or None); runs in a process of its own."""
+    from jupyter_cache.executors.utils import single_nb_execution
+
+    notebook = _read(page)
+    start = time.monotonic()
+    with _quiet():
+        result = single_nb_execution(
+            notebook, cwd=str(page.parent), timeout=limit, allow_errors=False
+        )
+    return notebook, time.monotonic() - start, result.exc_string if result.err else None
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Drop what kernels say about their own connection; errors of cells come another way."""
+    logging.disable(logging.CRITICAL)
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(io.StringIO()):
+        kept = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _keep(cache, page, notebook, seconds):
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+
+    bundle = CacheBundleIn(notebook, str(page), data={"execution_seconds": seconds})
+    get_cache(str(cache)).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def _build(root, log):
+    command = [sys.executable, Path(sysconfig.get_path("scripts"), "jupyter-book"), "build", "."]
+    with log.open("w") as file:
+        return subprocess.run(
+            [*command, "-W", "-n", "--keep-going"], cwd=root, stdout=file, stderr=file
+        ).returncode
