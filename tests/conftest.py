@@ -23,7 +23,7 @@ needs_chromium = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium; name one with CHROMIUM=/path/to/it"
 )
 
-# What tests share that is dear to make: those that share it run in one process, one after the other.
+# What is dear to make: tests that share it run in one process, one after the other.
 SHARED = {"built": "the website", "released": "the exercises"}
 
 
