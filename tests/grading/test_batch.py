@@ -24,7 +24,7 @@ from bncourse.grading.batch import fan_out
 from bncourse.grading.batch import tasks as batch
 from bncourse.grading.nbgrader import gradebook, writing
 from bncourse.grading.outcome import CellResult, Outcome, Report
-from bncourse.grading.record import journal as audit
+from bncourse.grading.record import journal
 from bncourse.grading.record.store import Store
 from bncourse.grading.record.version import CODE
 from bncourse.grading.work import GradedCourse, Setting
@@ -105,7 +105,7 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
     records = {r["student"]: r for r in map(json.loads, done.stdout.splitlines())}
     assert records["student5"]["outcomes"] == dict.fromkeys(corpus.ALL, "ok")
     assert records["nothing"]["outcomes"] == dict.fromkeys(corpus.ALL, "missing")
-    assert audit.read(course / ".grading" / "audit.jsonl")[0]["student"] == "nothing"
+    assert journal.read(course / ".grading" / "audit.jsonl")[0]["student"] == "nothing"
     points = {row["student"]: row["auto"] for row in grades(course, [corpus.PROBLEM_SET])}
     assert points == {f"student{n}": 12 for n in range(6)} | {"wrong": 10, "nothing": 0}
 

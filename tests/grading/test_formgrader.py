@@ -19,7 +19,7 @@ from conftest import needs_chromium
 from nbformat import v4
 from nbgrader.api import Gradebook
 
-from bncourse.grading.record import journal as audit
+from bncourse.grading.record import journal
 from bncourse.release import derive_notebook
 from bncourse.trial import corpus
 from bncourse.trial.sample_class import answered, run_nbgrader
@@ -236,7 +236,7 @@ def test_the_button_grades_in_the_sandbox(process, course, graded):
     for student, (said, score) in graded.items():
         assert "Successfully autograded" in said
         assert score == f"{POINTS[student]} / {ALL_POINTS}"
-    records = {line["student"]: line for line in audit.read(course / ".grading" / "audit.jsonl")}
+    records = {line["student"]: line for line in journal.read(course / ".grading" / "audit.jsonl")}
     words = {
         student: {outcome["word"] for outcome in records[student]["outcomes"].values()}
         for student in STUDENTS

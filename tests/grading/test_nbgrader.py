@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
-from bncourse.grading.record import journal as audit
+from bncourse.grading.record import journal
 from bncourse.grading.record.version import CODE
 from bncourse.trial import corpus
 from bncourse.trial import course as trial
@@ -149,7 +149,7 @@ def test_no_file_of_the_instructor_is_handed_out(course):
 
 
 def test_each_verdict_is_on_record(course):
-    records = {line["student"]: line for line in audit.read(course / ".grading" / "audit.jsonl")}
+    records = {line["student"]: line for line in journal.read(course / ".grading" / "audit.jsonl")}
     assert set(records) == set(hand_ins())
     outcome = records["crash"]["outcomes"][corpus.TARGET]
     assert outcome["word"] == "crashed"

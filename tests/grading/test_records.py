@@ -9,7 +9,7 @@ from nbformat.v4 import new_notebook
 
 from bncourse.grading.intake.script import Script
 from bncourse.grading.outcome import CellResult, Outcome, Report
-from bncourse.grading.record import journal as audit
+from bncourse.grading.record import journal
 from bncourse.grading.record.store import Store, key_of
 from bncourse.grading.work import Setting
 from bncourse.limits import Limits
@@ -23,7 +23,7 @@ def report(message="no"):
 
 def record(path, student, message="no"):
     names = {"assignment": "a", "student": student, "notebook": "n"}
-    audit.record(path, names, new_notebook(), report(message), 1)
+    journal.record(path, names, new_notebook(), report(message), 1)
 
 
 def test_a_verdict_comes_back_from_disk_as_it_was(tmp_path):
@@ -78,7 +78,7 @@ def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path):
     with path.open("a") as file:
         file.write('{"time": "2026-11')
     record(path, "ben")
-    assert [each["student"] for each in audit.read(path)] == ["ada", "ben"]
+    assert [each["student"] for each in journal.read(path)] == ["ada", "ben"]
 
 
 # Runs where the disk holds 64 KiB; what is left for a record is less than one, but not nothing.
@@ -87,7 +87,7 @@ import os, sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
-from grading.test_records import Store, audit, record, report
+from grading.test_records import Store, journal, record, report
 
 folder = Path(sys.argv[1])
 room, path, store = folder / "room", folder / "audit.jsonl", Store(folder / "verdicts")
@@ -116,7 +116,7 @@ assert refused(store.put, "k", report("x" * 20_000))
 assert [each.name for each in (folder / "verdicts").iterdir()] == ["k.json"]
 room.unlink()
 record(path, "cleo")
-assert [each["student"] for each in audit.read(path)] == ["ada", "cleo"]
+assert [each["student"] for each in journal.read(path)] == ["ada", "cleo"]
 assert store.get("k") == report("old")
 store.put("k", report("new"))
 assert store.get("k") == report("new")

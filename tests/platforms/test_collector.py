@@ -20,7 +20,7 @@ from traitlets.config import Config
 
 from bncourse.course import scripts_on_path
 from bncourse.grading.intake.read import Malformed, read_cells
-from bncourse.grading.record import journal as audit
+from bncourse.grading.record import journal
 from bncourse.limits import MIB, Limits
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import Refused, members
@@ -436,7 +436,7 @@ def graded_twice(needs_sandbox, tmp_path_factory):
         (folder / "class.zip").write_bytes(zipped(*entries))
         run_nbgrader(root, "zip_collect", corpus.PROBLEM_SET, "--force")
         run_nbgrader(root, "autograde", corpus.PROBLEM_SET, "--force")
-        lines.append(audit.read(root / ".grading" / "audit.jsonl"))
+        lines.append(journal.read(root / ".grading" / "audit.jsonl"))
     return root, lines
 
 
