@@ -94,9 +94,20 @@ def _shape_problem(label, got, want):
 def _dtype_problem(label, got, want, case):
     if want.dtype.kind in "iub":
         return None
-    if got.dtype.kind != "f" or got.dtype.itemsize < _BYTES[case.dtype]:
-        return f"{label} must have dtype {case.dtype}, as the inputs have. Received: {got.dtype}."
-    return None
+    if got.dtype.kind == "f" and got.dtype.itemsize >= _BYTES[case.dtype]:
+        return None
+    integers = [name for name, value in case.inputs.items() if _holds_integers(value)]
+    if got.dtype.kind != "f" and integers:
+        return (
+            f"{label} must have dtype {case.dtype}, not that of {integers[0]}, which holds "
+            f"integers here. Received: {got.dtype}."
+        )
+    like = "" if integers else ", as the inputs have"
+    return f"{label} must have dtype {case.dtype}{like}. Received: {got.dtype}."
+
+
+def _holds_integers(value):
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
 
 
 def _value_problem(label, got, want, rtol):
