@@ -1,8 +1,9 @@
 """Known mistakes as slips: a right solution with named steps, and what a student writes instead.
 
 A step is an assignment, named by its target; a method's attribute ``self.weight`` is called
-``weight``. ``returns`` is the return statement, and a parameter with a default is a step too. A
-mistake that is another algorithm is no slip: it stays a function of its own.
+``weight``. ``returns`` is the return statement; a call that stands alone is named by what it calls,
+``self.mean.assign(new)`` by ``mean_assign``; a parameter with a default is a step too. A mistake
+that is another algorithm is no slip: it stays a function of its own.
 """
 
 import ast
@@ -111,6 +112,9 @@ def _steps(tree):
             elif isinstance(node, ast.AugAssign):
                 target = "_".join(_names(node.target))
                 yield {target, prefix + target}, node, node.value
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                called = "_".join(_called(node.value.func))
+                yield {called, prefix + called}, node, node.value
 
 
 def _own_nodes(function):
@@ -144,6 +148,17 @@ def _names(target):
         yield target.attr
     elif isinstance(target, ast.Name):
         yield target.id
+
+
+def _called(function):
+    """Yield the names that a call reads: ``super().__init__`` gives super and init."""
+    if isinstance(function, ast.Call):
+        yield from _called(function.func)
+    elif isinstance(function, ast.Attribute):
+        yield from _called(function.value)
+        yield function.attr.strip("_")
+    elif isinstance(function, ast.Name) and function.id != "self":
+        yield function.id
 
 
 def _span(source, node):
