@@ -73,12 +73,16 @@ class Mistake:
         obj: the wrong solution, self-contained, as a student would write it.
         hint: one or two sentences to the student, naming the mistake.
         see: the tag of the equation to re-read, such as F3.
+        right: the bncourse.slips.Right solution that it differs from, if it is a slip.
+        steps: what stands in the place of which of its steps.
     """
 
     name: str
     obj: Callable
     hint: str
     see: str
+    right: object = None
+    steps: Mapping = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

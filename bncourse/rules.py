@@ -332,7 +332,11 @@ def _loaded(name):
 
 def _same(a, b):
     if isinstance(a, tuple):
-        return all(_same(part_a, part_b) for part_a, part_b in zip(a, b, strict=True))
+        return len(a) == len(b) and all(map(_same_part, a, b))
+    return _same_part(a, b)
+
+
+def _same_part(a, b):
     return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
 
 

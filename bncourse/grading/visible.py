@@ -19,6 +19,8 @@ ALWAYS = (
     "__init__.py",
     "attempt.py",
     "check.py",
+    "compare.py",
+    "diagnosis.py",
     "equations.py",
     "exercise.py",
     "exercises/__init__.py",
@@ -34,8 +36,10 @@ ALWAYS = (
     "grading/zygote.py",
     "inputs.py",
     "judge.py",
+    "progress.py",
     "registry.py",
     "rules.py",
+    "slips.py",
 )
 
 
