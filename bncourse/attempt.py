@@ -7,6 +7,7 @@ import io
 import sys
 import sysconfig
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -33,11 +34,12 @@ class Attempt:
     """What one solution did on one case.
 
     Args:
-        outputs: the labelled arrays, empty where there is an error.
+        outputs: the labelled arrays; where there is an error, those made before it.
         error: the name of the exception, ``Unusable`` for a result nobody can compare, or None.
         message: what to tell the student about the error.
         rules: sentences, one for each rule that the solution broke.
         printed: the beginning of what it printed.
+        line: the line of the student's code that led to an error, if one did.
     """
 
     outputs: dict = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Attempt:
     message: str = ""
     rules: tuple[str, ...] = ()
     printed: str = ""
+    line: str = ""
 
 
 def attempt(exercise, obj, case, device=None):
@@ -57,17 +60,38 @@ def attempt(exercise, obj, case, device=None):
         _require_signature(exercise, obj)
         with (
             contextlib.redirect_stdout(printed),
-            broken_rules(exercise, inputs) as rules,
+            _quiet(),
+            broken_rules(exercise, obj, inputs) as rules,
         ):
             outputs = exercise.drive(obj, inputs)
             # Inside, since an object may do its work only when it is read.
             outputs = {label: as_array(value, label) for label, value in outputs.items()}
     except Unusable as problem:
-        return Attempt(error="Unusable", message=str(problem), printed=_start(printed))
+        return _failed(problem, "Unusable", str(problem), printed)
     except (Exception, SystemExit) as error:
-        name = type(error).__name__
-        return Attempt(error=name, message=explain(error), printed=_start(printed))
+        return _failed(error, type(error).__name__, explain(error), printed)
     return Attempt(outputs=outputs, rules=tuple(rules), printed=_start(printed))
+
+
+def _failed(error, name, message, printed):
+    return Attempt(_partial(error), name, message, (), _start(printed), students_line(error))
+
+
+def _partial(error):
+    """Return the arrays that a drive had in hand when it failed; see ``so_far``."""
+    arrays = {}
+    for label, value in getattr(error, "so_far", {}).items():
+        with contextlib.suppress(Exception):
+            arrays[label] = as_array(value, label)
+    return arrays
+
+
+@contextlib.contextmanager
+def _quiet():
+    # What NumPy warns of shows in the values, and would stand above the message.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def copy_inputs(inputs):
@@ -114,11 +138,19 @@ def explain(error):
     name = type(error).__name__
     if name in OUR_WORDS:
         return OUR_WORDS[name]
-    text = f"It raised {name}: {error}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_students(frame)]
-    if frames and frames[-1].line:
-        text += f"\nin line {frames[-1].lineno} of your cell or file: {frames[-1].line}"
-    return text
+    line = students_line(error)
+    return f"It raised {name}: {error}" + (f"\n{line}" if line else "")
+
+
+def students_line(error):
+    """Return where in the student's code an exception came from, or nothing.
+
+    It is the innermost line of theirs: torch and Keras may have raised below it.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_students(frame) and frame.line:
+            return f"in line {frame.lineno} of your cell or file: {frame.line}"
+    return ""
 
 
 def _is_students(frame):

@@ -85,18 +85,27 @@ def report(exercise, verdict, hidden=False):
     """
     lines = [f"{exercise.name} is not right yet.", f'Case "{verdict.case}":']
     lines += [_wrap(line, indent="  ") for line in _finding(verdict, hidden).splitlines()]
-    if verdict.mistake:
-        lines.append(_wrap(f"Likely cause: {verdict.mistake.hint}"))
+    if verdict.progress:
+        lines.append(_wrap(f"So far: {' '.join(verdict.progress)}"))
+    lines += [_wrap(line) for line in _causes(verdict)]
     lines.append(f"Re-read: {where(verdict.mistake.see if verdict.mistake else exercise.see)}.")
     if verdict.printed and not hidden:
         lines.append(f"It printed: {verdict.printed.rstrip()}")
     return "\n".join(lines)
 
 
+def _causes(verdict):
+    """Yield a line for each mistake that is known to explain the finding."""
+    words = "Likely cause" if verdict.sure else "It may be"
+    for mistake in verdict.mistakes:
+        yield f"{words}: {mistake.hint}"
+        words = "And" if verdict.sure else "And it may be"
+
+
 def _finding(verdict, hidden):
     if hidden and verdict.kind == "error" and verdict.error not in OUR_WORDS:
         return f"It raised {verdict.error}. Run the check in your notebook to see where and why."
-    return verdict.finding
+    return verdict.finding + (f"\n{verdict.line}" if verdict.line and not hidden else "")
 
 
 def _wrap(text, indent=""):

@@ -5,6 +5,7 @@
 Both return a flat dict of labelled arrays, and nothing else crosses between the two.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,28 @@ DEFAULT_TOLERANCE = MappingProxyType({"float64": 1e-5, "float32": 1e-3})
 
 class Unusable(Exception):
     """The student's object, or what it returned, cannot be compared; the message says why."""
+
+
+@contextlib.contextmanager
+def so_far(outputs):
+    """Keep what a drive has in hand, should the block raise: a student reads what is right already.
+
+    Args:
+        outputs: ``{label: array}``, which may grow in the block.
+
+    >>> try:
+    ...     with so_far({"y": 1.0}):
+    ...         raise NotImplementedError
+    ... except NotImplementedError as error:
+    ...     print(error.so_far)
+    {'y': 1.0}
+    """
+    try:
+        yield
+    except Exception as error:
+        with contextlib.suppress(AttributeError):
+            error.so_far = {**outputs, **getattr(error, "so_far", {})}
+        raise
 
 
 @dataclass(frozen=True)
@@ -50,12 +73,16 @@ class Mistake:
         obj: the wrong solution, self-contained, as a student would write it.
         hint: one or two sentences to the student, naming the mistake.
         see: the tag of the equation to re-read, such as F3.
+        right: the bncourse.slips.Right solution that it differs from, if it is a slip.
+        steps: what stands in the place of which of its steps.
     """
 
     name: str
     obj: Callable
     hint: str
     see: str
+    right: object = None
+    steps: Mapping = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,11 @@
-"""The trusted half of a check: compare what a solution returned with the reference."""
+"""The trusted half of a check: say what of a solution is right, what is wrong, and why."""
 
-import contextlib
-import hashlib
-import warnings
 from dataclasses import dataclass
 
-import numpy as np
-
-from bncourse.attempt import attempt
+from bncourse.compare import compare, wrong_labels
+from bncourse.diagnosis import Diagnosis, diagnose
 from bncourse.exercise import Mistake
-from bncourse.rules import fingerprint
-
-# A result may be more precise than its case asks, never less.
-_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+from bncourse.progress import progress
 
 
 @dataclass(frozen=True)
@@ -23,17 +16,28 @@ class Verdict:
         kind: ``ok``, ``wrong`` or ``error``.
         case: the name of the first case that went wrong, if any.
         finding: what went wrong there, without any expected value.
-        mistake: the known mistake that behaves the same on all cases, if any.
+        mistakes: the known mistakes that explain it, the first wrong result's first.
+        sure: whether they explain all of it.
+        progress: sentences on what is right already.
         printed: the beginning of what the solution printed in that case.
         error: the name of the exception that it raised in that case, if any.
+        line: the line of the student's code that led to a finding of ours, if one did.
     """
 
     kind: str
     case: str | None = None
     finding: str = ""
-    mistake: Mistake | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    sure: bool = False
+    progress: tuple[str, ...] = ()
     printed: str = ""
     error: str | None = None
+    line: str = ""
+
+    @property
+    def mistake(self):
+        """The known mistake behind the first wrong result, or None."""
+        return self.mistakes[0] if self.mistakes else None
 
 
 def judge(exercise, cases, attempts):
@@ -44,161 +48,54 @@ def judge(exercise, cases, attempts):
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
     """
-    for name, case in cases.items():
-        made = attempts[name]
-        kind, finding = _first_problem(exercise, case, made)
-        if kind != "ok":
-            # The case that went wrong comes first: it rules out most mistakes at once.
-            ordered = {name: case} | cases
-            stub = made.error == "NotImplementedError"
-            mistake = None if stub else diagnose(exercise, ordered, attempts)
-            return Verdict(kind, name, finding, mistake, made.printed, made.error)
-    return Verdict("ok")
+    problems = {
+        name: _problem(exercise, case, attempts[name], exercise.reference(case.inputs))
+        for name, case in cases.items()
+    }
+    name = next((name for name, (kind, _) in problems.items() if kind != "ok"), None)
+    if name is None:
+        return Verdict("ok")
+    made, (kind, finding) = attempts[name], problems[name]
+    # What is not written yet makes no mistake.
+    stub = made.error == "NotImplementedError"
+    found = Diagnosis() if stub else diagnose(exercise, cases, attempts)
+    passing = [each for each, (word, _) in problems.items() if word == "ok"]
+    return Verdict(
+        kind,
+        name,
+        finding,
+        found.mistakes,
+        found.sure,
+        progress(exercise, cases, attempts, passing, named=bool(found.mistakes)),
+        made.printed,
+        made.error,
+        made.line if made.error == "Unusable" else "",
+    )
 
 
-def _first_problem(exercise, case, made):
+def _problem(exercise, case, made, expected):
+    """Return (kind, finding) of one case; a broken rule is told beside a wrong value."""
     if made.error == "Unusable":
         return "wrong", made.message
+    if made.error == "NotImplementedError" and made.outputs:
+        return "error", _unwritten(exercise, case, made, expected)
     if made.error:
         return "error", made.message
-    finding = compare(exercise, case, made.outputs, exercise.reference(case.inputs))
+    findings = [compare(exercise, case, made.outputs, expected), *made.rules]
+    findings = [each for each in findings if each]
+    return ("wrong" if findings else "ok"), "\n".join(findings)
+
+
+def _unwritten(exercise, case, made, expected):
+    """Return what to say where a part is written and the next one is not."""
+    there = {label: want for label, want in expected.items() if label in made.outputs}
+    finding = compare(exercise, case, made.outputs, there)
     if finding:
-        return "wrong", finding
-    if made.rules:
-        return "wrong", "\n".join(made.rules)
-    return "ok", ""
+        return finding
+    if wrong_labels(exercise, case, made.outputs, there):
+        return made.message
+    return f"What comes after {_last(there)} still raises NotImplementedError: write it next."
 
 
-def compare(exercise, case, outputs, expected):
-    """Return a sentence on the first difference, or None: shape and dtype come before values."""
-    for label, want in expected.items():
-        if label not in outputs:
-            return f"{label} is missing."
-        got = outputs[label]
-        finding = (
-            _shape_problem(label, got, want)
-            or _dtype_problem(label, got, want, case)
-            or _value_problem(label, got, want, exercise.rtol(label, case))
-        )
-        if finding:
-            return finding
-    return None
-
-
-def _shape_problem(label, got, want):
-    if got.shape != want.shape:
-        return f"{label} must have shape {want.shape}. Received: shape {got.shape}."
-    return None
-
-
-def _dtype_problem(label, got, want, case):
-    if want.dtype.kind in "iub":
-        return None
-    if got.dtype.kind != "f" or got.dtype.itemsize < _BYTES[case.dtype]:
-        return f"{label} must have dtype {case.dtype}, as the inputs have. Received: {got.dtype}."
-    return None
-
-
-def _value_problem(label, got, want, rtol):
-    bad = ~np.isfinite(got)
-    if bad.any() and np.isfinite(want).all():
-        return f"{label} holds {bad.sum()} non-finite values (NaN or infinity) of {got.size}."
-    # A mistake may be off by more than the largest float64; infinity says so just as well.
-    with np.errstate(over="ignore", invalid="ignore"):
-        difference = np.abs(got.astype(np.float64) - want)
-    limit = rtol * scale(want)
-    off = ~(difference <= limit)
-    if not off.any():
-        return None
-    index = np.unravel_index(np.argmax(difference), difference.shape)
-    where = f" at {label}[{', '.join(map(str, index))}]" if index else ""
-    return (
-        f"{label} is off in {off.sum()} of {off.size} values; "
-        f"the largest difference is {difference[index]:.3g}{where}, allowed is {limit:.1g}."
-    )
-
-
-def scale(want):
-    """Return the size that errors are measured against: the largest magnitude, or 1 for zeros.
-
-    The error is normwise, one number per array: an element of y may be near zero by cancellation,
-    and its own relative error would then reject correct solutions.
-    """
-    largest = float(np.max(np.abs(want), initial=0.0))
-    return largest if largest > 0 else 1.0
-
-
-def diagnose(exercise, cases, attempts):
-    """Return the first known mistake that behaves like the solution on every case, or None."""
-    for mistake in exercise.mistakes:
-        if all(_same(exercise, case, attempts[name], mistake) for name, case in cases.items()):
-            return mistake
-    return None
-
-
-# What a known mistake returns stays the same while a student tries again, and over a whole class.
-_MOST_KNOWN = 4096
-_known = {}
-
-
-def _try(exercise, mistake, case):
-    inputs = hashlib.sha256(repr(fingerprint(case.inputs)).encode()).digest()
-    key = (exercise.name, mistake.name, inputs)
-    if key not in _known:
-        if len(_known) == _MOST_KNOWN:
-            # The oldest entry; a dict keeps the order in which its keys came.
-            _known.pop(next(iter(_known)))
-        with _quiet():
-            _known[key] = attempt(exercise, mistake.obj, case)
-    return _known[key]
-
-
-@contextlib.contextmanager
-def _quiet():
-    # A known mistake may divide by zero; that warning is not about the student's code.
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _same(exercise, case, student, mistake):
-    """Return whether a student's attempt at a case shows the same behaviour as a mistake."""
-    known = _try(exercise, mistake, case)
-    if student.error or known.error:
-        return _error_of(student) == _error_of(known)
-    if student.rules != known.rules or student.outputs.keys() != known.outputs.keys():
-        return False
-    if case.noisy:
-        want = exercise.reference(case.inputs)
-        return _is_single(case, student) == _is_single(case, known) and (
-            _misses(exercise, case, student, want) == _misses(exercise, case, known, want)
-        )
-    return all(
-        _close(student.outputs[label], array, exercise.rtol(label, case))
-        for label, array in known.outputs.items()
-    )
-
-
-def _error_of(made):
-    # The text of an exception depends on how the code is written; the text of ours does not.
-    return made.error, made.message if made.error == "Unusable" else ""
-
-
-def _is_single(case, made):
-    """Return whether float64 is asked and float32 holds every value, so was used to make them."""
-    return case.dtype == "float64" and all(
-        np.array_equal(array, array.astype(np.float32), equal_nan=True)
-        for array in made.outputs.values()
-    )
-
-
-def _misses(exercise, case, made, want):
-    """Return the labels whose values are wrong."""
-    return {label for label in want if compare(exercise, case, made.outputs, {label: want[label]})}
-
-
-def _close(a, b, rtol):
-    if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
-        return False
-    finite = b[np.isfinite(b)]
-    return np.allclose(a, b, rtol=rtol, atol=rtol * scale(finite), equal_nan=True)
+def _last(labels):
+    return list(labels)[-1]

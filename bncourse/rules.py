@@ -1,7 +1,7 @@
 """Rules that are not values: inputs stay unchanged, global state stays, no ready-made answer."""
 
 import contextlib
-import random
+import inspect
 import sys
 
 import numpy as np
@@ -10,18 +10,39 @@ from bncourse.registry import closed_modules
 
 _REFERENCE = "bncourse.reference."
 
-# Names of C functions and of Python functions (by module) that are a batch norm already.
+# Names of C functions and of Python functions (by module) that are a batch norm already. An
+# operator of torch.ops has the name of its C function.
 _READY_MADE_BUILTINS = {
     "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_backward_elemt",
+    "batch_norm_backward_reduce",
+    "batch_norm_elemt",
+    "batch_norm_gather_stats",
+    "batch_norm_gather_stats_with_counts",
+    "batch_norm_stats",
+    "batch_norm_update_stats",
     "native_batch_norm",
+    "native_batch_norm_backward",
     "cudnn_batch_norm",
+    "cudnn_batch_norm_backward",
+    "miopen_batch_norm",
+    "miopen_batch_norm_backward",
     "_batch_norm_impl_index",
+    "_batch_norm_impl_index_backward",
+    "_batch_norm_no_update",
+    "_batch_norm_with_update",
+    "_batch_norm_with_update_functional",
     "_native_batch_norm_legit",
+    "_native_batch_norm_legit_functional",
+    "_native_batch_norm_legit_no_training",
     "instance_norm",
     "group_norm",
     "native_group_norm",
+    "native_group_norm_backward",
     "layer_norm",
     "native_layer_norm",
+    "native_layer_norm_backward",
 }
 _READY_MADE_PYTHON = {
     ("torch.nn.functional", "batch_norm"),
@@ -31,39 +52,133 @@ _READY_MADE_PYTHON = {
     ("keras.src.layers.normalization.batch_normalization", "call"),
     ("keras.src.ops.nn", "batch_normalization"),
 }
-_READY_MADE_MODULES = {module for module, _ in _READY_MADE_PYTHON}
+_OPERATORS = "torch._ops"
+_READY_MADE_MODULES = {_OPERATORS, *(module for module, _ in _READY_MADE_PYTHON)}
 
 _FORBIDDEN_CALL = "It calls a ready-made"
 
-# Global state that a solution has no reason to touch.
-_NUMPY_RANDOM = "NumPy's global random state (use np.random.default_rng instead)"
-_PYTHON_RANDOM = "Python's global random state"
-_NUMPY_ERRORS = "NumPy's floating-point error settings (use np.errstate)"
-_TORCH_RANDOM = "torch's global random state (use a torch.Generator)"
-_TORCH_DTYPE = "torch's default dtype"
-_TORCH_GRAD = "torch's global gradient switch (use torch.no_grad as a block)"
-
+# Global state that a solution has no reason to touch: what to say of it, how to read it and how to
+# put it back. What to read from is the module of that name, once it is loaded.
 _STATES = (
-    _NUMPY_RANDOM,
-    _PYTHON_RANDOM,
-    _NUMPY_ERRORS,
-    _TORCH_RANDOM,
-    _TORCH_DTYPE,
-    _TORCH_GRAD,
+    (
+        "NumPy's global random state (use np.random.default_rng instead)",
+        "numpy",
+        lambda np: np.random.get_state(),
+        lambda np, old: np.random.set_state(old),
+    ),
+    (
+        "Python's global random state",
+        "random",
+        lambda random: random.getstate(),
+        lambda random, old: random.setstate(old),
+    ),
+    (
+        "NumPy's floating-point error settings (use np.errstate)",
+        "numpy",
+        lambda np: np.geterr(),
+        lambda np, old: np.seterr(**old),
+    ),
+    (
+        "torch's global random state (use a torch.Generator)",
+        "torch",
+        lambda torch: torch.get_rng_state().numpy(),
+        lambda torch, old: torch.set_rng_state(torch.from_numpy(old)),
+    ),
+    (
+        "torch's default dtype",
+        "torch",
+        lambda torch: torch.get_default_dtype(),
+        lambda torch, old: torch.set_default_dtype(old),
+    ),
+    (
+        "torch's default device",
+        "torch",
+        lambda torch: torch.get_default_device(),
+        lambda torch, old: torch.set_default_device(None if old == torch.device("cpu") else old),
+    ),
+    (
+        "torch's global gradient switch (use torch.no_grad as a block)",
+        "torch",
+        lambda torch: torch.is_grad_enabled(),
+        lambda torch, old: torch.set_grad_enabled(old),
+    ),
+    (
+        "torch's anomaly detection",
+        "torch",
+        lambda torch: torch.is_anomaly_enabled(),
+        lambda torch, old: torch.autograd.set_detect_anomaly(old),
+    ),
+    (
+        "torch's choice of deterministic algorithms",
+        "torch",
+        lambda torch: torch.get_deterministic_debug_mode(),
+        lambda torch, old: torch.set_deterministic_debug_mode(old),
+    ),
+    (
+        "the number of torch's threads",
+        "torch",
+        lambda torch: torch.get_num_threads(),
+        lambda torch, old: torch.set_num_threads(old),
+    ),
+    (
+        "the hooks that torch runs for every module",
+        "torch",
+        lambda torch: [dict(hooks) for hooks in _hooks_of_all_modules(torch)],
+        lambda torch, old: [
+            (hooks.clear(), hooks.update(kept))
+            for hooks, kept in zip(_hooks_of_all_modules(torch), old, strict=True)
+        ],
+    ),
+    (
+        "Keras's default float type (floatx)",
+        "keras",
+        lambda keras: keras.config.floatx(),
+        lambda keras, old: keras.config.set_floatx(old),
+    ),
+    (
+        "Keras's default epsilon",
+        "keras",
+        lambda keras: keras.config.epsilon(),
+        lambda keras, old: keras.config.set_epsilon(old),
+    ),
+    (
+        "Keras's image data format",
+        "keras",
+        lambda keras: keras.config.image_data_format(),
+        lambda keras, old: keras.config.set_image_data_format(old),
+    ),
+    (
+        "Keras's global dtype policy",
+        "keras",
+        lambda keras: keras.config.dtype_policy(),
+        lambda keras, old: keras.config.set_dtype_policy(old),
+    ),
 )
 
 
+def _hooks_of_all_modules(torch):
+    module = torch.nn.modules.module
+    return [
+        module._global_forward_hooks,
+        module._global_forward_pre_hooks,
+        module._global_backward_hooks,
+        module._global_backward_pre_hooks,
+    ]
+
+
 @contextlib.contextmanager
-def broken_rules(exercise, inputs):
+def broken_rules(exercise, obj, inputs):
     """Yield a list that holds, after the block, a sentence for each rule that was broken.
 
     Global state that the block changed is put back, so that one solution cannot harm the next.
 
     Args:
         exercise: the Exercise that the block attempts.
+        obj: the solution.
         inputs: what the solution is given, by name.
     """
     rules = []
+    other_defaults = _other_defaults(exercise, obj)
     before = {name: fingerprint(value) for name, value in inputs.items()}
     state = GlobalState()
     try:
@@ -75,26 +190,75 @@ def broken_rules(exercise, inputs):
     rules += [
         _changes_input(name) for name, value in inputs.items() if fingerprint(value) != before[name]
     ]
-    rules += changed
+    rules += other_defaults + changed
     if not exercise.allows_ready_made:
         rules += [_calls_ready_made(name) for name in sorted(called)]
 
 
-def sentences(inputs):
+def sentences(exercise, inputs):
     """Return every sentence that ``broken_rules`` may say: what else is said is not from it.
 
     Args:
+        exercise: the Exercise.
         inputs: what the solution is given, by name.
     """
+    parameters = exercise.signature.parameters.values()
     ready_made = [f"{module}.{name}" for module, name in _READY_MADE_PYTHON]
     ready_made += [_torch_function(name) for name in _READY_MADE_BUILTINS]
     loaded = [module for name, module in sys.modules.items() if name.startswith(_REFERENCE)]
     ready_made += [_reference_function(name) for module in loaded for name in vars(module)]
     return {
         *map(_changes_input, inputs),
-        *map(_changes_state, _STATES),
+        *(_default(each) for each in parameters if each.default is not each.empty),
+        *(_changes_state(what) for what, *_ in _STATES),
         *map(_calls_ready_made, ready_made),
     }
+
+
+def _other_defaults(exercise, obj):
+    """Return a sentence for each parameter whose default is not the one of the exercise."""
+    found = parameters_of(obj)
+    return [
+        f"{_default(each)} Received: {_received(found[name])}."
+        for name, each in exercise.signature.parameters.items()
+        if name in found and _differ(each.default, found[name].default)
+    ]
+
+
+def parameters_of(obj):
+    """Return the named parameters of a function, or of what makes an object of a class."""
+    # Keras's layers take anything in __new__, which inspect looks at first.
+    call = obj.__init__ if isinstance(obj, type) else obj
+    try:
+        return {
+            name: each.replace(annotation=each.empty)
+            for name, each in inspect.signature(call).parameters.items()
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        }
+    except (TypeError, ValueError):
+        return {}
+
+
+def _differ(asked, given):
+    """Return whether two defaults differ; None may stand for one that the body fills in."""
+    if asked is inspect.Parameter.empty or given is None:
+        return False
+    if given is inspect.Parameter.empty:
+        return True
+    asked, given = (tuple(x) if isinstance(x, list) else x for x in (asked, given))
+    return repr(given) != repr(asked) and not (_is_number(given) and given == asked)
+
+
+def _received(parameter):
+    return f"{parameter}, without one" if parameter.default is parameter.empty else str(parameter)
+
+
+def _is_number(value):
+    return isinstance(value, int | float | np.number)
+
+
+def _default(parameter):
+    return f"The default of {parameter.name} must be {parameter.default}."
 
 
 def _changes_input(name):
@@ -142,48 +306,38 @@ class GlobalState:
     """The global switches that a solution has no reason to touch."""
 
     def __init__(self):
-        self.numpy_random = np.random.get_state()
-        self.python_random = random.getstate()
-        self.numpy_errors = np.geterr()
-        # A NumPy exercise must not pay for importing torch.
-        self.torch = sys.modules.get("torch")
-        if self.torch:
-            self.torch_random = self.torch.get_rng_state()
-            self.torch_dtype = self.torch.get_default_dtype()
-            self.torch_grad = self.torch.is_grad_enabled()
+        # Only what is loaded: a NumPy exercise must not pay for importing torch.
+        self.before = [
+            (what, module, read(module), write)
+            for what, name, read, write in _STATES
+            if (module := _loaded(name))
+        ]
+        self.readers = {what: read for what, _, read, _ in _STATES}
 
     def restore(self):
         """Put everything back and return a sentence for each thing that had changed."""
         changed = []
-        if not _same_numpy_state(np.random.get_state(), self.numpy_random):
-            np.random.set_state(self.numpy_random)
-            changed.append(_NUMPY_RANDOM)
-        if random.getstate() != self.python_random:
-            random.setstate(self.python_random)
-            changed.append(_PYTHON_RANDOM)
-        if np.geterr() != self.numpy_errors:
-            np.seterr(**self.numpy_errors)
-            changed.append(_NUMPY_ERRORS)
-        if self.torch:
-            changed += self._restore_torch()
-        return [_changes_state(what) for what in changed]
-
-    def _restore_torch(self):
-        torch, changed = self.torch, []
-        if not torch.equal(torch.get_rng_state(), self.torch_random):
-            torch.set_rng_state(self.torch_random)
-            changed.append(_TORCH_RANDOM)
-        if torch.get_default_dtype() != self.torch_dtype:
-            torch.set_default_dtype(self.torch_dtype)
-            changed.append(_TORCH_DTYPE)
-        if torch.is_grad_enabled() != self.torch_grad:
-            torch.set_grad_enabled(self.torch_grad)
-            changed.append(_TORCH_GRAD)
+        for what, module, old, write in self.before:
+            if not _same(self.readers[what](module), old):
+                write(module, old)
+                changed.append(_changes_state(what))
         return changed
 
 
-def _same_numpy_state(a, b):
-    return all(np.array_equal(part_a, part_b) for part_a, part_b in zip(a, b, strict=True))
+def _loaded(name):
+    """Return a module that has finished loading, or None."""
+    module = sys.modules.get(name)
+    return module if getattr(module, "__version__", None) or name == "random" else None
+
+
+def _same(a, b):
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_same_part, a, b))
+    return _same_part(a, b)
+
+
+def _same_part(a, b):
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
 
 
 @contextlib.contextmanager
@@ -215,7 +369,11 @@ def _ready_made_calls(answers):
 def _ready_made(frame, answers):
     """Yield the name of what a frame runs if that is a ready-made batch norm."""
     module, name = frame.f_globals["__name__"], frame.f_code.co_name
-    if (module, name) in _READY_MADE_PYTHON:
+    if module == _OPERATORS and name == "__call__":
+        # It prints as aten.batch_norm.default.
+        operator = str(frame.f_locals.get("self")).split(".")[1:2]
+        yield from (_torch_function(each) for each in operator if each in _READY_MADE_BUILTINS)
+    elif (module, name) in _READY_MADE_PYTHON:
         yield f"{module}.{name}"
     # The student did not name what the reference calls itself.
     elif module in answers and not _is_reference(frame.f_back):

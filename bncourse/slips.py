@@ -1,11 +1,13 @@
 """Known mistakes as slips: a right solution with named steps, and what a student writes instead.
 
 A step is an assignment, named by its target; a method's attribute ``self.weight`` is called
-``weight``. ``returns`` is the return statement, and a parameter with a default is a step too. A
-mistake that is another algorithm is no slip: it stays a function of its own.
+``weight``. ``returns`` is the return statement; a call that stands alone is named by what it calls,
+``self.mean.assign(new)`` by ``mean_assign``; a parameter with a default is a step too. A mistake
+that is another algorithm is no slip: it stays a function of its own.
 """
 
 import ast
+import functools
 import inspect
 import itertools
 import linecache
@@ -52,6 +54,7 @@ class Right:
     def __init__(self, obj):
         self.obj = obj
         self.source = textwrap.dedent(inspect.getsource(obj))
+        self._pairs = {}
 
     def slip(self, name, hint, see, **steps):
         """Return the Mistake that differs from the right solution in some steps.
@@ -64,19 +67,58 @@ class Right:
         Raises:
             ValueError: if a step does not stand exactly once in the source, or nothing changes.
         """
-        return Mistake(name, self.wrong(**steps), hint, see)
+        return Mistake(name, self.wrong(**steps), hint, see, self, steps)
 
     def wrong(self, **steps):
         """Return the right solution with some steps replaced, as ``slip`` does."""
-        tree = ast.parse(self.source)
-        edits = [_edit(self.source, tree, name, new) for name, new in steps.items()]
-        source = self.source
+        return _defined(self._edited(steps), self.obj)
+
+    def pair(self, steps, more):
+        """Return the right solution with the steps of two slips replaced, or None if they clash."""
+        key = tuple((name, str(new)) for part in (steps, more) for name, new in part.items())
+        if key not in self._pairs:
+            self._pairs[key] = self._made(steps, more)
+        return self._pairs[key]
+
+    def _made(self, steps, more):
+        if steps.keys() & more.keys():
+            return None
+        try:
+            return _executed(self._edited({**steps, **more}), self.obj)
+        except (SyntaxError, ValueError):
+            return None
+
+    @functools.cached_property
+    def _tree(self):
+        return ast.parse(self.source)
+
+    def _edited(self, steps):
+        edits = [_edit(self.source, self._tree, name, new) for name, new in steps.items()]
+        source, end_of_last = self.source, len(self.source)
         # From the end, so that the places of earlier edits stay right.
         for start, end, text in sorted(edits, reverse=True):
-            source = source[:start] + text + source[end:]
+            if end > end_of_last:
+                raise ValueError(f"The steps of a slip must stand apart. Received: {steps}")
+            source, end_of_last = source[:start] + text + source[end:], start
         if source == self.source:
             raise ValueError(f"A slip must change the source. Received: {steps}")
-        return _defined(source, self.obj)
+        return source
+
+
+def both(mistake, other):
+    """Return a solution that makes two mistakes at once, or None if they are no slips of one.
+
+    >>> def half(n, by=2):
+    ...     quotient = n / by
+    ...     return quotient
+    >>> slip = Right(half).slip
+    >>> floored = slip("floored", "The quotient is floored.", "F1", quotient="n // by")
+    >>> both(floored, slip("by three", "It divides by 3.", "F1", by="3"))(10)
+    3
+    """
+    if mistake.right is None or mistake.right is not other.right:
+        return None
+    return mistake.right.pair(mistake.steps, other.steps)
 
 
 def _edit(source, tree, name, new):
@@ -111,6 +153,9 @@ def _steps(tree):
             elif isinstance(node, ast.AugAssign):
                 target = "_".join(_names(node.target))
                 yield {target, prefix + target}, node, node.value
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                called = "_".join(_called(node.value.func))
+                yield {called, prefix + called}, node, node.value
 
 
 def _own_nodes(function):
@@ -146,12 +191,31 @@ def _names(target):
         yield target.id
 
 
+def _called(function):
+    """Yield the names that a call reads: ``super().__init__`` gives super and init."""
+    if isinstance(function, ast.Call):
+        yield from _called(function.func)
+    elif isinstance(function, ast.Attribute):
+        yield from _called(function.value)
+        yield function.attr.strip("_")
+    elif isinstance(function, ast.Name) and function.id != "self":
+        yield function.id
+
+
 def _span(source, node):
     starts = [0, *itertools.accumulate(len(line.encode()) for line in source.splitlines(True))]
     raw = source.encode()
     start = starts[node.lineno - 1] + node.col_offset
     end = starts[node.end_lineno - 1] + node.end_col_offset
     return len(raw[:start].decode()), len(raw[:end].decode())
+
+
+def _executed(source, original):
+    """Return what a source defines, without a trace of it: there are hundreds of pairs."""
+    space = {k: v for k, v in vars(sys.modules[original.__module__]).items() if k[:2] != "__"}
+    space["__name__"] = original.__module__
+    exec(compile(source, "<pair>", "exec"), space)
+    return space[original.__name__]
 
 
 def _defined(source, original):

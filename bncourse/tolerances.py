@@ -8,7 +8,7 @@ import numpy as np
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
-from bncourse.judge import compare, scale
+from bncourse.compare import compare, scale
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,16 @@ import math
 
 import numpy as np
 
+from bncourse.exercises.ps3_convolution import (
+    fold_batchnorm,
+    groupnorm_forward,
+    layernorm_backward,
+    layernorm_forward,
+    spatial_batchnorm_backward,
+    spatial_batchnorm_forward,
+)
+
 # --- spatial_batchnorm_forward ----------------------------------------------------------------
-
-
-def spatial_axes(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(x.var(axis=(0, 2, 3), keepdims=True) + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
 
 
 def spatial_as_rows(x, gamma, beta, eps=1e-5):
@@ -65,21 +66,7 @@ def spatial_merged(x, gamma, beta, eps=1e-5):
     return y, {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma, "extra": "is fine"}
 
 
-def spatial_float32_inside(x, gamma, beta, eps=1e-5):
-    y, cache = spatial_axes(*(v.astype(np.float32) for v in (x, gamma, beta)), eps)
-    return y.astype(x.dtype), {name: value.astype(x.dtype) for name, value in cache.items()}
-
-
 # --- spatial_batchnorm_backward ---------------------------------------------------------------
-
-
-def spatial_backward_closed(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    axes = (0, 2, 3)
-    a = dy.mean(axis=axes, keepdims=True)
-    b = (dy * x_hat).mean(axis=axes, keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, (dy * x_hat).sum(axis=axes), dy.sum(axis=axes)
 
 
 def spatial_backward_staged(dy, cache):
@@ -121,13 +108,6 @@ def spatial_backward_jacobian(dy, cache):
 # --- layernorm_forward ------------------------------------------------------------------------
 
 
-def layer_axes(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=1, keepdims=True)
-    inv_std = 1 / np.sqrt(x.var(axis=1, keepdims=True) + eps)
-    x_hat = (x - mean) * inv_std
-    return gamma * x_hat + beta, {"x_hat": x_hat, "inv_std": inv_std[:, 0], "gamma": gamma}
-
-
 def layer_transposed(x, gamma, beta, eps=1e-5):
     columns = x.T
     inv_std = (columns.var(axis=0) + eps) ** -0.5
@@ -156,20 +136,7 @@ def layer_einsum(x, gamma, beta, eps=1e-5):
     }
 
 
-def layer_float32_inside(x, gamma, beta, eps=1e-5):
-    y, cache = layer_axes(*(v.astype(np.float32) for v in (x, gamma, beta)), eps)
-    return y.astype(x.dtype), {name: value.astype(x.dtype) for name, value in cache.items()}
-
-
 # --- layernorm_backward -----------------------------------------------------------------------
-
-
-def layer_backward_closed(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), (dy * x_hat).sum(axis=0), dy.sum(axis=0)
 
 
 def layer_backward_staged(dy, cache):
@@ -193,15 +160,6 @@ def layer_backward_jacobian(dy, cache):
 
 
 # --- groupnorm_forward ------------------------------------------------------------------------
-
-
-def group_five_axes(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(n, c, h, w)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
 
 
 def group_slices(x, gamma, beta, groups, eps=1e-5):
@@ -239,12 +197,6 @@ def group_example_by_example(x, gamma, beta, groups, eps=1e-5):
 # --- fold_batchnorm ---------------------------------------------------------------------------
 
 
-def fold_reshape(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + (bias - mean) * scale
-
-
 def fold_flattened(weight, bias, gamma, beta, mean, var, eps=1e-5):
     scale = gamma * (var + eps) ** -0.5
     rows = weight.reshape(len(weight), -1)
@@ -272,36 +224,40 @@ def fold_transposed(weight, bias, gamma, beta, mean, var, eps=1e-5):
 
 CORRECT = {
     "spatial_batchnorm_forward": [
-        spatial_axes,
+        spatial_batchnorm_forward.right,
         spatial_as_rows,
         spatial_einsum,
         spatial_channel_by_channel,
         spatial_merged,
-        spatial_float32_inside,
     ],
     "spatial_batchnorm_backward": [
-        spatial_backward_closed,
+        spatial_batchnorm_backward.right,
         spatial_backward_staged,
         spatial_backward_rows,
         spatial_backward_jacobian,
     ],
     "layernorm_forward": [
-        layer_axes,
+        layernorm_forward.right,
         layer_transposed,
         layer_rows,
         layer_einsum,
-        layer_float32_inside,
     ],
     "layernorm_backward": [
-        layer_backward_closed,
+        layernorm_backward.right,
         layer_backward_staged,
         layer_backward_jacobian,
     ],
     "groupnorm_forward": [
-        group_five_axes,
+        groupnorm_forward.right,
         group_slices,
         group_membership,
         group_example_by_example,
     ],
-    "fold_batchnorm": [fold_reshape, fold_flattened, fold_einsum, fold_loop, fold_transposed],
+    "fold_batchnorm": [
+        fold_batchnorm.right,
+        fold_flattened,
+        fold_einsum,
+        fold_loop,
+        fold_transposed,
+    ],
 }

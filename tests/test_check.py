@@ -10,6 +10,7 @@ from solutions_ps2_backward import jacobian_projection
 
 from bncourse import check
 from bncourse.check import CheckFailed
+from bncourse.rules import GlobalState
 
 
 def message_of(obj, name="batch_statistics", **options):
@@ -103,6 +104,70 @@ def test_a_missing_parameter():
     text = message_of(lambda x, mean: x, "normalize")
     assert "must be called as normalize(x, mean, var, eps=1e-05)" in text
     assert "Received: normalize(x, mean)" in text
+
+
+@pytest.mark.parametrize("default", ["1e-08", "'1e-5'", "(1e-05,)"])
+def test_another_default_is_a_broken_rule(default):
+    answer = f"def normalize(x, mean, var, eps={default}):\n    return right(x, mean, var, 1e-5)"
+    space = {"right": normalize_divide}
+    exec(answer, space)
+    text = message_of(space["normalize"], "normalize")
+    assert f"The default of eps must be 1e-05. Received: eps={default}." in text
+
+
+def test_a_missing_default_is_told_beside_a_wrong_value():
+    def normalize(x, mean, var, eps):
+        return (x - mean) / (var + eps)
+
+    text = message_of(normalize, "normalize")
+    assert "The default of eps must be 1e-05. Received: eps, without one." in text
+    assert "x_hat is off" in text
+
+
+@pytest.mark.parametrize("default", ["None", "10 ** -5", "float32(1e-5)", "1.0e-05"])
+def test_another_spelling_of_a_default_is_none_of_our_business(default, capsys):
+    space = {"right": normalize_divide, "float32": lambda x: np.float64(x)}
+    exec(
+        f"def normalize(x, mean, var, eps={default}):\n"
+        "    return right(x, mean, var, 1e-5 if eps is None else eps)",
+        space,
+    )
+    check(space["normalize"], "normalize")
+    assert capsys.readouterr().out.startswith("normalize: correct")
+
+
+def test_a_default_of_a_class():
+    torch = pytest.importorskip("torch")
+
+    class BatchNorm(torch.nn.BatchNorm1d):
+        def __init__(self, num_features, eps=1e-3, momentum=0.9, **options):
+            super().__init__(num_features, eps, momentum, **options)
+
+    text = message_of(BatchNorm, "BatchNorm")
+    assert "The default of eps must be 1e-05. Received: eps=0.001." in text
+    assert "The default of momentum must be 0.1. Received: momentum=0.9." in text
+
+
+def test_integers_are_called_integers():
+    def numerical_gradient(f, x, h=1e-5):
+        grad = np.zeros_like(x)
+        for index in np.ndindex(x.shape):
+            above, below = x.astype(float), x.astype(float)
+            above[index] += h
+            below[index] -= h
+            grad[index] = (f(above) - f(below)) / (2 * h)
+        return grad
+
+    text = message_of(numerical_gradient, "numerical_gradient")
+    assert "grad must have dtype float64, not that of x, which holds integers here." in text
+
+
+def test_warnings_of_a_solution_do_not_stand_above_the_message(recwarn):
+    def batch_statistics(x):
+        return x.mean(axis=0), x.var(axis=0, ddof=1)
+
+    message_of(batch_statistics)
+    assert not recwarn
 
 
 def test_a_parameter_too_many():
@@ -243,6 +308,56 @@ def test_torch_state_is_reported_and_put_back():
     assert "torch's global gradient switch" in text
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    ("meddle", "text"),
+    [
+        ("torch.set_default_device('meta')", "torch's default device"),
+        ("torch.autograd.set_detect_anomaly(True)", "torch's anomaly detection"),
+        ("torch.use_deterministic_algorithms(True)", "deterministic algorithms"),
+        ("torch.set_num_threads(torch.get_num_threads() + 1)", "torch's threads"),
+        (
+            "torch.nn.modules.module.register_module_forward_hook(lambda *args: None)",
+            "hooks that torch runs for every module",
+        ),
+        ("keras.config.set_floatx('float64')", "Keras's default float type"),
+        ("keras.config.set_epsilon(1e-3)", "Keras's default epsilon"),
+        ("keras.config.set_image_data_format('channels_first')", "Keras's image data format"),
+        ("keras.config.set_dtype_policy('mixed_bfloat16')", "Keras's global dtype policy"),
+    ],
+)
+def test_the_state_of_torch_and_keras_is_reported_and_put_back(meddle, text):
+    torch, keras = pytest.importorskip("torch"), pytest.importorskip("keras")
+    space = {"torch": torch, "keras": keras, "right": statistics_numpy}
+    exec(f"def batch_statistics(x):\n    {meddle}\n    return right(x)", space)
+    before = GlobalState()
+    assert text in message_of(space["batch_statistics"])
+    assert before.restore() == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "torch.ops.aten.native_batch_norm(x, g, b, None, None, True, 0.0, eps)[0]",
+        "torch.ops.aten.batch_norm.default(x, g, b, None, None, True, 0.0, eps, False)",
+        "torch.ops.aten.native_layer_norm(x.T, x.shape[:1], None, None, eps)[0].T * g + b",
+    ],
+)
+def test_a_ready_made_operator_is_not_an_answer(call):
+    torch = pytest.importorskip("torch")
+    space = {"torch": torch, "tensor": torch.tensor}
+    exec(
+        "def batchnorm_forward(x, gamma, beta, eps=1e-5):\n"
+        "    x, g, b = tensor(x), tensor(gamma), tensor(beta)\n"
+        "    inv_std = 1 / torch.sqrt(x.var(0, correction=0) + eps)\n"
+        "    x_hat = (x - x.mean(0)) * inv_std\n"
+        f"    y = {call}\n"
+        "    return y, {'x_hat': x_hat, 'inv_std': inv_std, 'gamma': g}",
+        space,
+    )
+    text = message_of(space["batchnorm_forward"], "batchnorm_forward")
+    assert "It calls a ready-made torch function" in text
 
 
 def test_the_course_reference_is_not_an_answer():

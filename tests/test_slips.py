@@ -16,11 +16,14 @@ def scaled(x, by=2.0):
 
 class Layer:
     def __init__(self, weight=3.0):
+        super().__init__()
         self.weight = weight
+        self.seen = []
 
     def forward(self, x):
         weight = self.weight
         y = weight * x
+        self.seen.append(y)
         return y
 
 
@@ -49,6 +52,12 @@ def test_a_step_may_be_left_out():
 def test_a_step_of_a_class_is_named_with_its_method():
     assert Right(Layer).wrong(forward__weight="1.0")().forward(5.0) == 5.0
     assert "class Layer" in inspect.getsource(Right(Layer).wrong(y="x"))
+
+
+def test_a_call_that_stands_alone_is_a_step():
+    layer = Right(Layer).wrong(seen_append="self.seen.append(x)", super_init=Instead())()
+    assert layer.forward(5.0) == 15.0
+    assert layer.seen == [5.0]
 
 
 @pytest.mark.parametrize("step", ["gamma", "weight"])

@@ -1,154 +1,166 @@
-"""The exercise batch_statistics: its cases and its known mistakes."""
+"""The exercise batch_statistics: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import batch, cast
 from bncourse.reference import forward
+from bncourse.slips import Instead, Right
 
 
 def _batch_statistics_cases(rng):
     return {
         "a random batch": Case({"x": batch(rng)}),
         "more features than examples": Case({"x": batch(rng, n=4, d=9)}),
+        "as many features as examples": Case({"x": batch(rng, n=5, d=5)}),
+        "one feature": Case({"x": batch(rng, d=1)}),
+        "two examples": Case({"x": batch(rng, n=2)}),
         "one example": Case({"x": batch(rng, n=1)}),
         "a constant feature": Case({"x": np.column_stack([np.full(5, 3.0), batch(rng, n=5)])}),
-        "mean near 1e6": Case({"x": batch(rng, n=50, offset=1e6, scale=0.1)}, noisy=True),
+        "a tiny variance": Case({"x": batch(rng, scale=1e-3)}),
+        # Two roundings of the mean are squared and compared with a variance of 0.01.
+        "mean near 1e6": Case(
+            {"x": batch(rng, n=50, offset=1e6, scale=0.1)}, rtol=1e-6, noisy=True
+        ),
         "stored column by column": Case({"x": np.asfortranarray(batch(rng))}),
         "float32": Case(cast({"x": batch(rng)}, np.float32), "float32"),
     }
 
 
-def statistics_unbiased(x):
+def batch_statistics(x):
     mean = x.mean(axis=0)
-    var = x.var(axis=0, ddof=1)
+    var = ((x - mean) ** 2).mean(axis=0)
     return mean, var
 
 
-def statistics_wrong_axis(x):
-    mean = x.mean(axis=1)
-    var = x.var(axis=1)
-    return mean, var
-
-
-def statistics_pooled(x):
-    mean = x.mean()
-    var = x.var()
-    return mean, var
-
-
-def statistics_cancel(x):
-    mean = x.mean(axis=0)
-    var = (x**2).mean(axis=0) - mean**2
-    return mean, var
-
-
-def statistics_float32(x):
-    x32 = x.astype(np.float32)
-    return x32.mean(axis=0).astype(x.dtype), x32.var(axis=0).astype(x.dtype)
-
-
-def statistics_std(x):
-    mean = x.mean(axis=0)
-    std = np.sqrt(((x - mean) ** 2).mean(axis=0))
-    return mean, std
-
-
-def statistics_sum(x):
-    mean = x.mean(axis=0)
-    var = ((x - mean) ** 2).sum(axis=0)
-    return mean, var
-
-
-def statistics_swapped(x):
-    mean = x.mean(axis=0)
-    var = x.var(axis=0)
-    return var, mean
-
-
-def statistics_keepdims(x):
-    mean = x.mean(axis=0, keepdims=True)
-    var = x.var(axis=0, keepdims=True)
-    return mean, var
-
-
-def statistics_centred_in_place(x):
-    mean = x.mean(axis=0)
-    x -= mean
-    var = (x**2).mean(axis=0)
-    return mean, var
-
+RIGHT = Right(batch_statistics)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     forward.batch_statistics,
     returns=("mean", "var"),
     cases=_batch_statistics_cases,
     see="F2",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "unbiased variance",
-            statistics_unbiased,
             "The variance is the unbiased one, divided by N - 1. Batch norm normalises with the "
             "biased variance, divided by N.",
             "F2",
+            var="x.var(axis=0, ddof=1)",
         ),
-        Mistake(
+        slip(
             "wrong axis",
-            statistics_wrong_axis,
             "The statistics are taken over the features of each example. They belong to each "
             "feature, over the examples: axis 0.",
             "F1",
+            mean="x.mean(axis=1)",
+            var="x.var(axis=1)",
         ),
-        Mistake(
+        slip(
             "pooled features",
-            statistics_pooled,
             "There is one mean for the whole array. Each feature has its own: reduce axis 0 only.",
             "F1",
+            mean="x.mean()",
+            var="x.var()",
         ),
-        Mistake(
+        slip(
+            "N of the wrong axis",
+            "The sums are divided by the number of features, x.shape[1]. Divide by the number of "
+            "examples N, which is len(x).",
+            "F1",
+            mean="x.sum(axis=0) / x.shape[1]",
+            var="((x - mean) ** 2).sum(axis=0) / x.shape[1]",
+        ),
+        slip(
             "cancellation",
-            statistics_cancel,
             "The variance is computed as E[x^2] - E[x]^2. When the mean is large the two terms "
             "agree in all their digits and the difference is noise. Subtract the mean first.",
             "F2",
+            var="(x**2).mean(axis=0) - mean**2",
         ),
-        Mistake(
+        slip(
             "float32 inside",
-            statistics_float32,
             "The statistics are computed in float32, which keeps seven digits. When the mean is "
             "large they hold little of the spread. Compute in the dtype of x.",
             "F2",
+            mean="x.astype(np.float32).mean(axis=0).astype(x.dtype)",
+            var="x.astype(np.float32).var(axis=0).astype(x.dtype)",
         ),
-        Mistake(
+        slip(
+            "input rounded",
+            "x is rounded to float32 before the statistics are taken: digits that are gone do not "
+            "come back with astype(x.dtype). Compute from x as it is.",
+            "F2",
+            mean=Instead("x = x.astype(np.float32).astype(x.dtype)\nmean = x.mean(axis=0)"),
+        ),
+        slip(
             "standard deviation",
-            statistics_std,
             "The second result is the standard deviation. Return the variance, without the root.",
             "F2",
+            var="x.std(axis=0)",
         ),
-        Mistake(
+        slip(
             "sum of squares",
-            statistics_sum,
             "The squared deviations are summed and not averaged. Divide by N.",
             "F2",
+            var="((x - mean) ** 2).sum(axis=0)",
         ),
-        Mistake(
+        slip(
+            "mean not subtracted",
+            "The second result is the mean of x squared. Subtract the mean before you square.",
+            "F2",
+            var="(x**2).mean(axis=0)",
+        ),
+        slip(
+            "absolute deviations",
+            "The deviations enter the variance by their absolute value. Square them.",
+            "F2",
+            var="np.abs(x - mean).mean(axis=0)",
+        ),
+        *[
+            slip(
+                name,
+                f"{eps} is added to the variance. Return the variance itself: eps comes in where a "
+                "later step divides by it.",
+                "F2",
+                returns=f"mean, var + {eps}",
+            )
+            for name, eps in {
+                "eps added": "1e-5",
+                "eps added, 1e-6": "1e-6",
+                "eps added, 1e-8": "1e-8",
+            }.items()
+        ],
+        slip(
             "swapped results",
-            statistics_swapped,
             "The two results are in the wrong order. Return (mean, var).",
             "F2",
+            returns="var, mean",
         ),
-        Mistake(
+        slip(
             "kept dimensions",
-            statistics_keepdims,
             "The results kept the batch axis, shape (1, D). Return shape (D,): drop keepdims.",
             "F1",
+            mean="x.mean(axis=0, keepdims=True)",
+            var="x.var(axis=0, keepdims=True)",
         ),
-        Mistake(
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so a single feature loses its own. Each "
+            "result has shape (D,) for every D: reduce axis 0 without keepdims and leave squeeze "
+            "out.",
+            "F1",
+            returns="np.squeeze(mean), np.squeeze(var)",
+        ),
+        slip(
             "input centred in place",
-            statistics_centred_in_place,
             "The mean is subtracted from x itself (x -= mean), so the caller's batch is changed. "
             "Write x - mean into a new array.",
             "F2",
+            var=Instead("x -= mean\nvar = (x**2).mean(axis=0)"),
         ),
     ],
 )

@@ -1,10 +1,12 @@
-"""The exercise batchnorm_inference: its cases and its known mistakes."""
+"""The exercise batchnorm_inference: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import forward
+from bncourse.slips import Instead, Right
 
 
 def _inference_cases(rng):
@@ -12,95 +14,175 @@ def _inference_cases(rng):
         return {"x": batch(rng, n, d, **options), **scale_and_shift(rng, d), **running(rng, d)}
 
     tiny = given() | {"running_var": rng.uniform(0.5e-6, 2e-6, 4)}
+    by_column = {name: np.asfortranarray(value) for name, value in given().items()}
     return {
         "a random batch": Case(given() | {"eps": 1e-5}),
         "eps left at its default": Case(given()),
         "one example": Case(given(n=1) | {"eps": 1e-5}),
         "a running variance smaller than eps": Case(tiny | {"eps": 1e-5}),
+        "a running variance of zero": Case(given() | {"running_var": np.zeros(4), "eps": 1e-3}),
         "a large eps": Case(given() | {"eps": 0.5}),
+        "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
+        "one feature": Case(given(d=1)),
         "more features than examples": Case(given(n=4, d=9)),
+        "as many features as examples": Case(given(n=5, d=5)),
+        "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
-def inference_batch_statistics(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps) + beta
+def batchnorm_inference(x, gamma, beta, running_mean, running_var, eps=1e-5):
+    centred = x - running_mean
+    std = np.sqrt(running_var + eps)
+    x_hat = centred / std
+    y = gamma * x_hat + beta
+    return y
 
 
-def inference_batch_mean(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return gamma * (x - x.mean(axis=0)) / np.sqrt(running_var + eps) + beta
-
-
-def inference_without_eps(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return gamma * (x - running_mean) / np.sqrt(running_var) + beta
-
-
-def inference_eps_outside(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return gamma * (x - running_mean) / (np.sqrt(running_var) + eps) + beta
-
-
-def inference_without_root(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return gamma * (x - running_mean) / (running_var + eps) + beta
-
-
-def inference_without_affine(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return (x - running_mean) / np.sqrt(running_var + eps)
-
-
-def inference_without_beta(x, gamma, beta, running_mean, running_var, eps=1e-5):
-    return gamma * (x - running_mean) / np.sqrt(running_var + eps)
-
+RIGHT = Right(batchnorm_inference)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     forward.batchnorm_inference,
     returns="y",
     cases=_inference_cases,
     see="F7",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "batch statistics",
-            inference_batch_statistics,
             "The statistics of this batch are used. At inference take the running ones: the answer "
             "for one example must not depend on its neighbours.",
             "F7",
+            centred="x - x.mean(axis=0)",
+            std="np.sqrt(x.var(axis=0) + eps)",
         ),
-        Mistake(
+        slip(
             "batch mean",
-            inference_batch_mean,
             "The variance is the running one, but the mean is that of this batch. Take both from "
             "the running statistics.",
             "F7",
+            centred="x - x.mean(axis=0)",
         ),
-        Mistake(
+        slip(
+            "batch variance",
+            "The mean is the running one, but the variance is that of this batch. Take both from "
+            "the running statistics.",
+            "F7",
+            std="np.sqrt(x.var(axis=0) + eps)",
+        ),
+        slip(
+            "running variance corrected again",
+            "The running variance is multiplied by N / (N - 1), with the N of this batch. It was "
+            "made of unbiased variances already: use it as it is.",
+            "F7",
+            std="np.sqrt(running_var * len(x) / (len(x) - 1) + eps)",
+        ),
+        slip(
             "eps missing",
-            inference_without_eps,
             "eps is missing under the root. It belongs there at inference too, with the value "
             "used in training.",
             "F7",
+            std="np.sqrt(running_var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            inference_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps).",
             "F7",
+            std="np.sqrt(running_var) + eps",
         ),
-        Mistake(
+        *[
+            slip(
+                name,
+                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                "F7",
+                std=f"np.sqrt(running_var + {eps})",
+            )
+            for name, eps in OWN_EPS.items()
+        ],
+        slip(
+            "eps subtracted",
+            "eps is subtracted from the running variance, which may leave less than nothing under "
+            "the root. Add it.",
+            "F7",
+            std="np.sqrt(running_var - eps)",
+        ),
+        slip(
             "root missing",
-            inference_without_root,
             "The result is divided by the running variance. Divide by its root.",
             "F7",
+            std="running_var + eps",
         ),
-        Mistake(
+        slip(
+            "multiplied",
+            "The result is multiplied by the standard deviation. Divide by it.",
+            "F7",
+            x_hat="centred * std",
+        ),
+        slip(
+            "missing parentheses",
+            "Only the running mean is divided, because / binds before -. Put x - running_mean in "
+            "parentheses.",
+            "F7",
+            x_hat="x - running_mean / std",
+        ),
+        slip(
+            "mean not subtracted",
+            "The running mean is not subtracted. Centre first, then scale.",
+            "F7",
+            centred="x",
+        ),
+        slip(
             "scale and shift missing",
-            inference_without_affine,
             "gamma and beta are not applied. They are part of the layer at inference too.",
             "F7",
+            y="x_hat",
         ),
-        Mistake(
+        slip(
+            "gamma missing",
+            "gamma does not scale x_hat. Scale first, then shift.",
+            "F7",
+            y="x_hat + beta",
+        ),
+        slip(
             "beta missing",
-            inference_without_beta,
             "beta is not added. Scale first, then shift.",
             "F7",
+            y="gamma * x_hat",
+        ),
+        slip(
+            "gamma and beta swapped",
+            "gamma and beta have changed places: gamma scales, beta shifts.",
+            "F7",
+            y="beta * x_hat + gamma",
+        ),
+        slip(
+            "shift before scale",
+            "beta is added before the scaling, so gamma scales it too. Scale first, then shift.",
+            "F7",
+            y="gamma * (x_hat + beta)",
+        ),
+        slip(
+            "float32 inside",
+            "The result is computed in float32, which keeps seven digits. Compute in the dtype of "
+            "x.",
+            "F7",
+            centred="np.float32(x) - np.float32(running_mean)",
+            std="np.sqrt(np.float32(running_var) + np.float32(eps))",
+            y="(np.float32(gamma) * x_hat + np.float32(beta)).astype(x.dtype)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so one example or one feature loses its "
+            "shape. Return the shape of x.",
+            "F7",
+            returns="np.squeeze(y)",
+        ),
+        slip(
+            "in place",
+            "The input is overwritten (x -= running_mean). Write the difference into a new array.",
+            "F7",
+            centred=Instead("x -= running_mean\ncentred = x"),
         ),
     ],
 )

@@ -1,10 +1,12 @@
-"""The exercise normalize: its cases and its known mistakes."""
+"""The exercise normalize: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast
 from bncourse.reference import forward
+from bncourse.slips import Instead, Right
 
 
 def _normalize_cases(rng):
@@ -14,6 +16,8 @@ def _normalize_cases(rng):
         return {"x": x, "mean": rng.uniform(1.0, 3.0, d), "var": rng.uniform(2.0, 4.0, d)}
 
     tiny = given() | {"var": rng.uniform(0.5e-6, 2e-6, 4)}
+    by_column = given()
+    by_column["x"] = np.asfortranarray(by_column["x"])
     return {
         "a random batch": Case(given() | {"eps": 1e-5}),
         "eps left at its default": Case(given()),
@@ -21,109 +25,125 @@ def _normalize_cases(rng):
         "a large eps": Case(given() | {"eps": 0.5}),
         "a variance of zero": Case(given() | {"var": np.zeros(4), "eps": 1e-3}),
         "one example": Case(given(n=1) | {"eps": 1e-5}),
+        "one feature": Case(given(d=1) | {"eps": 1e-5}),
+        "more features than examples": Case(given(n=4, d=9)),
+        "as many features as examples": Case(given(n=5, d=5)),
+        "stored column by column": Case(by_column),
         "float32": Case(cast(given() | {"eps": 1e-5}, np.float32), "float32"),
     }
 
 
-def normalize_without_eps(x, mean, var, eps=1e-5):
-    return (x - mean) / np.sqrt(var)
+def normalize(x, mean, var, eps=1e-5):
+    centred = x - mean
+    std = np.sqrt(var + eps)
+    x_hat = centred / std
+    return x_hat
 
 
-def normalize_eps_outside(x, mean, var, eps=1e-5):
-    return (x - mean) / (np.sqrt(var) + eps)
-
-
-def normalize_eps_fixed(x, mean, var, eps=1e-5):
-    return (x - mean) / np.sqrt(var + 1e-5)
-
-
-def normalize_without_root(x, mean, var, eps=1e-5):
-    return (x - mean) / (var + eps)
-
-
-def normalize_without_mean(x, mean, var, eps=1e-5):
-    return x / np.sqrt(var + eps)
-
-
-def normalize_own_statistics(x, mean, var, eps=1e-5):
-    return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
-
-
-def normalize_multiplied(x, mean, var, eps=1e-5):
-    return (x - mean) * np.sqrt(var + eps)
-
-
-def normalize_precedence(x, mean, var, eps=1e-5):
-    return x - mean / np.sqrt(var + eps)
-
-
-def normalize_in_place(x, mean, var, eps=1e-5):
-    x -= mean
-    x /= np.sqrt(var + eps)
-    return x
-
+RIGHT = Right(normalize)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     forward.normalize,
     returns="x_hat",
     cases=_normalize_cases,
     see="F3",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "eps missing",
-            normalize_without_eps,
             "eps is missing. Without it a feature with little or no variance is divided by almost "
             "zero. Add eps to the variance, under the root.",
             "F3",
+            std="np.sqrt(var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            normalize_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
             "F3",
+            std="np.sqrt(var) + eps",
         ),
-        Mistake(
-            "eps ignored",
-            normalize_eps_fixed,
-            "The argument eps is ignored; 1e-5 is written into the code. Use the argument.",
+        *[
+            slip(
+                name,
+                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                "F3",
+                std=f"np.sqrt(var + {eps})",
+            )
+            for name, eps in OWN_EPS.items()
+        ],
+        slip(
+            "eps subtracted",
+            "eps is subtracted from the variance, which may leave less than nothing under the "
+            "root. Add it.",
             "F3",
+            std="np.sqrt(var - eps)",
         ),
-        Mistake(
+        slip(
+            "eps as a floor",
+            "eps replaces a variance that is smaller (maximum). It is added to every variance.",
+            "F3",
+            std="np.sqrt(np.maximum(var, eps))",
+        ),
+        slip(
             "root missing",
-            normalize_without_root,
             "The result is divided by the variance. Divide by its root, the standard deviation.",
             "F3",
+            std="var + eps",
         ),
-        Mistake(
+        slip(
             "mean not subtracted",
-            normalize_without_mean,
             "The mean is not subtracted. Normalising centres first, then scales.",
             "F3",
+            centred="x",
         ),
-        Mistake(
+        slip(
             "own statistics",
-            normalize_own_statistics,
             "The statistics are computed from x again. Use the mean and var that are passed in: at "
             "inference they are not those of x.",
             "F3",
+            centred="x - x.mean(axis=0)",
+            std="np.sqrt(x.var(axis=0) + eps)",
         ),
-        Mistake(
+        slip(
             "multiplied",
-            normalize_multiplied,
             "The result is multiplied by the standard deviation. Divide by it.",
             "F3",
+            x_hat="centred * std",
         ),
-        Mistake(
+        slip(
             "missing parentheses",
-            normalize_precedence,
             "Only the mean is divided, because / binds before -. Put x - mean in parentheses.",
             "F3",
+            x_hat="x - mean / std",
         ),
-        Mistake(
+        slip(
+            "sign of the difference",
+            "The sign is reversed: subtract the mean from x, not x from the mean.",
+            "F3",
+            centred="mean - x",
+        ),
+        slip(
+            "float32 inside",
+            "The result is computed in float32, which keeps seven digits. Compute in the dtype of "
+            "x.",
+            "F3",
+            centred="np.float32(x) - np.float32(mean)",
+            std="np.sqrt(np.float32(var) + np.float32(eps))",
+            returns="x_hat.astype(x.dtype)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so a batch of one example or of one "
+            "feature loses its shape. Return the shape of x.",
+            "F3",
+            returns="np.squeeze(x_hat)",
+        ),
+        slip(
             "in place",
-            normalize_in_place,
             "The input is overwritten (x -= mean). The caller still needs x. Return a new array.",
             "F3",
+            centred=Instead("x -= mean\ncentred = x"),
         ),
     ],
 )

@@ -1,16 +1,20 @@
-"""The exercise update_running: its cases and its known mistakes."""
+"""The exercise update_running: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import batch, cast, running
 from bncourse.reference import forward
+from bncourse.slips import Instead, Right
 
 
 def _update_cases(rng):
     def given(n=7, d=4, **options):
         return running(rng, d) | {"x": batch(rng, n, d, **options)}
 
+    by_column = given()
+    by_column["x"] = np.asfortranarray(by_column["x"])
     return {
         "a random batch": Case(given() | {"momentum": 0.1}),
         "momentum left at its default": Case(given()),
@@ -18,128 +22,183 @@ def _update_cases(rng):
         "momentum 1 keeps the last batch only": Case(given() | {"momentum": 1.0}),
         "momentum 0 changes nothing": Case(given() | {"momentum": 0.0}),
         "two examples": Case(given(n=2) | {"momentum": 0.3}),
+        "one feature": Case(given(d=1) | {"momentum": 0.3}),
         "more features than examples": Case(given(n=4, d=9) | {"momentum": 0.3}),
+        "as many features as examples": Case(given(n=5, d=5) | {"momentum": 0.3}),
+        # Two roundings of the mean are squared and compared with a variance of 1.
+        "mean near 1e6": Case(given(n=50, offset=1e6) | {"momentum": 0.9}, rtol=1e-7, noisy=True),
+        "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
-def update_reversed(running_mean, running_var, x, momentum=0.1):
-    new_mean = momentum * running_mean + (1 - momentum) * x.mean(axis=0)
-    new_var = momentum * running_var + (1 - momentum) * x.var(axis=0, ddof=1)
+def update_running(running_mean, running_var, x, momentum=0.1):
+    count = len(x)
+    mean = x.mean(axis=0)
+    var = ((x - mean) ** 2).mean(axis=0)
+    unbiased = var * count / (count - 1)
+    new_mean = (1 - momentum) * running_mean + momentum * mean
+    new_var = (1 - momentum) * running_var + momentum * unbiased
     return new_mean, new_var
 
 
-def update_biased(running_mean, running_var, x, momentum=0.1):
-    new_mean = (1 - momentum) * running_mean + momentum * x.mean(axis=0)
-    new_var = (1 - momentum) * running_var + momentum * x.var(axis=0)
-    return new_mean, new_var
-
-
-def update_reversed_and_biased(running_mean, running_var, x, momentum=0.1):
-    new_mean = momentum * running_mean + (1 - momentum) * x.mean(axis=0)
-    new_var = momentum * running_var + (1 - momentum) * x.var(axis=0)
-    return new_mean, new_var
-
-
-def update_without_decay(running_mean, running_var, x, momentum=0.1):
-    new_mean = running_mean + momentum * x.mean(axis=0)
-    new_var = running_var + momentum * x.var(axis=0, ddof=1)
-    return new_mean, new_var
-
-
-def update_replaces(running_mean, running_var, x, momentum=0.1):
-    return x.mean(axis=0), x.var(axis=0, ddof=1)
-
-
-def update_never(running_mean, running_var, x, momentum=0.1):
-    return running_mean.copy(), running_var.copy()
-
-
-def update_std(running_mean, running_var, x, momentum=0.1):
-    new_mean = (1 - momentum) * running_mean + momentum * x.mean(axis=0)
-    new_var = (1 - momentum) * running_var + momentum * x.std(axis=0, ddof=1)
-    return new_mean, new_var
-
-
-def update_around_running_mean(running_mean, running_var, x, momentum=0.1):
-    new_mean = (1 - momentum) * running_mean + momentum * x.mean(axis=0)
-    spread = ((x - running_mean) ** 2).sum(axis=0) / (len(x) - 1)
-    return new_mean, (1 - momentum) * running_var + momentum * spread
-
-
-def update_in_place(running_mean, running_var, x, momentum=0.1):
-    running_mean *= 1 - momentum
-    running_mean += momentum * x.mean(axis=0)
-    running_var *= 1 - momentum
-    running_var += momentum * x.var(axis=0, ddof=1)
-    return running_mean, running_var
-
+RIGHT = Right(update_running)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     forward.update_running,
     returns=("running_mean", "running_var"),
     cases=_update_cases,
     see="F6",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "momentum reversed",
-            update_reversed,
             "momentum weighs the old value here, as in Keras. In PyTorch's convention it weighs "
             "the new one: (1 - momentum) * old + momentum * new.",
             "F6",
+            new_mean="momentum * running_mean + (1 - momentum) * mean",
+            new_var="momentum * running_var + (1 - momentum) * unbiased",
         ),
-        Mistake(
+        slip(
             "biased variance",
-            update_biased,
             "The running variance takes in the biased variance of the batch. Store the unbiased "
             "one, N / (N - 1) times as large.",
             "F6",
+            unbiased="var",
         ),
-        Mistake(
+        slip(
             "momentum reversed and biased variance",
-            update_reversed_and_biased,
             "This is Keras's rule: momentum weighs the old value and the variance is biased. The "
             "exercise asks for PyTorch's: momentum weighs the new value, the variance is unbiased.",
             "F6",
+            unbiased="var",
+            new_mean="momentum * running_mean + (1 - momentum) * mean",
+            new_var="momentum * running_var + (1 - momentum) * unbiased",
         ),
-        Mistake(
+        slip(
+            "momentum ignored",
+            "The argument momentum is ignored; 0.1 is written into the code. Use the argument.",
+            "F6",
+            new_mean="0.9 * running_mean + 0.1 * mean",
+            new_var="0.9 * running_var + 0.1 * unbiased",
+        ),
+        slip(
+            "correction inverted",
+            "The biased variance is multiplied by (N - 1) / N. The unbiased one is larger, not "
+            "smaller: multiply by N / (N - 1).",
+            "F6",
+            unbiased="var * (count - 1) / count",
+        ),
+        slip(
+            "corrected twice",
+            "The variance is corrected twice: it is divided by N - 1 already and then multiplied "
+            "by N / (N - 1).",
+            "F6",
+            var="x.var(axis=0, ddof=1)",
+        ),
+        slip(
+            "N of the wrong axis",
+            "N is taken from x.shape[1], the number of features. N is the number of examples, "
+            "x.shape[0].",
+            "F6",
+            count="x.shape[1]",
+        ),
+        slip(
             "old value not decayed",
-            update_without_decay,
             "The new value is added to the whole old one, so the statistics grow without end. "
             "Weigh the old value with 1 - momentum.",
             "F6",
+            new_mean="running_mean + momentum * mean",
+            new_var="running_var + momentum * unbiased",
         ),
-        Mistake(
+        slip(
             "last batch only",
-            update_replaces,
             "The running statistics are replaced by those of the batch. Mix old and new.",
             "F6",
+            returns="mean, unbiased",
         ),
-        Mistake(
+        slip(
             "never updated",
-            update_never,
             "The running statistics come back as they went in. Mix in those of the batch.",
             "F6",
+            returns="running_mean.copy(), running_var.copy()",
         ),
-        Mistake(
+        slip(
             "standard deviation",
-            update_std,
             "The running variance takes in the standard deviation. Take in the variance.",
             "F6",
+            unbiased="np.sqrt(var * count / (count - 1))",
         ),
-        Mistake(
+        slip(
             "variance around the running mean",
-            update_around_running_mean,
             "The deviations are taken from the running mean. The variance of a batch is taken "
             "around the mean of that batch.",
             "F6",
+            var="((x - running_mean) ** 2).mean(axis=0)",
         ),
-        Mistake(
+        slip(
+            "pooled features",
+            "One mean and one variance serve the whole array. Each feature has its own: reduce "
+            "axis 0 only.",
+            "F1",
+            mean="x.mean()",
+            var="x.var()",
+        ),
+        slip(
+            "wrong axis",
+            "The statistics are taken over the features of each example. They belong to each "
+            "feature, over the examples: axis 0.",
+            "F1",
+            mean="x.mean(axis=1)",
+            var="x.var(axis=1)",
+        ),
+        slip(
+            "cancellation",
+            "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
+            "Subtract the mean before squaring.",
+            "F2",
+            var="(x**2).mean(axis=0) - mean**2",
+        ),
+        slip(
+            "input rounded",
+            "x is rounded to float32 first: digits that are gone do not come back with "
+            "astype(x.dtype). Compute from x as it is.",
+            "F2",
+            count=Instead("x = x.astype(np.float32).astype(x.dtype)\ncount = len(x)"),
+        ),
+        slip(
+            "swapped results",
+            "The two results are in the wrong order. Return (running_mean, running_var).",
+            "F6",
+            returns="new_var, new_mean",
+        ),
+        slip(
+            "kept dimensions",
+            "The results kept the batch axis, shape (1, D). Return shape (D,): drop keepdims.",
+            "F1",
+            mean="x.mean(axis=0, keepdims=True)",
+            var="((x - mean) ** 2).mean(axis=0, keepdims=True)",
+        ),
+        slip(
             "in place",
-            update_in_place,
             "The running statistics are changed in place. Return new arrays: a function that "
             "changes its arguments surprises its caller.",
             "F6",
+            new_mean=Instead(
+                """
+                running_mean *= 1 - momentum
+                running_mean += momentum * mean
+                new_mean = running_mean
+                """
+            ),
+            new_var=Instead(
+                """
+                running_var *= 1 - momentum
+                running_var += momentum * unbiased
+                new_var = running_var
+                """
+            ),
         ),
     ],
 )

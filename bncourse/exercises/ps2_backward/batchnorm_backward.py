@@ -1,11 +1,12 @@
-"""The exercise batchnorm_backward: its cases and its known mistakes."""
+"""The exercise batchnorm_backward: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
-from bncourse.exercises.ps2_backward.tolerance import GRADIENT_TOLERANCE
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import backward, forward
+from bncourse.slips import Instead, Right
 
 
 def _backward_cases(rng):
@@ -23,7 +24,9 @@ def _backward_cases(rng):
         "a random batch": Case(given()),
         "a variance smaller than eps": Case(given(scale=1e-3)),
         "a large eps": Case(given(eps=0.5)),
+        "one feature": Case(given(d=1)),
         "more features than examples": Case(given(n=4, d=9)),
+        "as many features as examples": Case(given(n=5, d=5)),
         # With a small eps every dx is nearly zero here, and rounding would be all there is.
         "two examples": Case(given(n=2, eps=0.5)),
         "one example": Case(given(n=1, eps=1e-2)),
@@ -35,267 +38,210 @@ def _backward_cases(rng):
     }
 
 
-def backward_without_variance_path(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma * inv_std * (dy - dy.mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_without_mean_path(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma * inv_std * (dy - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_statistics_constant(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma * inv_std * dy
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_gamma_forgotten(dy, cache):
-    x_hat, inv_std = cache["x_hat"], cache["inv_std"]
-    dx = inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_gamma_twice(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx_hat = dy * gamma
-    dx = gamma * inv_std * (dx_hat - dx_hat.mean(axis=0) - x_hat * (dx_hat * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_gamma_in_dgamma(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dy = dy * gamma
-    dx = inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_inv_std_forgotten(dy, cache):
-    x_hat, gamma = cache["x_hat"], cache["gamma"]
-    dx = gamma * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_divided_by_inv_std(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma / inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_sums(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    dx = gamma * inv_std * (dy - dbeta - x_hat * dgamma)
-    return dx, dgamma, dbeta
-
-
-def backward_n_times(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    dx = gamma * inv_std * (len(dy) * dy - dbeta - x_hat * dgamma)
-    return dx, dgamma, dbeta
-
-
-def backward_unbiased(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+def batchnorm_backward(dy, cache):
+    x_hat = cache["x_hat"]
+    inv_std = cache["inv_std"]
+    gamma = cache["gamma"]
     N = len(dy)
-    dx = gamma * inv_std * (dy - dbeta / N - x_hat * dgamma / (N - 1))
+    dgamma = (dy * x_hat).sum(axis=0)
+    dbeta = dy.sum(axis=0)
+    bracket = dy - dbeta / N - x_hat * dgamma / N
+    dx = gamma * inv_std * bracket
     return dx, dgamma, dbeta
 
 
-def backward_divided_by_features(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    N = dy.shape[1]
-    dx = gamma * inv_std * (dy - dbeta / N - x_hat * dgamma / N)
-    return dx, dgamma, dbeta
-
-
-def backward_plus(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma * inv_std * (dy - dy.mean(axis=0) + x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_wrong_axis(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    mean_dy = dy.mean(axis=1, keepdims=True)
-    mean_dy_x_hat = (dy * x_hat).mean(axis=1, keepdims=True)
-    dx = gamma * inv_std * (dy - mean_dy - x_hat * mean_dy_x_hat)
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_swapped(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, dy.sum(axis=0), (dy * x_hat).sum(axis=0)
-
-
-def backward_averaged(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).mean(axis=0), dy.mean(axis=0)
-    return gamma * inv_std * (dy - dbeta - x_hat * dgamma), dgamma, dbeta
-
-
-def backward_not_summed(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx = gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, dy * x_hat, dy
-
-
-def backward_cache_overwritten(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    inv_std *= gamma
-    dx = inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def backward_dy_overwritten(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    dy -= dbeta / len(dy)
-    dy -= x_hat * dgamma / len(dy)
-    dy *= gamma * inv_std
-    return dy, dgamma, dbeta
-
+RIGHT = Right(batchnorm_backward)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     backward.batchnorm_backward,
     returns=("dx", "dgamma", "dbeta"),
     cases=_backward_cases,
     see="B7",
-    tolerance=GRADIENT_TOLERANCE,
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "variance path missing",
-            backward_without_variance_path,
             "The path through the variance is missing in dx: subtract x_hat mean(dy x_hat) too. A "
             "check with the loss sum(y) would not have shown it.",
             "B7",
+            bracket="dy - dbeta / N",
         ),
-        Mistake(
+        slip(
             "mean path missing",
-            backward_without_mean_path,
             "The path through the mean is missing in dx: subtract mean(dy) too. A check with the "
             "loss sum(y^2) and beta = 0 would not have shown it.",
             "B7",
+            bracket="dy - x_hat * dgamma / N",
         ),
-        Mistake(
+        slip(
             "statistics held constant",
-            backward_statistics_constant,
             "dx is that of constant statistics, which is right at inference only. In training the "
             "mean and the variance depend on x.",
             "B7",
+            bracket="dy",
         ),
-        Mistake(
+        slip(
             "gamma forgotten",
-            backward_gamma_forgotten,
             "gamma is missing in dx: dy passes through the scale before it reaches x_hat.",
             "B2",
+            dx="inv_std * bracket",
         ),
-        Mistake(
+        slip(
             "gamma twice",
-            backward_gamma_twice,
             "dx is multiplied by gamma twice: once in dx_hat and once in front of the bracket.",
             "B7",
+            dx="gamma * inv_std * (gamma * bracket)",
         ),
-        Mistake(
+        slip(
             "gamma in dgamma",
-            backward_gamma_in_dgamma,
             "dgamma and dbeta are multiplied by gamma: dy was replaced by dy gamma before they "
             "were summed. They are made from dy as it arrives.",
             "B6",
+            returns="dx, gamma * dgamma, gamma * dbeta",
         ),
-        Mistake(
+        slip(
             "inv_std forgotten",
-            backward_inv_std_forgotten,
             "inv_std is missing in dx. A feature with a large spread receives a small gradient.",
             "B7",
+            dx="gamma * bracket",
         ),
-        Mistake(
+        slip(
             "divided by inv_std",
-            backward_divided_by_inv_std,
             "dx is divided by inv_std. It is already the inverse of the standard deviation: "
             "multiply.",
             "B7",
+            dx="gamma / inv_std * bracket",
         ),
-        Mistake(
+        slip(
             "sums in place of means",
-            backward_sums,
             "Inside the bracket the sums dbeta and dgamma stand undivided. Divide them by N, the "
             "number of examples.",
             "B7",
+            bracket="dy - dbeta - x_hat * dgamma",
         ),
-        Mistake(
+        slip(
             "N times too large",
-            backward_n_times,
             "dx is N times too large. The form N dy - sum(dy) - x_hat sum(dy x_hat) needs a factor "
             "1/N in front.",
             "B7",
+            bracket="N * dy - dbeta - x_hat * dgamma",
         ),
-        Mistake(
+        slip(
             "N - 1",
-            backward_unbiased,
             "The term of the variance is divided by N - 1, as for the unbiased variance. The "
             "batch was normalised with the biased one: divide by N.",
             "B7",
+            dx="gamma * inv_std / N * (N * dy - N / (N - 1) * x_hat * dgamma - dbeta)",
         ),
-        Mistake(
+        slip(
             "divided by D",
-            backward_divided_by_features,
             "The sums are divided by the number of features D. Divide by the number of examples, "
             "len(dy).",
             "B7",
+            N="dy.shape[1]",
         ),
-        Mistake(
+        slip(
             "sign of the variance path",
-            backward_plus,
             "The term x_hat mean(dy x_hat) is added. Subtract it: dx has no part along x_hat.",
             "B7",
+            bracket="dy - dbeta / N + x_hat * dgamma / N",
         ),
-        Mistake(
+        slip(
+            "sign of the mean path",
+            "The term mean(dy) is added. Subtract it: dx sums to zero over the batch.",
+            "B7",
+            bracket="dy + dbeta / N - x_hat * dgamma / N",
+        ),
+        slip(
             "wrong axis",
-            backward_wrong_axis,
             "The two means are taken over the features of each example. Take them over the batch, "
             "axis 0.",
             "B7",
+            bracket=Instead(
+                """
+                mean_dy = dy.mean(axis=1, keepdims=True)
+                mean_dy_x_hat = (dy * x_hat).mean(axis=1, keepdims=True)
+                bracket = dy - mean_dy - x_hat * mean_dy_x_hat
+                """
+            ),
         ),
-        Mistake(
+        slip(
+            "pooled means",
+            "The two means are taken over the whole array. Each feature has its own: reduce axis 0 "
+            "only.",
+            "B7",
+            bracket="dy - dy.mean() - x_hat * (dy * x_hat).mean()",
+        ),
+        slip(
             "dgamma and dbeta swapped",
-            backward_swapped,
             "dgamma and dbeta are swapped. gamma multiplies x_hat, so x_hat belongs into dgamma.",
             "B6",
+            returns="dx, dbeta, dgamma",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta averaged",
-            backward_averaged,
             "dgamma and dbeta are averaged over the batch. They are sums; only dx needs the means.",
             "B6",
+            returns="dx, dgamma / N, dbeta / N",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta not summed",
-            backward_not_summed,
             "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
             "batch: sum over axis 0.",
             "B6",
+            returns="dx, dy * x_hat, dy",
         ),
-        Mistake(
+        slip(
+            "dgamma and dbeta summed over the features",
+            "dgamma and dbeta are summed over the features of each example. gamma and beta are "
+            "shared by the batch: sum over axis 0.",
+            "B6",
+            returns="dx, (dy * x_hat).sum(axis=1), dy.sum(axis=1)",
+        ),
+        slip(
+            "kept dimensions",
+            "dgamma and dbeta kept the batch axis, shape (1, D). They have the shape of gamma and "
+            "beta, (D,): drop keepdims.",
+            "B6",
+            dgamma="(dy * x_hat).sum(axis=0, keepdims=True)",
+            dbeta="dy.sum(axis=0, keepdims=True)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so with one feature dgamma and dbeta "
+            "lose their own. They have shape (D,) for every D.",
+            "B6",
+            returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
+        ),
+        slip(
+            "float32 inside",
+            "The gradients are computed in float32, which keeps seven digits. Compute in the dtype "
+            "of dy.",
+            "B7",
+            N=Instead(
+                """
+                dtype = dy.dtype
+                dy, x_hat = np.float32(dy), np.float32(x_hat)
+                inv_std, gamma = np.float32(inv_std), np.float32(gamma)
+                N = len(dy)
+                """
+            ),
+            returns="dx.astype(dtype), dgamma.astype(dtype), dbeta.astype(dtype)",
+        ),
+        slip(
             "cache overwritten",
-            backward_cache_overwritten,
             "An array of the cache is changed (inv_std *= gamma), so a second backward pass would "
             "be wrong. Write into a new array.",
             "B7",
+            dx=Instead("inv_std *= gamma\ndx = inv_std * bracket"),
         ),
-        Mistake(
+        slip(
             "dy overwritten",
-            backward_dy_overwritten,
             "The gradient that arrives is overwritten (dy -= ...). The caller may still need it, "
             "for example on a second branch. Write into a new array.",
             "B7",
+            bracket=Instead("dy -= dbeta / N\ndy -= x_hat * dgamma / N\nbracket = dy"),
         ),
     ],
 )

@@ -1,12 +1,12 @@
-"""The exercise batchnorm_backward_staged: its cases and its known mistakes."""
+"""The exercise batchnorm_backward_staged: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
-from bncourse.exercises.ps2_backward.tolerance import GRADIENT_TOLERANCE
-from bncourse.inputs import batch, cast, far_from_zero, scale_and_shift, upstream
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import backward
-from bncourse.variants import variant
+from bncourse.slips import Instead, Right
 
 
 def _staged_cases(rng):
@@ -19,197 +19,289 @@ def _staged_cases(rng):
 
     by_column = {name: np.asfortranarray(value) for name, value in given().items()}
     constant = given() | {"x": np.column_stack([np.full(7, 3.0), batch(rng, d=3)])}
-    far = given(n=8) | {"x": far_from_zero(rng, d=4)}
     return {
         "a random batch": Case(given() | {"eps": 1e-5}),
         "eps left at its default": Case(given()),
         "a variance smaller than eps": Case(given(scale=1e-3) | {"eps": 1e-5}),
         "a large eps": Case(given() | {"eps": 0.5}),
+        "one feature": Case(given(d=1)),
         "more features than examples": Case(given(n=4, d=9)),
+        "as many features as examples": Case(given(n=5, d=5)),
         # With a small eps every dx is nearly zero here, and rounding would be all there is.
         "two examples": Case(given(n=2) | {"eps": 0.5}),
         "one example": Case(given(n=1) | {"eps": 0.5}),
         "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
         "a constant feature": Case(constant | {"eps": 1e-2}),
+        # The mean is rounded to 1e-10 there, against a spread of 0.1; sums of both signs and the
+        # third power in dvar make more of it.
+        "mean near 1e6": Case(given(n=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
-        # float32 stores mean * inv_std and the steps of a running mean to 1e-3 here, and dvar has
-        # the third power of what follows; a variance by cancellation is off by 1 and more.
-        "float32 with mean near 1e4": Case(cast(far, np.float32), "float32", rtol=0.2, noisy=True),
     }
-
-
-# The correct solution; each mistake differs from it in one or two lines.
-STAGED = """
-import numpy as np
 
 
 def batchnorm_backward_staged(dy, x, gamma, eps=1e-5):
     N = len(x)
-    mean, var = x.mean(axis=0), x.var(axis=0)
+    mean = x.mean(axis=0)
+    centred = x - mean
+    var = (centred**2).mean(axis=0)
     inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    x_hat = centred * inv_std
+    dgamma = (dy * x_hat).sum(axis=0)
+    dbeta = dy.sum(axis=0)
     dx_hat = dy * gamma
-    dvar = (dx_hat * (x - mean)).sum(axis=0) * -0.5 * inv_std**3
+    dvar = -0.5 * (dx_hat * centred).sum(axis=0) * inv_std**3
     dmean = -(dx_hat * inv_std).sum(axis=0)
-    dx = dx_hat * inv_std + dvar * 2 * (x - mean) / N + dmean / N
-    affine = {"dgamma": dgamma, "dbeta": dbeta}
-    return {"dx_hat": dx_hat, "dvar": dvar, "dmean": dmean, "dx": dx, **affine}
-"""
+    through_var = dvar * 2 * centred / N
+    through_mean = dmean / N
+    dx = dx_hat * inv_std + through_var + through_mean
+    statistics = {"dvar": dvar, "dmean": dmean}
+    gradients = {"dx_hat": dx_hat, **statistics, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+    return gradients
 
 
-def staged(*changes):
-    return variant(STAGED, "batchnorm_backward_staged", *changes)
-
+RIGHT = Right(batchnorm_backward_staged)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     backward.batchnorm_backward_staged,
     returns={"gradients": ("dx_hat", "dvar", "dmean", "dx", "dgamma", "dbeta")},
     cases=_staged_cases,
     see="B5",
-    tolerance=GRADIENT_TOLERANCE,
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "variance path missing",
-            staged((" + dvar * 2 * (x - mean) / N", "")),
             "dx leaves out the path through the variance. x reaches x_hat on three ways: directly, "
             "through var and through mean.",
             "B5",
+            dx="dx_hat * inv_std + through_mean",
         ),
-        Mistake(
+        slip(
             "mean path missing",
-            staged((" / N + dmean / N", " / N")),
             "dx leaves out the path through the mean. Add dmean / N for each example.",
             "B5",
+            dx="dx_hat * inv_std + through_var",
         ),
-        Mistake(
+        slip(
             "statistics held constant",
-            staged((" + dvar * 2 * (x - mean) / N + dmean / N", "")),
             "dx holds the direct path only, as if mean and var did not depend on x. In training "
             "they do: add both paths.",
             "B5",
+            dx="dx_hat * inv_std",
         ),
-        Mistake(
+        slip(
+            "direct path not scaled",
+            "The direct path of dx lacks the factor inv_std, which x - mean is multiplied by on "
+            "the way to x_hat.",
+            "B5",
+            dx="dx_hat + through_var + through_mean",
+        ),
+        slip(
             "gamma forgotten",
-            staged(("dx_hat = dy * gamma", "dx_hat = dy")),
             "gamma is missing: y = gamma x_hat + beta, so dx_hat = dy gamma.",
             "B2",
+            dx_hat="dy",
         ),
-        Mistake(
+        slip(
             "half forgotten",
-            staged(("-0.5", "-1")),
             "dvar is twice too large. The derivative of (var + eps)^(-1/2) carries a factor -1/2.",
             "B3",
+            dvar="-(dx_hat * centred).sum(axis=0) * inv_std**3",
         ),
-        Mistake(
+        slip(
+            "sign of dvar",
+            "dvar has the wrong sign. The derivative of (var + eps)^(-1/2) carries a factor -1/2.",
+            "B3",
+            dvar="0.5 * (dx_hat * centred).sum(axis=0) * inv_std**3",
+        ),
+        slip(
             "wrong power",
-            staged(("inv_std**3", "inv_std")),
             "dvar has the wrong power of (var + eps). The derivative of the power -1/2 has the "
             "power -3/2, which is inv_std cubed.",
             "B3",
+            dvar="-0.5 * (dx_hat * centred).sum(axis=0) * inv_std",
         ),
-        Mistake(
+        slip(
+            "dvar from x_hat",
+            "dvar is taken with x_hat. (B3) multiplies by x - mean, which is not scaled yet.",
+            "B3",
+            dvar="-0.5 * (dx_hat * x_hat).sum(axis=0) * inv_std**3",
+        ),
+        slip(
             "sign of dmean",
-            staged(("dmean = -(dx_hat", "dmean = (dx_hat")),
             "dmean has the wrong sign: the mean is subtracted in x_hat.",
             "B4",
+            dmean="(dx_hat * inv_std).sum(axis=0)",
         ),
-        Mistake(
+        slip(
             "dmean not scaled",
-            staged(("-(dx_hat * inv_std).sum", "-dx_hat.sum")),
             "dmean lacks the factor inv_std: x - mean is multiplied by it on the way to x_hat.",
             "B4",
+            dmean="-dx_hat.sum(axis=0)",
         ),
-        Mistake(
+        slip(
             "two forgotten",
-            staged(("dvar * 2 *", "dvar *")),
             "The path through the variance is half as large as it should be: the derivative of "
             "the square (x - mean)^2 brings a factor 2.",
             "B5",
+            through_var="dvar * centred / N",
         ),
-        Mistake(
+        slip(
             "not divided by N",
-            staged((" / N + dmean / N", " + dmean")),
             "dvar and dmean enter dx undivided. mean and var are averages over N examples, so "
             "each example receives a share of 1/N.",
             "B5",
+            through_var="dvar * 2 * centred",
+            through_mean="dmean",
         ),
-        Mistake(
+        slip(
+            "N of the wrong axis",
+            "N is taken from x.shape[1], the number of features. N is the number of examples, "
+            "x.shape[0].",
+            "B5",
+            N="x.shape[1]",
+        ),
+        slip(
+            "divided by N - 1",
+            "dvar enters dx divided by N - 1. The batch was normalised with the biased variance: "
+            "divide by N.",
+            "B5",
+            through_var="dvar * 2 / (N - 1) * centred",
+        ),
+        slip(
             "unbiased variance",
-            staged(("x.var(axis=0)", "x.var(axis=0, ddof=1)")),
             "The variance is the unbiased one, divided by N - 1. The batch was normalised with "
             "the biased variance, divided by N.",
             "B3",
+            var="x.var(axis=0, ddof=1)",
         ),
-        Mistake(
+        slip(
             "eps missing",
-            staged(("var + eps", "var")),
             "eps is missing under the root. Backward must use the same inv_std as forward.",
             "B3",
+            inv_std="1 / np.sqrt(var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            staged(("1 / np.sqrt(var + eps)", "1 / (np.sqrt(var) + eps)")),
             "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
             "B3",
+            inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        Mistake(
+        *[
+            slip(
+                name,
+                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                "B3",
+                inv_std=f"1 / np.sqrt(var + {eps})",
+            )
+            for name, eps in OWN_EPS.items()
+        ],
+        slip(
+            "eps subtracted",
+            "eps is subtracted from the variance, which may leave less than nothing under the "
+            "root. Add it.",
+            "B3",
+            inv_std="1 / np.sqrt(var - eps)",
+        ),
+        slip(
             "cancellation",
-            staged(("x.var(axis=0)", "(x**2).mean(axis=0) - x.mean(axis=0) ** 2")),
             "The variance is computed as E[x^2] - E[x]^2. When the mean is large, the difference "
             "is noise. Subtract the mean first.",
             "B3",
+            var="(x**2).mean(axis=0) - mean**2",
         ),
-        Mistake(
+        slip(
             "wrong axis",
-            staged(
-                (
-                    "mean(axis=0), x.var(axis=0)",
-                    "mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)",
-                )
-            ),
             "The statistics are taken over the features of each example. They belong to each "
             "feature, over the examples: axis 0.",
             "B3",
+            mean="x.mean(axis=1, keepdims=True)",
+            var="x.var(axis=1, keepdims=True)",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta swapped",
-            staged(("dgamma, dbeta = ", "dbeta, dgamma = ")),
             "dgamma and dbeta are swapped. gamma multiplies x_hat, so x_hat belongs into dgamma.",
             "B6",
+            dgamma="dy.sum(axis=0)",
+            dbeta="(dy * x_hat).sum(axis=0)",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta averaged",
-            staged(
-                (
-                    "(dy * x_hat).sum(axis=0), dy.sum(axis=0)",
-                    "(dy * x_hat).mean(axis=0), dy.mean(axis=0)",
-                )
-            ),
             "dgamma and dbeta are averaged over the batch. All examples share gamma and beta, so "
             "their gradients add up: take the sum.",
             "B6",
+            dgamma="(dy * x_hat).mean(axis=0)",
+            dbeta="dy.mean(axis=0)",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta not summed",
-            staged(("(dy * x_hat).sum(axis=0), dy.sum(axis=0)", "dy * x_hat, dy")),
             "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
             "batch: sum over axis 0.",
             "B6",
+            dgamma="dy * x_hat",
+            dbeta="dy",
         ),
-        Mistake(
+        slip(
+            "dgamma and dbeta summed over the features",
+            "dgamma and dbeta are summed over the features of each example. gamma and beta are "
+            "shared by the batch: sum over axis 0.",
+            "B6",
+            dgamma="(dy * x_hat).sum(axis=1)",
+            dbeta="dy.sum(axis=1)",
+        ),
+        slip(
             "dgamma from x",
-            staged(("(dy * x_hat).sum", "(dy * x).sum")),
             "dgamma is taken with x. gamma multiplies the normalised x_hat.",
             "B6",
+            dgamma="(dy * x).sum(axis=0)",
         ),
-        Mistake(
+        slip(
+            "gamma in dgamma",
+            "dgamma and dbeta are multiplied by gamma: they are made from dx_hat. Make them from "
+            "dy as it arrives.",
+            "B6",
+            dgamma="(dy * gamma * x_hat).sum(axis=0)",
+            dbeta="(dy * gamma).sum(axis=0)",
+        ),
+        slip(
+            "kept dimensions",
+            "The sums over the batch kept its axis, shape (1, D). A gradient has the shape of what "
+            "it belongs to, here (D,): drop keepdims.",
+            "B6",
+            dgamma="(dy * x_hat).sum(axis=0, keepdims=True)",
+            dbeta="dy.sum(axis=0, keepdims=True)",
+            dvar="-0.5 * (dx_hat * centred).sum(axis=0, keepdims=True) * inv_std**3",
+            dmean="-(dx_hat * inv_std).sum(axis=0, keepdims=True)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so with one example or one feature the "
+            "gradients lose their shape. Sum over axis 0 without keepdims and leave squeeze out.",
+            "B6",
+            returns="{name: np.squeeze(value) for name, value in gradients.items()}",
+        ),
+        slip(
+            "float32 inside",
+            "The gradients are computed in float32, which keeps seven digits. Compute in the dtype "
+            "of x.",
+            "B5",
+            N=Instead(
+                """
+                dtype = x.dtype
+                dy, x, gamma = np.float32(dy), np.float32(x), np.float32(gamma)
+                N = len(x)
+                """
+            ),
+            inv_std="1 / np.sqrt(var + np.float32(eps))",
+            returns="{name: value.astype(dtype) for name, value in gradients.items()}",
+        ),
+        slip(
             "in place",
-            staged(("dx_hat = dy * gamma", "dy *= gamma\n    dx_hat = dy")),
             "The gradient that arrives is overwritten (dy *= gamma). The caller may still need "
             "it. Write dy * gamma into a new array.",
             "B2",
+            dx_hat=Instead("dy *= gamma\ndx_hat = dy"),
         ),
     ],
 )

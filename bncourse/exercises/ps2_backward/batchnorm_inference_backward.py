@@ -1,10 +1,12 @@
-"""The exercise batchnorm_inference_backward: its cases and its known mistakes."""
+"""The exercise batchnorm_inference_backward: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import backward
+from bncourse.slips import Instead, Right
 
 
 def _inference_backward_cases(rng):
@@ -23,218 +25,208 @@ def _inference_backward_cases(rng):
         "eps left at its default": Case(given()),
         "one example": Case(given(n=1) | {"eps": 1e-5}),
         "a running variance smaller than eps": Case(tiny | {"eps": 1e-5}),
+        "a running variance of zero": Case(given() | {"running_var": np.zeros(4), "eps": 1e-3}),
         "a large eps": Case(given() | {"eps": 0.5}),
+        "one feature": Case(given(d=1)),
         "more features than examples": Case(given(n=4, d=9)),
+        "as many features as examples": Case(given(n=5, d=5)),
         "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
-def inference_training_backward(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(x.var(axis=0) + eps)
-    x_hat = (x - x.mean(axis=0)) * inv_std
-    dx = gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_keeps_paths(dy, x, gamma, running_mean, running_var, eps=1e-5):
+def batchnorm_inference_backward(dy, x, gamma, running_mean, running_var, eps=1e-5):
     inv_std = 1 / np.sqrt(running_var + eps)
     x_hat = (x - running_mean) * inv_std
-    dx = gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    dx = dy * gamma * inv_std
+    dgamma = (dy * x_hat).sum(axis=0)
+    dbeta = dy.sum(axis=0)
+    return dx, dgamma, dbeta
 
 
-def inference_keeps_mean_path(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + eps)
-    x_hat = (x - running_mean) * inv_std
-    dx = gamma * inv_std * (dy - dy.mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_batch_x_hat(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    x_hat = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
-    dx = dy * gamma / np.sqrt(running_var + eps)
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_dgamma_of_x(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    dx = dy * gamma / np.sqrt(running_var + eps)
-    return dx, (dy * x).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_dgamma_of_centred(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    dx = dy * gamma / np.sqrt(running_var + eps)
-    return dx, (dy * (x - running_mean)).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_gamma_forgotten(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + eps)
-    x_hat = (x - running_mean) * inv_std
-    return dy * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_scale_forgotten(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    x_hat = (x - running_mean) / np.sqrt(running_var + eps)
-    return dy * gamma, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_without_root(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    x_hat = (x - running_mean) / (running_var + eps)
-    dx = dy * gamma / (running_var + eps)
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_without_eps(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var)
-    x_hat = (x - running_mean) * inv_std
-    return dy * gamma * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_eps_outside(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / (np.sqrt(running_var) + eps)
-    x_hat = (x - running_mean) * inv_std
-    return dy * gamma * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_eps_fixed(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + 1e-5)
-    x_hat = (x - running_mean) * inv_std
-    return dy * gamma * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def inference_swapped(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + eps)
-    x_hat = (x - running_mean) * inv_std
-    return dy * gamma * inv_std, dy.sum(axis=0), (dy * x_hat).sum(axis=0)
-
-
-def inference_averaged(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + eps)
-    x_hat = (x - running_mean) * inv_std
-    return dy * gamma * inv_std, (dy * x_hat).mean(axis=0), dy.mean(axis=0)
-
-
-def inference_not_summed(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + eps)
-    x_hat = (x - running_mean) * inv_std
-    return dy * gamma * inv_std, dy * x_hat, dy
-
-
-def inference_in_place(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    inv_std = 1 / np.sqrt(running_var + eps)
-    x -= running_mean
-    x *= inv_std
-    return dy * gamma * inv_std, (dy * x).sum(axis=0), dy.sum(axis=0)
-
+RIGHT = Right(batchnorm_inference_backward)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     backward.batchnorm_inference_backward,
     returns=("dx", "dgamma", "dbeta"),
     cases=_inference_backward_cases,
     see="B10",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "training backward",
-            inference_training_backward,
             "This is the backward pass of training, with the statistics of the batch. At inference "
             "the running statistics are constants, and each example stands alone.",
             "B10",
+            inv_std="1 / np.sqrt(x.var(axis=0) + eps)",
+            x_hat="(x - x.mean(axis=0)) * inv_std",
+            dx="gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))",
         ),
-        Mistake(
+        slip(
             "paths through constants",
-            inference_keeps_paths,
             "The running statistics are used, but dx still subtracts the paths through mean and "
             "variance. Running statistics do not depend on x: both paths are gone.",
             "B10",
+            dx="gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))",
         ),
-        Mistake(
+        slip(
             "mean path kept",
-            inference_keeps_mean_path,
             "dx still subtracts mean(dy). The running mean does not depend on x.",
             "B10",
+            dx="gamma * inv_std * (dy - dy.mean(axis=0))",
         ),
-        Mistake(
+        slip(
             "x_hat of the batch",
-            inference_batch_x_hat,
             "dgamma is taken with the x_hat of this batch. Forward normalised with the running "
             "statistics, so its x_hat is the one to use.",
             "B10",
+            x_hat="(x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)",
         ),
-        Mistake(
+        slip(
             "dgamma from x",
-            inference_dgamma_of_x,
             "dgamma is taken with x. gamma multiplies the normalised x_hat.",
             "B10",
+            x_hat="x",
         ),
-        Mistake(
+        slip(
             "dgamma not scaled",
-            inference_dgamma_of_centred,
             "dgamma is taken with x - running_mean. Divide by the standard deviation to get x_hat.",
             "B10",
+            x_hat="x - running_mean",
         ),
-        Mistake(
+        slip(
+            "dgamma not centred",
+            "dgamma is taken with x / std. Subtract the running mean first to get x_hat.",
+            "B10",
+            x_hat="x * inv_std",
+        ),
+        slip(
             "gamma forgotten",
-            inference_gamma_forgotten,
             "gamma is missing in dx: dy passes through the scale first.",
             "B10",
+            dx="dy * inv_std",
         ),
-        Mistake(
+        slip(
+            "gamma in dgamma",
+            "dgamma and dbeta are multiplied by gamma. They are made from dy as it arrives.",
+            "B6",
+            dgamma="(dy * gamma * x_hat).sum(axis=0)",
+            dbeta="(dy * gamma).sum(axis=0)",
+        ),
+        slip(
             "standard deviation forgotten",
-            inference_scale_forgotten,
             "dx is not divided by sqrt(running_var + eps), which forward divides by.",
             "B10",
+            dx="dy * gamma",
         ),
-        Mistake(
+        slip(
             "root missing",
-            inference_without_root,
             "The running variance divides without its root. Divide by the standard deviation.",
             "B10",
+            inv_std="1 / (running_var + eps)",
         ),
-        Mistake(
+        slip(
+            "multiplied",
+            "The gradient is multiplied by the standard deviation. Divide by it.",
+            "B10",
+            dx="dy * gamma / inv_std",
+        ),
+        slip(
             "eps missing",
-            inference_without_eps,
             "eps is missing under the root. It belongs there at inference too.",
             "B10",
+            inv_std="1 / np.sqrt(running_var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            inference_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps).",
             "B10",
+            inv_std="1 / (np.sqrt(running_var) + eps)",
         ),
-        Mistake(
-            "eps ignored",
-            inference_eps_fixed,
-            "The argument eps is ignored; 1e-5 is written into the code. Use the argument.",
+        *[
+            slip(
+                name,
+                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                "B10",
+                inv_std=f"1 / np.sqrt(running_var + {eps})",
+            )
+            for name, eps in OWN_EPS.items()
+        ],
+        slip(
+            "eps subtracted",
+            "eps is subtracted from the running variance, which may leave less than nothing under "
+            "the root. Add it.",
             "B10",
+            inv_std="1 / np.sqrt(running_var - eps)",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta swapped",
-            inference_swapped,
             "dgamma and dbeta are swapped. gamma multiplies x_hat, so x_hat belongs into dgamma.",
             "B6",
+            returns="dx, dbeta, dgamma",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta averaged",
-            inference_averaged,
             "dgamma and dbeta are averaged over the batch. All examples share gamma and beta, so "
             "their gradients add up: take the sum.",
             "B6",
+            dgamma="(dy * x_hat).mean(axis=0)",
+            dbeta="dy.mean(axis=0)",
         ),
-        Mistake(
+        slip(
             "dgamma and dbeta not summed",
-            inference_not_summed,
             "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
             "batch: sum over axis 0.",
             "B6",
+            dgamma="dy * x_hat",
+            dbeta="dy",
         ),
-        Mistake(
+        slip(
+            "dgamma and dbeta summed over the features",
+            "dgamma and dbeta are summed over the features of each example. gamma and beta are "
+            "shared by the batch: sum over axis 0.",
+            "B6",
+            dgamma="(dy * x_hat).sum(axis=1)",
+            dbeta="dy.sum(axis=1)",
+        ),
+        slip(
+            "kept dimensions",
+            "dgamma and dbeta kept the batch axis, shape (1, D). They have the shape of gamma and "
+            "beta, (D,): drop keepdims.",
+            "B6",
+            dgamma="(dy * x_hat).sum(axis=0, keepdims=True)",
+            dbeta="dy.sum(axis=0, keepdims=True)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so with one feature dgamma and dbeta "
+            "lose their own. They have shape (D,) for every D.",
+            "B6",
+            returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
+        ),
+        slip(
+            "float32 inside",
+            "The gradients are computed in float32, which keeps seven digits. Compute in the dtype "
+            "of x.",
+            "B10",
+            inv_std=Instead(
+                """
+                dtype = x.dtype
+                dy, x, gamma = np.float32(dy), np.float32(x), np.float32(gamma)
+                inv_std = 1 / np.sqrt(np.float32(running_var) + np.float32(eps))
+                """
+            ),
+            x_hat="(x - np.float32(running_mean)) * inv_std",
+            returns="dx.astype(dtype), dgamma.astype(dtype), dbeta.astype(dtype)",
+        ),
+        slip(
             "in place",
-            inference_in_place,
             "The input is overwritten (x -= running_mean). Write x - running_mean into a new "
             "array.",
             "B10",
+            x_hat=Instead("x -= running_mean\nx_hat = x * inv_std"),
         ),
     ],
 )

@@ -1,17 +1,18 @@
-"""The exercise batchnorm_jacobian: its cases and its known mistakes."""
+"""The exercise batchnorm_jacobian: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
-from bncourse.inputs import batch, cast, far_from_zero
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.inputs import batch, cast
 from bncourse.reference import backward
+from bncourse.slips import Instead, Right
 
 
 def _jacobian_cases(rng):
     def given(n=7, **options):
         return {"x": batch(rng, n, 1, **options)[:, 0]}
 
-    far = far_from_zero(rng, d=1)[:, 0].astype(np.float32)
     return {
         "a random feature": Case(given() | {"eps": 1e-5}),
         "eps left at its default": Case(given()),
@@ -21,227 +22,183 @@ def _jacobian_cases(rng):
         "two examples": Case(given(n=2) | {"eps": 0.5}),
         "one example": Case(given(n=1) | {"eps": 1e-2}),
         "a constant feature": Case({"x": np.full(5, 3.0), "eps": 1e-2}),
-        "every second value of an array": Case({"x": given(n=12)["x"][::2]}),
+        "fifty examples": Case(given(n=50)),
+        # The mean is rounded to 1e-10 there, against a spread of 0.1.
+        "mean near 1e6": Case(given(n=12, offset=1e6, scale=0.1), rtol=1e-6, noisy=True),
         "float32": Case(cast(given(), np.float32), "float32"),
-        "float32 with mean near 1e4": Case({"x": far}, "float32", rtol=1e-2, noisy=True),
     }
 
 
-def jacobian_without_variance_path(x, eps=1e-5):
+def batchnorm_jacobian(x, eps=1e-5):
     N = len(x)
-    return (np.eye(N) - np.ones((N, N)) / N) / np.sqrt(x.var() + eps)
+    mean = x.mean()
+    centred = x - mean
+    var = (centred**2).mean()
+    inv_std = 1 / np.sqrt(var + eps)
+    x_hat = centred * inv_std
+    through_mean = np.ones((N, N)) / N
+    through_var = np.outer(x_hat, x_hat) / N
+    J = inv_std * (np.eye(N) - through_mean - through_var)
+    return J
 
 
-def jacobian_without_mean_path(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_diagonal(x, eps=1e-5):
-    return np.eye(len(x)) / np.sqrt(x.var() + eps)
-
-
-def jacobian_inv_std_forgotten(x, eps=1e-5):
-    N = len(x)
-    x_hat = (x - x.mean()) / np.sqrt(x.var() + eps)
-    return np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat) / N
-
-
-def jacobian_ones_undivided(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_outer_undivided(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat))
-
-
-def jacobian_inner_product(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - x_hat @ x_hat / N)
-
-
-def jacobian_elementwise(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - x_hat * x_hat / N)
-
-
-def jacobian_outer_of_centred(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    centred = x - x.mean()
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(centred, centred) / N)
-
-
-def jacobian_plus(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N + np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_unbiased(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var(ddof=1) + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_without_eps(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var())
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_eps_outside(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / (np.sqrt(x.var()) + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_eps_fixed(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt(x.var() + 1e-5)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_cancel(x, eps=1e-5):
-    N = len(x)
-    inv_std = 1 / np.sqrt((x**2).mean() - x.mean() ** 2 + eps)
-    x_hat = (x - x.mean()) * inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x_hat, x_hat) / N)
-
-
-def jacobian_in_place(x, eps=1e-5):
-    N = len(x)
-    x -= x.mean()
-    inv_std = 1 / np.sqrt((x**2).mean() + eps)
-    x *= inv_std
-    return inv_std * (np.eye(N) - np.ones((N, N)) / N - np.outer(x, x) / N)
-
+RIGHT = Right(batchnorm_jacobian)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     backward.batchnorm_jacobian,
     returns="J",
     cases=_jacobian_cases,
     see="B8",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "variance path missing",
-            jacobian_without_variance_path,
             "The path through the variance is missing: subtract the outer product of x_hat with "
             "itself, divided by N.",
             "B8",
+            J="inv_std * (np.eye(N) - through_mean)",
         ),
-        Mistake(
+        slip(
             "mean path missing",
-            jacobian_without_mean_path,
             "The path through the mean is missing: subtract 1/N from every entry.",
             "B8",
+            J="inv_std * (np.eye(N) - through_var)",
         ),
-        Mistake(
+        slip(
             "diagonal only",
-            jacobian_diagonal,
             "Only the direct path is there, the diagonal. Each x_k moves every x_hat_i through the "
             "mean and the variance.",
             "B8",
+            J="inv_std * np.eye(N)",
         ),
-        Mistake(
+        slip(
             "inv_std forgotten",
-            jacobian_inv_std_forgotten,
             "The factor inv_std in front is missing.",
             "B8",
+            J="np.eye(N) - through_mean - through_var",
         ),
-        Mistake(
+        slip(
+            "divided by inv_std",
+            "The matrix is divided by inv_std. It is already the inverse of the standard "
+            "deviation: multiply.",
+            "B8",
+            J="(np.eye(N) - through_mean - through_var) / inv_std",
+        ),
+        slip(
             "mean term undivided",
-            jacobian_ones_undivided,
             "The matrix of ones is not divided by N. The derivative of a mean is 1/N.",
             "B8",
+            through_mean="np.ones((N, N))",
         ),
-        Mistake(
+        slip(
             "variance term undivided",
-            jacobian_outer_undivided,
             "The outer product is not divided by N. The variance is an average over N.",
             "B8",
+            through_var="np.outer(x_hat, x_hat)",
         ),
-        Mistake(
+        slip(
             "inner product",
-            jacobian_inner_product,
             "x_hat @ x_hat is the inner product, one number. The outer product is a matrix: "
             "np.outer(x_hat, x_hat).",
             "B8",
+            through_var="x_hat @ x_hat / N",
         ),
-        Mistake(
+        slip(
             "product of elements",
-            jacobian_elementwise,
             "x_hat * x_hat multiplies element by element and is then spread over the rows. Entry "
             "(i, k) needs x_hat_i x_hat_k: the outer product.",
             "B8",
+            through_var="x_hat * x_hat / N",
         ),
-        Mistake(
+        slip(
             "outer product of x - mean",
-            jacobian_outer_of_centred,
             "The outer product is taken of x - mean. Take it of the normalised x_hat.",
             "B8",
+            through_var="np.outer(centred, centred) / N",
         ),
-        Mistake(
+        slip(
             "sign of the variance path",
-            jacobian_plus,
             "The outer product is added. Subtract it: a step along x_hat changes the scale of x "
             "only, and the normalisation takes that out again.",
             "B8",
+            J="inv_std * (np.eye(N) - through_mean + through_var)",
         ),
-        Mistake(
+        slip(
             "unbiased variance",
-            jacobian_unbiased,
             "The variance is the unbiased one, divided by N - 1. Batch norm normalises with the "
             "biased variance, divided by N.",
             "B8",
+            var="x.var(ddof=1)",
         ),
-        Mistake(
+        slip(
+            "divided by N - 1",
+            "The outer product is divided by N - 1, as for the unbiased variance. Batch norm "
+            "normalises with the biased one: divide by N.",
+            "B8",
+            through_var="np.outer(x_hat, x_hat) / (N - 1)",
+        ),
+        slip(
+            "root missing",
+            "x - mean is divided by the variance. Divide by its root, the standard deviation.",
+            "B8",
+            inv_std="1 / (var + eps)",
+        ),
+        slip(
             "eps missing",
-            jacobian_without_eps,
             "eps is missing under the root, in inv_std and therefore in x_hat.",
             "B8",
+            inv_std="1 / np.sqrt(var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            jacobian_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
             "B8",
+            inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        Mistake(
-            "eps ignored",
-            jacobian_eps_fixed,
-            "The argument eps is ignored; 1e-5 is written into the code. Use the argument.",
+        *[
+            slip(
+                name,
+                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                "B8",
+                inv_std=f"1 / np.sqrt(var + {eps})",
+            )
+            for name, eps in OWN_EPS.items()
+        ],
+        slip(
+            "eps subtracted",
+            "eps is subtracted from the variance, which may leave less than nothing under the "
+            "root. Add it.",
             "B8",
+            inv_std="1 / np.sqrt(var - eps)",
         ),
-        Mistake(
+        slip(
             "cancellation",
-            jacobian_cancel,
             "The variance is computed as E[x^2] - E[x]^2. When the mean is large, the difference "
             "is noise. Subtract the mean first.",
             "B8",
+            var="(x**2).mean() - mean**2",
         ),
-        Mistake(
+        slip(
+            "float32 inside",
+            "The Jacobian is computed in float32, which keeps seven digits. Compute in the dtype "
+            "of x.",
+            "B8",
+            N=Instead("dtype = x.dtype\nx = x.astype(np.float32)\nN = len(x)"),
+            returns="J.astype(np.float32).astype(dtype)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze removes every axis of length one, so one example leaves a bare number. "
+            "Return shape (N, N) for every N.",
+            "B8",
+            returns="np.squeeze(J)",
+        ),
+        slip(
             "in place",
-            jacobian_in_place,
             "The input is overwritten (x -= mean). Write x - mean into a new array.",
             "B8",
+            centred=Instead("x -= mean\ncentred = x"),
         ),
     ],
 )

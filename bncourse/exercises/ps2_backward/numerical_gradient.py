@@ -1,6 +1,7 @@
-"""The exercise numerical_gradient: its cases and its known mistakes."""
+"""The exercise numerical_gradient: its cases, a right solution and its known mistakes."""
 
 import inspect
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,27 +14,38 @@ from bncourse.exercise import (
 )
 from bncourse.inputs import cast
 from bncourse.reference import backward
+from bncourse.slips import Instead, Right
+
+# A step is rounded with x: in float32 a step of 1e-2 keeps five digits.
+TOLERANCE = MappingProxyType({"float64": 1e-9, "float32": 1e-3})
 
 # The function whose gradient is asked is made from two arrays, so that a case holds arrays only:
-# f(x) = sum(cubic x^3) + (sum(slope x))^2 / 2. Its central difference is known exactly for every
-# step, so a large h shows what is wrong and a small one what is left.
+# f(x) = sum(fifth x^5) + (sum(slope x))^2 / 2. Its central difference is known exactly for every
+# step, so a large h shows what is wrong and a small one what is left; and it is not the derivative,
+# as it is not for a formula of more points.
 
 
 def _numerical_cases(rng):
     def given(*shape):
         return {
             "x": _away_from_zero(rng, shape),
-            "cubic": _away_from_zero(rng, shape),
+            "fifth": _away_from_zero(rng, shape),
             "slope": _away_from_zero(rng, shape),
         }
 
     integers = given(2, 3) | {"x": rng.integers(1, 5, (2, 3)) * rng.choice([-1, 1], (2, 3))}
+    by_column = given(3, 4) | {"h": 1e-3}
+    by_column["x"] = np.asfortranarray(by_column["x"])
     return {
-        "a vector, h left at its default": Case(given(5)),
-        "a matrix": Case(given(3, 4) | {"h": 1e-4}),
-        "three axes": Case(given(2, 3, 2) | {"h": 1e-4}),
+        # With the default step, f agrees with itself in all but the last digits on both sides.
+        "a vector, h left at its default": Case(given(5), rtol=1e-7),
+        "a matrix": Case(given(3, 4) | {"h": 1e-3}),
+        "a square matrix": Case(given(3, 3) | {"h": 1e-3}),
+        "three axes": Case(given(2, 3, 2) | {"h": 1e-3}),
+        "one element": Case(given(1) | {"h": 1e-3}),
+        "no axis": Case(given() | {"h": 1e-3}),
         "a large step": Case(given(4, 3) | {"h": 0.5}),
-        "stored column by column": Case(given(3, 4) | {"x": np.asfortranarray(given(3, 4)["x"])}),
+        "stored column by column": Case(by_column),
         "integers": Case(integers | {"h": 1e-3}),
         # A step of 1e-5 is below the precision of float32.
         "float32": Case(cast(given(3, 4), np.float32) | {"h": 1e-2}, "float32"),
@@ -41,93 +53,47 @@ def _numerical_cases(rng):
 
 
 def _away_from_zero(rng, shape):
-    return rng.uniform(0.5, 2.0, shape) * rng.choice([-1, 1], shape)
+    return np.asarray(rng.uniform(0.5, 2.0, shape) * rng.choice([-1, 1], shape))
 
 
 def _drive_numerical(obj, inputs):
-    cubic, slope = inputs["cubic"], inputs["slope"]
+    fifth, slope = inputs["fifth"], inputs["slope"]
 
     def f(x):
-        if np.shape(x) != cubic.shape:
+        if np.shape(x) != fifth.shape:
             raise Unusable(
-                f"f takes an array with the shape of x, {cubic.shape}. Received: {describe(x)}."
+                f"f takes an array with the shape of x, {fifth.shape}. Received: {describe(x)}."
             )
-        return float((cubic * x**3).sum() + (slope * x).sum() ** 2 / 2)
+        return float((fifth * x**5).sum() + (slope * x).sum() ** 2 / 2)
 
     options = {"h": inputs["h"]} if "h" in inputs else {}
     return {"grad": obj(f=f, x=inputs["x"], **options)}
 
 
 def _reference_numerical(inputs):
-    x, cubic, slope = (np.asarray(inputs[name], np.float64) for name in ("x", "cubic", "slope"))
-    # The difference of the cubes is 6 x^2 h + 2 h^3; that of the square is linear in h.
-    return {"grad": cubic * (3 * x**2 + inputs.get("h", 1e-5) ** 2) + slope * (slope * x).sum()}
+    x, fifth, slope = (np.asarray(inputs[name], np.float64) for name in ("x", "fifth", "slope"))
+    h = inputs.get("h", 1e-5)
+    # The difference of the fifth powers is 10 x^4 h + 20 x^2 h^3 + 2 h^5; that of the square is
+    # linear in h.
+    fifths = 5 * x**4 + 10 * x**2 * h**2 + h**4
+    return {"grad": fifth * fifths + slope * (slope * x).sum()}
 
 
-def numerical_forward_difference(f, x, h=1e-5):
-    x = np.array(x, dtype=float)
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[index] += h
-        grad[index] = (f(moved) - f(x)) / h
+def numerical_gradient(f, x, h=1e-5):
+    point = np.array(x, dtype=float)
+    grad = np.zeros(point.shape)
+    for index in np.ndindex(point.shape):
+        step = np.zeros(point.shape)
+        step[index] = h
+        above = f(point + step)
+        below = f(point - step)
+        slope = (above - below) / (2 * h)
+        grad[index] = slope
     return grad
 
 
-def numerical_without_two(f, x, h=1e-5):
-    x = np.array(x, dtype=float)
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        above, below = x.copy(), x.copy()
-        above[index] += h
-        below[index] -= h
-        grad[index] = (f(above) - f(below)) / h
-    return grad
-
-
-def numerical_times_h(f, x, h=1e-5):
-    x = np.array(x, dtype=float)
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        above, below = x.copy(), x.copy()
-        above[index] += h
-        below[index] -= h
-        grad[index] = (f(above) - f(below)) / 2 * h
-    return grad
-
-
-def numerical_h_squared(f, x, h=1e-5):
-    x = np.array(x, dtype=float)
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        above, below = x.copy(), x.copy()
-        above[index] += h
-        below[index] -= h
-        grad[index] = (f(above) - f(below)) / h**2
-    return grad
-
-
-def numerical_reversed(f, x, h=1e-5):
-    x = np.array(x, dtype=float)
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        above, below = x.copy(), x.copy()
-        above[index] += h
-        below[index] -= h
-        grad[index] = (f(below) - f(above)) / (2 * h)
-    return grad
-
-
-def numerical_h_fixed(f, x, h=1e-5):
-    h = 1e-5
-    x = np.array(x, dtype=float)
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        above, below = x.copy(), x.copy()
-        above[index] += h
-        below[index] -= h
-        grad[index] = (f(above) - f(below)) / (2 * h)
-    return grad
+RIGHT = Right(numerical_gradient)
+slip = RIGHT.slip
 
 
 def numerical_aliases(f, x, h=1e-5):
@@ -139,11 +105,6 @@ def numerical_aliases(f, x, h=1e-5):
         below[index] -= h
         grad[index] = (f(above) - f(below)) / (2 * h)
     return grad
-
-
-def numerical_all_at_once(f, x, h=1e-5):
-    x = np.array(x, dtype=float)
-    return np.full(x.shape, (f(x + h) - f(x - h)) / (2 * h))
 
 
 def numerical_whole_rows(f, x, h=1e-5):
@@ -209,6 +170,19 @@ def numerical_integer_step(f, x, h=1e-5):
     return grad
 
 
+def numerical_everything_integer(f, x, h=1e-5):
+    grad = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        value = x[index]
+        x[index] = value + h
+        above = f(x)
+        x[index] = value - h
+        below = f(x)
+        x[index] = value
+        grad[index] = (above - below) / (2 * h)
+    return grad
+
+
 def numerical_not_restored(f, x, h=1e-5):
     grad = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
@@ -239,58 +213,92 @@ EXERCISE = Exercise(
     drive=_drive_numerical,
     reference=_reference_numerical,
     see="B1",
+    tolerance=TOLERANCE,
     mistakes=(
-        Mistake(
+        slip(
             "forward difference",
-            numerical_forward_difference,
             "This is the forward difference, (f(x + h) - f(x)) / h, whose error shrinks only like "
             "h. Step to both sides of x: the error then shrinks like h^2.",
             "B1",
+            below="f(point)",
+            slope="(above - below) / h",
         ),
-        Mistake(
+        slip(
+            "backward difference",
+            "This is the backward difference, (f(x) - f(x - h)) / h, whose error shrinks only like "
+            "h. Step to both sides of x: the error then shrinks like h^2.",
+            "B1",
+            above="f(point)",
+            slope="(above - below) / h",
+        ),
+        slip(
+            "half the step",
+            "The points lie h / 2 to each side. (B1) moves h to both sides and divides by 2 h.",
+            "B1",
+            above="f(point + step / 2)",
+            below="f(point - step / 2)",
+            slope="(above - below) / h",
+        ),
+        slip(
+            "five points",
+            "This is the formula of five points, which is more exact: its error shrinks like h^4. "
+            "The exercise asks for the two points of (B1), x + h and x - h.",
+            "B1",
+            slope="(8 * (above - below) - f(point + 2 * step) + f(point - 2 * step)) / (12 * h)",
+        ),
+        slip(
             "factor two missing",
-            numerical_without_two,
             "The two points lie 2 h apart, but the difference is divided by h.",
             "B1",
+            slope="(above - below) / h",
         ),
-        Mistake(
+        slip(
             "missing parentheses",
-            numerical_times_h,
             "The difference is multiplied by h: a / 2 * h means (a / 2) * h. Write a / (2 * h).",
             "B1",
+            slope="(above - below) / 2 * h",
         ),
-        Mistake(
+        slip(
+            "not divided",
+            "The difference is not divided. Two points that lie 2 h apart give a slope only when "
+            "you divide by 2 h.",
+            "B1",
+            slope="above - below",
+        ),
+        slip(
             "divided by h squared",
-            numerical_h_squared,
             "The difference is divided by h squared. That belongs to the second derivative; here "
             "divide by 2 h.",
             "B1",
+            slope="(above - below) / h**2",
         ),
-        Mistake(
+        slip(
             "sign reversed",
-            numerical_reversed,
             "The sign is reversed: take f(x + h) minus f(x - h).",
             "B1",
+            slope="(below - above) / (2 * h)",
         ),
-        Mistake(
+        slip(
             "h ignored",
-            numerical_h_fixed,
             "The argument h is ignored; 1e-5 is written into the code. Use the argument.",
             "B1",
+            point=Instead("h = 1e-5\npoint = np.array(x, dtype=float)"),
         ),
         Mistake(
             "both names for one array",
             numerical_aliases,
-            "The two points are one array under two names, so both steps act on it and the "
-            "difference is zero. Make real copies with x.copy().",
+            "Every element is zero: the steps never reach f, which sees the same x both times. Two "
+            "names for one array, or a step on a number taken out of x (v = x[i]), do that. Make "
+            "real copies with x.copy() and step in them.",
             "B1",
         ),
-        Mistake(
+        slip(
             "all elements at once",
-            numerical_all_at_once,
             "All elements are moved at once, which gives one directional derivative. Move one "
             "element, hold the others, and repeat for each.",
             "B1",
+            above="f(point + h)",
+            below="f(point - h)",
         ),
         Mistake(
             "whole rows",
@@ -323,6 +331,20 @@ EXERCISE = Exercise(
             numerical_integer_step,
             "The steps are made in the dtype of x. Where x holds integers, x + h is cut back to an "
             "integer. Start from a copy of x in float64.",
+            "B1",
+        ),
+        slip(
+            "gradient truncated",
+            "The gradient has the dtype of x (zeros_like). Where x holds integers, each slope is "
+            "cut back to an integer. Make the result of floats: np.zeros(x.shape).",
+            "B1",
+            grad="np.zeros_like(x)",
+        ),
+        Mistake(
+            "steps and gradient truncated",
+            numerical_everything_integer,
+            "The steps and the gradient have the dtype of x. Where x holds integers, both are cut "
+            "back to integers. Work on a copy of x in float64, and make grad of floats.",
             "B1",
         ),
         Mistake(

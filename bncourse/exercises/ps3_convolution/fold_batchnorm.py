@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import away_from_one, scale_and_shift
 from bncourse.inputs import cast
 from bncourse.reference import convolution
+from bncourse.slips import Instead, Right
 
 
-def _fold_cases(rng):
+def _cases(rng):
     def given(*shape):
         out = shape[0]
         return {
@@ -20,6 +22,8 @@ def _fold_cases(rng):
         }
 
     tiny = given(4, 3) | {"var": rng.uniform(0.5e-6, 2e-6, 4)}
+    pruned = given(4, 3, 2, 2)
+    pruned["gamma"][1] = 0.0
     by_columns = given(5, 3)
     return {
         "a linear layer": Case(given(4, 3) | {"eps": 1e-5}),
@@ -28,10 +32,17 @@ def _fold_cases(rng):
         "a convolution with as many inputs as outputs": Case(given(3, 3, 5, 2)),
         "a convolution as high and wide as it has outputs": Case(given(3, 2, 3, 3)),
         "a pointwise convolution": Case(given(5, 3, 1, 1)),
+        "a convolution over one axis": Case(given(4, 3, 5)),
+        "a convolution over one axis, all lengths equal": Case(given(3, 3, 3)),
+        "a convolution over three axes": Case(given(4, 3, 2, 3, 2)),
+        "a convolution over three axes, all lengths equal": Case(given(2, 2, 2, 2, 2)),
+        "one output": Case(given(1, 3)),
+        "one input and one output": Case(given(1, 1, 3, 3)),
         "a layer without bias": Case(given(4, 3) | {"bias": np.zeros(4)}),
         "a variance smaller than eps": Case(tiny | {"eps": 1e-5}),
         "a variance of zero": Case(given(4, 3, 2, 2) | {"var": np.zeros(4), "eps": 1e-3}),
         "a large eps": Case(given(4, 3) | {"eps": 0.5}),
+        "a gamma of zero": Case(pruned),
         "stored column by column": Case(
             by_columns | {"weight": np.asfortranarray(by_columns["weight"])}
         ),
@@ -39,219 +50,222 @@ def _fold_cases(rng):
     }
 
 
-def fold_without_bias(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
+def right(weight, bias, gamma, beta, mean, var, eps=1e-5):
+    std = np.sqrt(var + eps)
+    scale = gamma / std
     column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta - mean * scale
+    new_weight = weight * column
+    new_bias = beta + scale * (bias - mean)
+    return new_weight, new_bias
 
 
-def fold_without_mean(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + bias * scale
-
-
-def fold_without_beta(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, (bias - mean) * scale
-
-
-def fold_without_gamma(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = 1 / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + (bias - mean) * scale
-
-
-def fold_bias_not_scaled(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, bias + beta - mean * scale
-
-
-def fold_mean_not_scaled(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + bias * scale - mean
-
-
-def fold_nothing_scaled_in_bias(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, bias - mean + beta
-
-
-def fold_mean_added(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + (bias + mean) * scale
-
-
-def fold_without_eps(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + (bias - mean) * scale
-
-
-def fold_eps_outside(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / (np.sqrt(var) + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + (bias - mean) * scale
-
-
-def fold_without_root(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / (var + eps)
-    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * column, beta + (bias - mean) * scale
-
-
-def fold_input_axis(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    row = scale.reshape(1, -1, *[1] * (weight.ndim - 2))
-    return weight * row, beta + (bias - mean) * scale
-
-
-def fold_last_axis(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    return weight * scale, beta + (bias - mean) * scale
-
-
-def fold_linear_only(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    return weight * scale[:, None], beta + (bias - mean) * scale
-
-
-def fold_conv_only(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    return weight * scale[:, None, None, None], beta + (bias - mean) * scale
-
-
-def fold_weight_unchanged(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    return weight.copy(), beta + (bias - mean) * scale
-
-
-def fold_in_place(weight, bias, gamma, beta, mean, var, eps=1e-5):
-    scale = gamma / np.sqrt(var + eps)
-    weight *= scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight, beta + (bias - mean) * scale
-
+slip = Right(right).slip
 
 EXERCISE = function_exercise(
     convolution.fold_batchnorm,
     returns=("weight", "bias"),
-    cases=_fold_cases,
+    cases=_cases,
     see="C7",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "bias forgotten",
-            fold_without_bias,
             "The old bias of the layer is lost. Batch norm saw it as part of its input: it is "
             "centred and scaled with the rest.",
             "C7",
+            new_bias="beta - scale * mean",
         ),
-        Mistake(
+        slip(
             "mean not subtracted",
-            fold_without_mean,
             "The running mean is not subtracted. The new bias is beta + scale * (bias - mean).",
             "C7",
+            new_bias="beta + scale * bias",
         ),
-        Mistake(
+        slip(
+            "bias and mean forgotten",
+            "The new bias is beta alone. The old bias and the mean of the batch norm belong to it: "
+            "beta + scale * (bias - mean).",
+            "C7",
+            new_bias="beta.copy()",
+        ),
+        slip(
+            "bias unchanged",
+            "The bias comes back as it was. Batch norm shifts and scales every output, so the bias "
+            "changes with the weight.",
+            "C7",
+            new_bias="bias.copy()",
+        ),
+        slip(
             "beta missing",
-            fold_without_beta,
             "beta is missing in the new bias.",
             "C7",
+            new_bias="scale * (bias - mean)",
         ),
-        Mistake(
+        slip(
+            "beta scaled",
+            "beta is scaled with the bias and the mean. Batch norm adds it after the scale.",
+            "C7",
+            new_bias="scale * (bias - mean + beta)",
+        ),
+        slip(
             "gamma missing",
-            fold_without_gamma,
             "gamma is missing in the scale: gamma / sqrt(var + eps).",
             "C7",
+            scale="1 / std",
         ),
-        Mistake(
+        slip(
+            "gamma missing in the weight",
+            "The bias is right, but the weight is only divided by the standard deviation. Both "
+            "take the scale gamma / sqrt(var + eps).",
+            "C7",
+            column="(1 / std).reshape(-1, *[1] * (weight.ndim - 1))",
+        ),
+        slip(
+            "gamma missing in the bias",
+            "The weight is right, but the bias is only divided by the standard deviation. Both "
+            "take the scale gamma / sqrt(var + eps).",
+            "C7",
+            new_bias="beta + (bias - mean) / std",
+        ),
+        slip(
             "bias not scaled",
-            fold_bias_not_scaled,
             "The old bias is added as it was. Batch norm scales it like the rest of its input.",
             "C7",
+            new_bias="beta + bias - scale * mean",
         ),
-        Mistake(
+        slip(
             "mean not scaled",
-            fold_mean_not_scaled,
             "The mean is subtracted after the scaling. It is subtracted before: it lies inside the "
             "parentheses with the bias.",
             "C7",
+            new_bias="beta + scale * bias - mean",
         ),
-        Mistake(
+        slip(
             "bias and mean not scaled",
-            fold_nothing_scaled_in_bias,
             "The difference bias - mean is not scaled. Only beta stays as it is.",
             "C7",
+            new_bias="beta + bias - mean",
         ),
-        Mistake(
+        slip(
             "mean added",
-            fold_mean_added,
             "The running mean is added. Batch norm subtracts it.",
             "C7",
+            new_bias="beta + scale * (bias + mean)",
         ),
-        Mistake(
+        slip(
             "eps missing",
-            fold_without_eps,
             "eps is missing under the root. The folded layer must divide by what the batch norm "
             "divided by: sqrt(var + eps).",
             "C7",
+            std="np.sqrt(var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            fold_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
             "C7",
+            std="np.sqrt(var) + eps",
         ),
-        Mistake(
+        *own_eps(slip, "C7", "std", "np.sqrt({})"),
+        slip(
             "root missing",
-            fold_without_root,
             "The scale divides by the variance. Divide by its root.",
             "C7",
+            std="var + eps",
         ),
-        Mistake(
+        slip(
+            "variance taken for a standard deviation",
+            "The scale is gamma / var. var is a variance: divide by sqrt(var + eps).",
+            "C7",
+            std="var",
+        ),
+        slip(
+            "multiplied by the standard deviation",
+            "The scale multiplies by the standard deviation. Batch norm divides by it.",
+            "C7",
+            scale="gamma * std",
+        ),
+        slip(
             "inputs scaled",
-            fold_input_axis,
             "The scale lies along axis 1 of the weight, the inputs. Batch norm works on the "
             "outputs of the layer: axis 0.",
             "C7",
+            column="scale.reshape(1, -1, *[1] * (weight.ndim - 2))",
         ),
-        Mistake(
+        slip(
             "last axis scaled",
-            fold_last_axis,
             "scale of shape (out,) meets the last axis of the weight. Give it one axis of length 1 "
             "for every other axis of the weight.",
             "C7",
+            column="scale",
         ),
-        Mistake(
+        slip(
             "linear layers only",
-            fold_linear_only,
             "scale[:, None] fits a weight with two axes. In a convolution it meets the kernel's "
             "height. Count the axes of the weight.",
             "C7",
+            column="scale[:, None]",
         ),
-        Mistake(
+        slip(
             "convolutions only",
-            fold_conv_only,
             "scale[:, None, None, None] fits a weight with four axes only. Count the axes of the "
             "weight, so that linear layers work too.",
             "C7",
+            column="scale[:, None, None, None]",
         ),
-        Mistake(
+        slip(
+            "two or four axes only",
+            "The scale fits a weight with two axes and one with four. A convolution over one axis "
+            "has three, over three axes five. Count the axes of the weight: weight.ndim.",
+            "C7",
+            column="scale[:, None, None, None] if weight.ndim == 4 else scale[:, None]",
+        ),
+        slip(
             "weight unchanged",
-            fold_weight_unchanged,
             "The weight comes back as it was. Every output is scaled, so its row of the weight is.",
             "C7",
+            new_weight="weight.copy()",
         ),
-        Mistake(
+        slip(
+            "weight flattened",
+            "The new weight has two axes, whatever the old one had. Reshape it back to the shape "
+            "of the weight.",
+            "C7",
+            new_weight="weight.reshape(len(weight), -1) * scale[:, None]",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze drops every axis of length 1: one output, one input or a pointwise kernel "
+            "is lost. Return the shapes that came in.",
+            "C7",
+            returns="np.squeeze(new_weight), np.squeeze(new_bias)",
+        ),
+        slip(
             "in place",
-            fold_in_place,
             "The weight is changed in place. Return a new array: the model that is trained further "
             "still needs the old one.",
             "C7",
+            new_weight=Instead("weight *= column\nnew_weight = weight"),
+        ),
+        slip(
+            "bias in place",
+            "The bias is changed in place. Return a new array: the model that is trained further "
+            "still needs the old one.",
+            "C7",
+            new_bias=Instead("bias -= mean\nnew_bias = beta + scale * bias"),
+        ),
+        *in_float32(
+            slip,
+            "C7",
+            "The scale is",
+            rounded={"scale": "(gamma / std).astype(np.float32).astype(gamma.dtype)"},
+            inside={
+                "std": Instead(
+                    "weight, bias, gamma, beta, mean, var = (\n"
+                    "    v.astype(np.float32) for v in (weight, bias, gamma, beta, mean, var)\n"
+                    ")\n"
+                    "std = np.sqrt(var + eps)"
+                )
+            },
         ),
     ],
 )

@@ -3,12 +3,14 @@
 import numpy as np
 
 from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
 from bncourse.inputs import cast
 from bncourse.reference import convolution
+from bncourse.slips import Instead, Right
 
 
-def _group_cases(rng):
+def _cases(rng):
     def given(shape=(4, 6, 5, 3), **options):
         return {"x": images(rng, shape, **options), **scale_and_shift(rng, shape[1])}
 
@@ -22,6 +24,9 @@ def _group_cases(rng):
         "as many groups as channels": Case(given() | {"groups": 6}),
         "N, C, H and W all equal": Case(given((4, 4, 4, 4)) | {"groups": 2}),
         "one image": Case(given((1, 6, 5, 3)) | {"groups": 2}),
+        "one channel": Case(given((4, 1, 5, 3)) | {"groups": 1}),
+        "images of one pixel": Case(given((4, 6, 1, 1)) | {"groups": 2}),
+        "images of one row": Case(given((4, 6, 1, 5)) | {"groups": 3}),
         "a variance smaller than eps": Case(given(scale=1e-3) | {"groups": 3, "eps": 1e-5}),
         "a large eps": Case(given() | {"groups": 2, "eps": 0.5}),
         # With a small eps the rounding of the mean, over the root of eps, would be all there is.
@@ -37,156 +42,21 @@ def _group_cases(rng):
     }
 
 
-def group_interleaved(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, c // groups, groups, h, w)
-    mean = grouped.mean(axis=(1, 3, 4), keepdims=True)
-    var = grouped.var(axis=(1, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_sizes_mistaken(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, c // groups, groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_over_batch(x, gamma, beta, groups, eps=1e-5):
+def right(x, gamma, beta, groups, eps=1e-5):
     n, c, h, w = x.shape
     grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(0, 2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(0, 2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
+    axes = (2, 3, 4)
+    mean = grouped.mean(axis=axes, keepdims=True)
+    var = grouped.var(axis=axes, keepdims=True)
+    std = np.sqrt(var + eps)
+    x_hat = ((grouped - mean) / std).reshape(x.shape)
+    scale = gamma.reshape(1, -1, 1, 1)
+    shift = beta.reshape(1, -1, 1, 1)
+    y = scale * x_hat + shift
+    return y
 
 
-def group_per_pixel(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=2, keepdims=True)
-    var = grouped.var(axis=2, keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_instance(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(3, 4), keepdims=True)
-    var = grouped.var(axis=(3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_ignored(x, gamma, beta, groups, eps=1e-5):
-    mean = x.mean(axis=(1, 2, 3), keepdims=True)
-    var = x.var(axis=(1, 2, 3), keepdims=True)
-    x_hat = (x - mean) / np.sqrt(var + eps)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_batch_norm(x, gamma, beta, groups, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    x_hat = (x - mean) / np.sqrt(var + eps)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_unbiased(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True, ddof=1)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_cancel(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = (grouped**2).mean(axis=(2, 3, 4), keepdims=True) - mean**2
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_without_eps(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_eps_outside(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / (np.sqrt(var) + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def group_gamma_along_width(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma * x_hat + beta
-
-
-def group_gamma_per_example(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(-1, 1, 1, 1) * x_hat + beta.reshape(-1, 1, 1, 1)
-
-
-def group_gamma_per_group(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = (grouped - mean) / np.sqrt(var + eps)
-    y = gamma[:groups].reshape(1, -1, 1, 1, 1) * x_hat + beta[:groups].reshape(1, -1, 1, 1, 1)
-    return y.reshape(x.shape)
-
-
-def group_without_affine(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    return ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-
-
-def group_without_beta(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
-    return gamma.reshape(1, -1, 1, 1) * x_hat
-
-
-def group_not_reshaped_back(x, gamma, beta, groups, eps=1e-5):
-    n, c, h, w = x.shape
-    grouped = x.reshape(n, groups, c // groups, h, w)
-    mean = grouped.mean(axis=(2, 3, 4), keepdims=True)
-    var = grouped.var(axis=(2, 3, 4), keepdims=True)
-    x_hat = (grouped - mean) / np.sqrt(var + eps)
-    return gamma.reshape(1, groups, -1, 1, 1) * x_hat + beta.reshape(1, groups, -1, 1, 1)
-
-
-def group_in_place(x, gamma, beta, groups, eps=1e-5):
+def in_place(x, gamma, beta, groups, eps=1e-5):
     size = x.shape[1] // groups
     for g in range(groups):
         part = x[:, g * size : (g + 1) * size]
@@ -195,129 +65,216 @@ def group_in_place(x, gamma, beta, groups, eps=1e-5):
     return gamma.reshape(1, -1, 1, 1) * x + beta.reshape(1, -1, 1, 1)
 
 
+slip = Right(right).slip
+
 EXERCISE = function_exercise(
     convolution.groupnorm_forward,
     returns="y",
-    cases=_group_cases,
+    cases=_cases,
     see="C6",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "interleaved channels",
-            group_interleaved,
             "Channels that lie apart share a group (0, G, 2G, ...). A group is a run of "
             "neighbouring channels: reshape to (N, groups, C // groups, H, W).",
             "C6",
+            grouped="x.reshape(n, c // groups, groups, h, w)",
+            axes="(1, 3, 4)",
         ),
-        Mistake(
+        slip(
             "number and size of groups confused",
-            group_sizes_mistaken,
             "groups is taken for the number of channels in a group. It is the number of groups; "
             "each holds C // groups channels.",
             "C6",
+            grouped="x.reshape(n, c // groups, groups, h, w)",
         ),
-        Mistake(
+        slip(
+            "pooled across the groups",
+            "The axis of the groups is reduced and the one within a group is not: the first "
+            "channels of all groups share a statistic. Reduce the axes after the groups: 2, 3, 4.",
+            "C6",
+            axes="(1, 3, 4)",
+        ),
+        slip(
             "pooled over the batch",
-            group_over_batch,
             "The statistics run over the batch as well. Group norm treats each example on its own: "
             "do not reduce axis 0.",
             "C6",
+            axes="(0, 2, 3, 4)",
         ),
-        Mistake(
+        slip(
+            "groups of memory",
+            "reshape(groups, -1) cuts the whole batch into groups, so images share statistics. "
+            "The batch axis comes first: (N, groups, ...).",
+            "C6",
+            grouped="x.reshape(groups, -1)",
+            axes="1",
+        ),
+        slip(
             "statistics per pixel",
-            group_per_pixel,
             "Each pixel position has statistics of its own. Pool over H and W too.",
             "C6",
+            axes="2",
         ),
-        Mistake(
+        slip(
             "instance norm",
-            group_instance,
             "Each channel has statistics of its own, which is instance norm. Pool over the "
             "channels of a group too.",
             "C6",
+            axes="(3, 4)",
         ),
-        Mistake(
+        slip(
             "groups ignored",
-            group_ignored,
             "All channels of an example share their statistics, whatever groups says. Split the "
             "channels into groups first.",
             "C6",
+            axes="(1, 2, 3, 4)",
         ),
-        Mistake(
+        slip(
             "batch norm",
-            group_batch_norm,
             "This is batch norm: statistics per channel, pooled over the batch. Group norm pools "
             "over the channels of a group, within one example.",
             "C6",
+            axes="(0, 3, 4)",
         ),
-        Mistake(
+        slip(
+            "average of the channels' variances",
+            "The variance of a group is the average of the variances of its channels. It misses "
+            "that the channels' means differ: take squared distances from the group's mean.",
+            "C6",
+            var="grouped.var(axis=(3, 4), keepdims=True).mean(axis=2, keepdims=True)",
+        ),
+        slip(
             "unbiased variance",
-            group_unbiased,
             "The variance is the unbiased one. Use the biased one, divided by the full count.",
             "C6",
+            var="grouped.var(axis=axes, keepdims=True, ddof=1)",
         ),
-        Mistake(
+        slip(
+            "divided by H*W only",
+            "The sums run over the channels of a group, H and W, and are divided by H * W alone. "
+            "Divide by (C // groups) * H * W.",
+            "C6",
+            mean="grouped.sum(axis=axes, keepdims=True) / (h * w)",
+            var="((grouped - mean) ** 2).sum(axis=axes, keepdims=True) / (h * w)",
+        ),
+        slip(
             "cancellation",
-            group_cancel,
             "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
             "Subtract the mean before squaring.",
             "C6",
+            var="(grouped**2).mean(axis=axes, keepdims=True) - mean**2",
         ),
-        Mistake(
+        slip(
             "eps missing",
-            group_without_eps,
             "eps is missing under the root. A group that hardly varies is then blown up.",
             "C6",
+            std="np.sqrt(var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            group_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
             "C6",
+            std="np.sqrt(var) + eps",
         ),
-        Mistake(
+        *own_eps(slip, "C6", "std", "np.sqrt({})"),
+        slip(
+            "root missing",
+            "The groups are divided by the variance. Divide by its root, the standard deviation.",
+            "C6",
+            std="var + eps",
+        ),
+        slip(
+            "mean not subtracted",
+            "The mean of the group is not subtracted. Centre first, then divide.",
+            "C6",
+            x_hat="(grouped / std).reshape(x.shape)",
+        ),
+        slip(
             "gamma along the width",
-            group_gamma_along_width,
             "gamma and beta of shape (C,) meet the last axis, the width. Give them the shape "
             "(1, C, 1, 1).",
             "C6",
+            y="gamma * x_hat + beta",
         ),
-        Mistake(
+        slip(
             "gamma per example",
-            group_gamma_per_example,
             "gamma and beta are laid along axis 0, so each example has its own scale. They belong "
             "to the channels, axis 1.",
             "C6",
+            scale="gamma.reshape(-1, 1, 1, 1)",
+            shift="beta.reshape(-1, 1, 1, 1)",
         ),
-        Mistake(
+        slip(
             "gamma per group",
-            group_gamma_per_group,
             "One gamma serves a whole group. Statistics are shared in a group, gamma and beta are "
             "not: each channel has its own.",
             "C6",
+            scale="np.repeat(gamma[:groups], c // groups).reshape(1, -1, 1, 1)",
+            shift="np.repeat(beta[:groups], c // groups).reshape(1, -1, 1, 1)",
         ),
-        Mistake(
+        slip(
             "scale and shift missing",
-            group_without_affine,
             "gamma and beta are not applied. Scale and shift each channel at the end.",
             "C6",
+            returns="x_hat",
         ),
-        Mistake(
+        slip(
+            "gamma missing",
+            "gamma is not applied. Scale first, then shift: gamma * x_hat + beta.",
+            "C6",
+            y="x_hat + shift",
+        ),
+        slip(
             "beta missing",
-            group_without_beta,
             "beta is not added. Scale first, then shift: gamma * x_hat + beta.",
             "C6",
+            y="scale * x_hat",
         ),
-        Mistake(
+        slip(
+            "beta scaled",
+            "beta is added before the scale, so gamma multiplies it too. Scale first, then shift.",
+            "C6",
+            y="scale * (x_hat + shift)",
+        ),
+        slip(
+            "gamma and beta swapped",
+            "gamma and beta have changed places: gamma scales, beta shifts.",
+            "C6",
+            y="shift * x_hat + scale",
+        ),
+        slip(
             "not reshaped back",
-            group_not_reshaped_back,
             "The result still has five axes. Reshape it back to the shape of x.",
             "C6",
+            x_hat="(grouped - mean) / std",
+            scale="gamma.reshape(1, groups, -1, 1, 1)",
+            shift="beta.reshape(1, groups, -1, 1, 1)",
+        ),
+        slip(
+            "squeezed",
+            "np.squeeze drops every axis of length 1, so one image or one pixel loses its axis. "
+            "Return the shape of x.",
+            "C6",
+            returns="np.squeeze(y)",
         ),
         Mistake(
             "in place",
-            group_in_place,
+            in_place,
             "The images are overwritten: a slice of an array is a view of it. Work on a new array.",
             "C6",
+        ),
+        *in_float32(
+            slip,
+            "C6",
+            "The images are",
+            rounded={
+                "axes": Instead(
+                    "axes = (2, 3, 4)\ngrouped = grouped.astype(np.float32).astype(x.dtype)"
+                )
+            },
+            inside={"axes": Instead("axes = (2, 3, 4)\ngrouped = grouped.astype(np.float32)")},
         ),
     ],
 )

@@ -2,267 +2,283 @@
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
 from bncourse.exercises.ps3_convolution.inputs import rows, scale_and_shift
 from bncourse.inputs import cast
 from bncourse.reference import convolution
+from bncourse.slips import Instead, Right
 
 
-def _layer_backward_cases(rng):
+def _cases(rng):
     def given(n=7, d=4, eps=1e-5, **options):
         x = rows(rng, n, d, **options)
         cache = convolution.layernorm_forward(x, **scale_and_shift(rng, d), eps=eps)[1]
         return {"dy": 0.5 + rng.standard_normal((n, d)), "cache": cache}
 
+    stored = given()
     return {
         "a random batch": Case(given()),
         "as many examples as features": Case(given(n=5, d=5)),
         "more features than examples": Case(given(n=4, d=9)),
         "one example": Case(given(n=1, d=6)),
+        "one feature": Case(given(n=6, d=1)),
         "a variance smaller than eps": Case(given(scale=1e-3)),
         "a large eps": Case(given(eps=0.5)),
-        "stored column by column": Case(
-            (stored := given()) | {"dy": np.asfortranarray(stored["dy"])}
-        ),
+        "stored column by column": Case(stored | {"dy": np.asfortranarray(stored["dy"])}),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
-def layer_backward_gamma_outside(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    a = dy.mean(axis=1, keepdims=True)
-    b = (dy * x_hat).mean(axis=1, keepdims=True)
-    dx = gamma * inv_std * (dy - a - x_hat * b)
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_batch_axis(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
+def right(dy, cache):
+    x_hat = cache["x_hat"]
+    inv_std = cache["inv_std"][:, None]
+    gamma = cache["gamma"]
+    dbeta = dy.sum(axis=0)
+    dgamma = (dy * x_hat).sum(axis=0)
     g = dy * gamma
-    dx = inv_std * (g - g.mean(axis=0) - x_hat * (g * x_hat).mean(axis=0))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    mean_path = g.mean(axis=1, keepdims=True)
+    var_path = x_hat * (g * x_hat).mean(axis=1, keepdims=True)
+    dx = inv_std * (g - mean_path - var_path)
+    return dx, dgamma, dbeta
 
 
-def layer_backward_divided_by_n(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    n = dy.shape[0]
-    g = dy * gamma
-    a = g.sum(axis=1, keepdims=True) / n
-    b = (g * x_hat).sum(axis=1, keepdims=True) / n
-    return inv_std * (g - a - x_hat * b), (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_without_mean_path(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    dx = inv_std * (g - x_hat * (g * x_hat).mean(axis=1, keepdims=True))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_without_var_path(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    dx = inv_std * (g - g.mean(axis=1, keepdims=True))
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_direct_path_only(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    return dy * gamma * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_without_gamma(dy, cache):
-    x_hat, inv_std = cache["x_hat"], cache["inv_std"][:, None]
-    a = dy.mean(axis=1, keepdims=True)
-    b = (dy * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (dy - a - x_hat * b), (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_without_inv_std(dy, cache):
-    x_hat, gamma = cache["x_hat"], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return g - a - x_hat * b, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_sign(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a + x_hat * b), (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_summed_over_features(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), (dy * x_hat).sum(axis=1), dy.sum(axis=1)
-
-
-def layer_backward_not_summed(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), dy * x_hat, dy
-
-
-def layer_backward_averaged(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), (dy * x_hat).mean(axis=0), dy.mean(axis=0)
-
-
-def layer_backward_swapped(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), dy.sum(axis=0), (dy * x_hat).sum(axis=0)
-
-
-def layer_backward_gamma_in_dgamma(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
-def layer_backward_inv_std_along_features(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    g = dy * gamma
-    a = g.mean(axis=1, keepdims=True)
-    b = (g * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (g - a - x_hat * b), (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def layer_backward_in_place(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"][:, None], cache["gamma"]
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    dy *= gamma
-    a = dy.mean(axis=1, keepdims=True)
-    b = (dy * x_hat).mean(axis=1, keepdims=True)
-    return inv_std * (dy - a - x_hat * b), dgamma, dbeta
-
+slip = Right(right).slip
 
 EXERCISE = function_exercise(
     convolution.layernorm_backward,
     returns=("dx", "dgamma", "dbeta"),
-    cases=_layer_backward_cases,
+    cases=_cases,
     see="C5",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "gamma outside the means",
-            layer_backward_gamma_outside,
             "gamma stands in front, as in batch norm. Here it varies along the axis that the means "
             "run over, so it cannot leave them: multiply dy by gamma first.",
             "C5",
+            g="dy",
+            dx="gamma * inv_std * (g - mean_path - var_path)",
         ),
-        Mistake(
+        slip(
             "means over the batch",
-            layer_backward_batch_axis,
             "The means in dx run over the examples, as in batch norm. The forward pass pooled the "
             "features of each example: axis 1.",
             "C5",
+            mean_path="g.mean(axis=0)",
+            var_path="x_hat * (g * x_hat).mean(axis=0)",
         ),
-        Mistake(
+        slip(
+            "means over everything",
+            "The means in dx run over the whole array. Each example has its own: reduce axis 1.",
+            "C5",
+            mean_path="g.mean()",
+            var_path="x_hat * (g * x_hat).mean()",
+        ),
+        slip(
             "divided by N",
-            layer_backward_divided_by_n,
             "The sums over the features are divided by N. An example's mean is made of D numbers: "
             "divide by D.",
             "C5",
+            mean_path="g.sum(axis=1, keepdims=True) / len(dy)",
+            var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True) / len(dy)",
         ),
-        Mistake(
+        slip(
+            "sums in place of means",
+            "dx subtracts sums over the features. It needs the means: divide them by D.",
+            "C5",
+            mean_path="g.sum(axis=1, keepdims=True)",
+            var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True)",
+        ),
+        slip(
+            "D times too large",
+            "dx is D times too large. Where g is multiplied by D and sums are subtracted, the "
+            "whole is divided by D once more.",
+            "C5",
+            dx="inv_std * (g - mean_path - var_path) * dy.shape[1]",
+        ),
+        slip(
+            "D - 1",
+            "The term with x_hat is divided by D - 1, as for the unbiased variance. The forward "
+            "pass divides by the biased one, so divide by D.",
+            "C5",
+            var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True) / (dy.shape[1] - 1)",
+        ),
+        slip(
             "path through the mean missing",
-            layer_backward_without_mean_path,
             "dx misses the path through the mean: every feature moves the mean of its example.",
             "C5",
+            dx="inv_std * (g - var_path)",
         ),
-        Mistake(
+        slip(
             "path through the variance missing",
-            layer_backward_without_var_path,
             "dx misses the path through the variance: every feature moves the variance of its "
             "example. Subtract the term with x_hat.",
             "C5",
+            dx="inv_std * (g - mean_path)",
         ),
-        Mistake(
+        slip(
             "direct path only",
-            layer_backward_direct_path_only,
             "dx treats the mean and the variance as constants. They depend on x: two more terms "
             "follow.",
             "C5",
+            dx="inv_std * g",
         ),
-        Mistake(
+        slip(
+            "x_hat forgotten in the variance path",
+            "The last term of dx is the mean of g * x_hat alone. Multiply it by x_hat: a feature "
+            "moves the variance by how far it lies from the mean.",
+            "C5",
+            var_path="(g * x_hat).mean(axis=1, keepdims=True)",
+        ),
+        slip(
             "gamma forgotten in dx",
-            layer_backward_without_gamma,
             "dx lacks gamma: the gradient passes through the scale on its way back.",
             "C5",
+            g="dy",
         ),
-        Mistake(
+        slip(
+            "gamma twice in dx",
+            "dx holds gamma twice, in g and in front. It belongs into g alone.",
+            "C5",
+            dx="gamma * inv_std * (g - mean_path - var_path)",
+        ),
+        slip(
             "inv_std forgotten in dx",
-            layer_backward_without_inv_std,
             "dx lacks the factor inv_std: the input was divided by its standard deviation, and so "
             "is its gradient.",
             "C5",
+            dx="g - mean_path - var_path",
         ),
-        Mistake(
+        slip(
+            "divided by the variance",
+            "dx is divided by the variance: inv_std enters twice. It enters once.",
+            "C5",
+            dx="inv_std**2 * (g - mean_path - var_path)",
+        ),
+        slip(
+            "divided by inv_std",
+            "dx is divided by inv_std, which is one over the standard deviation already. Multiply "
+            "by it.",
+            "C5",
+            dx="(g - mean_path - var_path) / inv_std",
+        ),
+        slip(
             "sign of the variance path",
-            layer_backward_sign,
             "The term with x_hat has the wrong sign. Both means are subtracted.",
             "C5",
+            dx="inv_std * (g - mean_path + var_path)",
         ),
-        Mistake(
+        slip(
+            "sign of the mean path",
+            "mean(g) is added in dx. Both means are subtracted.",
+            "C5",
+            dx="inv_std * (g + mean_path - var_path)",
+        ),
+        slip(
+            "variance path twice as large",
+            "The term with x_hat is twice too large: the root in the standard deviation brings a "
+            "factor of one half, which is missing.",
+            "C5",
+            dx="inv_std * (g - mean_path - 2 * var_path)",
+        ),
+        slip(
+            "variance path half as large",
+            "The term with x_hat is half of what it must be: the square in the variance brings a "
+            "factor of two, which is missing.",
+            "C5",
+            dx="inv_std * (g - mean_path - 0.5 * var_path)",
+        ),
+        slip(
             "summed over the features",
-            layer_backward_summed_over_features,
             "dgamma and dbeta are summed over the features. Each feature has its own gamma, which "
             "serves all examples: sum over axis 0.",
             "C5",
+            returns="dx, (dy * x_hat).sum(axis=1), dy.sum(axis=1)",
         ),
-        Mistake(
+        slip(
             "not summed",
-            layer_backward_not_summed,
             "dgamma and dbeta are not summed. One gamma serves all examples: sum over axis 0.",
             "C5",
+            returns="dx, dy * x_hat, dy",
         ),
-        Mistake(
+        slip(
             "averaged",
-            layer_backward_averaged,
             "dgamma and dbeta are averaged. The loss adds up the examples, so these gradients are "
             "sums.",
             "C5",
+            returns="dx, dgamma / len(dy), dbeta / len(dy)",
         ),
-        Mistake(
+        slip(
+            "dgamma averaged",
+            "dbeta is a sum, and dgamma is averaged. The loss adds up the examples, so both are "
+            "sums.",
+            "C5",
+            returns="dx, dgamma / len(dy), dbeta",
+        ),
+        slip(
             "dgamma and dbeta swapped",
-            layer_backward_swapped,
             "dgamma and dbeta have changed places. Return (dx, dgamma, dbeta).",
             "C5",
+            returns="dx, dbeta, dgamma",
         ),
-        Mistake(
+        slip(
             "gamma in dgamma and dbeta",
-            layer_backward_gamma_in_dgamma,
             "dgamma and dbeta are built from dy * gamma. Only the gradient of x_hat carries gamma: "
             "sum dy * x_hat and dy.",
             "C5",
+            returns="dx, gamma * dgamma, gamma * dbeta",
         ),
-        Mistake(
+        slip(
+            "sums keep dimensions",
+            "dgamma and dbeta have the shape (1, D). Return them with shape (D,), as gamma and "
+            "beta have it.",
+            "C5",
+            returns="dx, dgamma[None], dbeta[None]",
+        ),
+        slip(
+            "sums squeezed",
+            "np.squeeze drops every axis of length 1, so with one feature nothing is left of "
+            "dgamma and dbeta. Say the shape that you want: reshape(-1).",
+            "C5",
+            returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
+        ),
+        slip(
             "inv_std along the features",
-            layer_backward_inv_std_along_features,
             "inv_std has the shape (N,) and meets the features. Write inv_std[:, None], so that it "
             "meets the examples.",
             "C5",
+            inv_std='cache["inv_std"]',
         ),
-        Mistake(
+        slip(
             "in place",
-            layer_backward_in_place,
             "The incoming gradient dy is overwritten. The caller may still need it. Work on a new "
             "array.",
             "C5",
+            g=Instead("dy *= gamma\ng = dy"),
+        ),
+        slip(
+            "cache overwritten",
+            "x_hat is changed in place, and it is the array of the cache: a second backward pass "
+            "would find another one. Work on a new array.",
+            "C5",
+            var_path=Instead("x_hat *= (g * x_hat).mean(axis=1, keepdims=True)\nvar_path = x_hat"),
+        ),
+        *in_float32(
+            slip,
+            "C5",
+            "The gradient is",
+            rounded={
+                "dbeta": Instead(
+                    "dy = dy.astype(np.float32).astype(dy.dtype)\ndbeta = dy.sum(axis=0)"
+                )
+            },
+            inside={
+                "dbeta": Instead(
+                    "dy, x_hat = dy.astype(np.float32), x_hat.astype(np.float32)\n"
+                    "dbeta = dy.sum(axis=0)"
+                )
+            },
         ),
     ],
 )

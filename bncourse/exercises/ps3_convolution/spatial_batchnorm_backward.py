@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercise import Case, function_exercise
+from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
 from bncourse.inputs import cast
 from bncourse.reference import convolution
+from bncourse.slips import Instead, Right
 
 
-def _spatial_backward_cases(rng):
+def _cases(rng):
     def given(shape=(4, 3, 5, 6), eps=1e-5, **options):
         x = images(rng, shape, **options)
         parameters = scale_and_shift(rng, shape[1])
@@ -24,308 +26,287 @@ def _spatial_backward_cases(rng):
         "a variance smaller than eps": Case(given(scale=1e-3)),
         "one image": Case(given((1, 3, 5, 4))),
         "images of one pixel": Case(given((7, 4, 1, 1))),
+        "images of one row": Case(given((4, 3, 1, 6))),
+        "one channel": Case(given((4, 1, 5, 6))),
+        "one image with one channel": Case(given((1, 1, 5, 6))),
         "more channels than numbers per channel": Case(given((2, 15, 3, 1))),
         "stored as NHWC, viewed as NCHW": Case(stored_nhwc),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
 
-def spatial_backward_divided_by_n(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    n = dy.shape[0]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = (dbeta / n).reshape(1, -1, 1, 1)
-    b = (dgamma / n).reshape(1, -1, 1, 1)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
+def right(dy, cache):
+    x_hat = cache["x_hat"]
+    inv_std = cache["inv_std"]
+    gamma = cache["gamma"]
+    axes = (0, 2, 3)
+    dbeta = dy.sum(axis=axes)
+    dgamma = (dy * x_hat).sum(axis=axes)
+    count = dy.size // dy.shape[1]
+    mean_path = (dbeta / count).reshape(1, -1, 1, 1)
+    var_path = x_hat * (dgamma / count).reshape(1, -1, 1, 1)
+    factor = (gamma * inv_std).reshape(1, -1, 1, 1)
+    dx = factor * (dy - mean_path - var_path)
     return dx, dgamma, dbeta
 
 
-def spatial_backward_sums(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a, b = dbeta.reshape(1, -1, 1, 1), dgamma.reshape(1, -1, 1, 1)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_per_pixel(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=0, keepdims=True)
-    b = (dy * x_hat).mean(axis=0, keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_per_image(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_pooled(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    scale = (gamma * inv_std).reshape(1, -1, 1, 1)
-    dx = scale * (dy - dy.mean() - x_hat * (dy * x_hat).mean())
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_without_mean_path(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_without_var_path(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_direct_path_only(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * dy
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_sign(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a + x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_without_gamma(dy, cache):
-    x_hat, inv_std = cache["x_hat"], cache["inv_std"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = inv_std.reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_without_inv_std(dy, cache):
-    x_hat, gamma = cache["x_hat"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = gamma.reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_gamma_along_width(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = gamma * inv_std * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_summed_over_batch_only(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-
-
-def spatial_backward_summed_over_pixels_only(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, (dy * x_hat).sum(axis=(2, 3)), dy.sum(axis=(2, 3))
-
-
-def spatial_backward_averaged(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.mean(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).mean(axis=(0, 2, 3))
-    a, b = dbeta.reshape(1, -1, 1, 1), dgamma.reshape(1, -1, 1, 1)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dgamma, dbeta
-
-
-def spatial_backward_swapped(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    a = dy.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = (gamma * inv_std).reshape(1, -1, 1, 1) * (dy - a - x_hat * b)
-    return dx, dbeta, dgamma
-
-
-def spatial_backward_gamma_in_dgamma(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dx_hat = dy * gamma.reshape(1, -1, 1, 1)
-    a = dx_hat.mean(axis=(0, 2, 3), keepdims=True)
-    b = (dx_hat * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dx = inv_std.reshape(1, -1, 1, 1) * (dx_hat - a - x_hat * b)
-    return dx, (dx_hat * x_hat).sum(axis=(0, 2, 3)), dx_hat.sum(axis=(0, 2, 3))
-
-
-def spatial_backward_in_place(dy, cache):
-    x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
-    dbeta = dy.sum(axis=(0, 2, 3))
-    dgamma = (dy * x_hat).sum(axis=(0, 2, 3))
-    dy -= dy.mean(axis=(0, 2, 3), keepdims=True)
-    dy -= x_hat * (dy * x_hat).mean(axis=(0, 2, 3), keepdims=True)
-    dy *= (gamma * inv_std).reshape(1, -1, 1, 1)
-    return dy, dgamma, dbeta
-
+slip = Right(right).slip
 
 EXERCISE = function_exercise(
     convolution.spatial_batchnorm_backward,
     returns=("dx", "dgamma", "dbeta"),
-    cases=_spatial_backward_cases,
+    cases=_cases,
     see="C3",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "divided by N only",
-            spatial_backward_divided_by_n,
             "In dx the sums over N, H and W are divided by N alone. A channel's mean is made of "
             "N * H * W numbers: divide by that.",
             "C3",
+            count="dy.shape[0]",
         ),
-        Mistake(
+        slip(
+            "divided by H*W only",
+            "In dx the sums over N, H and W are divided by H * W, the pixels of one image. Divide "
+            "by N * H * W.",
+            "C3",
+            count="dy.shape[2] * dy.shape[3]",
+        ),
+        slip(
+            "divided by all channels",
+            "In dx the sums of one channel are divided by dy.size, which counts the other "
+            "channels too. Divide by N * H * W.",
+            "C3",
+            count="dy.size",
+        ),
+        slip(
             "sums in place of means",
-            spatial_backward_sums,
             "dx subtracts the sums dbeta and dgamma. It needs the means: divide them by N * H * W.",
             "C3",
+            count="1",
         ),
-        Mistake(
+        slip(
+            "N*H*W times too large",
+            "dx is N * H * W times too large. Where dy is multiplied by the count and sums are "
+            "subtracted, the whole is divided by the count once more.",
+            "C3",
+            dx="factor * (dy - mean_path - var_path) * count",
+        ),
+        slip(
+            "N*H*W - 1",
+            "The term with x_hat is divided by N * H * W - 1, as for the unbiased variance. The "
+            "forward pass divides by the biased one, so divide by N * H * W.",
+            "C3",
+            var_path="x_hat * (dgamma / (count - 1)).reshape(1, -1, 1, 1)",
+        ),
+        slip(
             "means per pixel",
-            spatial_backward_per_pixel,
             "The means in dx run over the batch only, one for each pixel position. The forward "
             "pass pooled over N, H and W, so the backward pass does too.",
             "C3",
+            mean_path="dy.mean(axis=0)",
+            var_path="x_hat * (dy * x_hat).mean(axis=0)",
         ),
-        Mistake(
+        slip(
             "means per image",
-            spatial_backward_per_image,
             "The means in dx run over each image by itself, as in instance norm. Take them over "
             "N, H and W.",
             "C3",
+            mean_path="dy.mean(axis=(2, 3), keepdims=True)",
+            var_path="x_hat * (dy * x_hat).mean(axis=(2, 3), keepdims=True)",
         ),
-        Mistake(
+        slip(
             "means over all channels",
-            spatial_backward_pooled,
             "The means in dx run over the channels as well. Each channel has its own: reduce axes "
             "0, 2 and 3.",
             "C3",
+            mean_path="dy.mean()",
+            var_path="x_hat * (dy * x_hat).mean()",
         ),
-        Mistake(
+        slip(
             "path through the mean missing",
-            spatial_backward_without_mean_path,
             "dx misses the path through the mean: every pixel moves the mean of its channel. "
             "Subtract mean(dy).",
             "C3",
+            dx="factor * (dy - var_path)",
         ),
-        Mistake(
+        slip(
             "path through the variance missing",
-            spatial_backward_without_var_path,
             "dx misses the path through the variance: every pixel moves the variance of its "
             "channel. Subtract x_hat * mean(dy * x_hat).",
             "C3",
+            dx="factor * (dy - mean_path)",
         ),
-        Mistake(
+        slip(
             "direct path only",
-            spatial_backward_direct_path_only,
             "dx treats the mean and the variance as constants, as at inference. In training they "
             "depend on x: two more terms follow.",
             "C3",
+            dx="factor * dy",
         ),
-        Mistake(
+        slip(
+            "x_hat forgotten in the variance path",
+            "The last term of dx is the mean of dy * x_hat alone. Multiply it by x_hat: a pixel "
+            "moves the variance by how far it lies from the mean.",
+            "C3",
+            var_path="(dgamma / count).reshape(1, -1, 1, 1)",
+        ),
+        slip(
             "sign of the variance path",
-            spatial_backward_sign,
             "The term with x_hat has the wrong sign. Both means are subtracted.",
             "C3",
+            dx="factor * (dy - mean_path + var_path)",
         ),
-        Mistake(
+        slip(
+            "sign of the mean path",
+            "mean(dy) is added in dx. Both means are subtracted.",
+            "C3",
+            dx="factor * (dy + mean_path - var_path)",
+        ),
+        slip(
+            "variance path twice as large",
+            "The term with x_hat is twice too large: the root in the standard deviation brings a "
+            "factor of one half, which is missing.",
+            "C3",
+            dx="factor * (dy - mean_path - 2 * var_path)",
+        ),
+        slip(
+            "variance path half as large",
+            "The term with x_hat is half of what it must be: the square in the variance brings a "
+            "factor of two, which is missing.",
+            "C3",
+            dx="factor * (dy - mean_path - 0.5 * var_path)",
+        ),
+        slip(
             "gamma forgotten in dx",
-            spatial_backward_without_gamma,
             "dx lacks the factor gamma: the gradient passes through the scale on its way back.",
             "C3",
+            factor="inv_std.reshape(1, -1, 1, 1)",
         ),
-        Mistake(
+        slip(
             "inv_std forgotten in dx",
-            spatial_backward_without_inv_std,
             "dx lacks the factor inv_std: the input was divided by its standard deviation, and so "
             "is its gradient.",
             "C3",
+            factor="gamma.reshape(1, -1, 1, 1)",
         ),
-        Mistake(
+        slip(
+            "divided by the variance",
+            "dx is divided by the variance: inv_std enters twice. It enters once.",
+            "C3",
+            factor="(gamma * inv_std**2).reshape(1, -1, 1, 1)",
+        ),
+        slip(
+            "divided by inv_std",
+            "dx is divided by inv_std, which is one over the standard deviation already. Multiply "
+            "by it.",
+            "C3",
+            factor="(gamma / inv_std).reshape(1, -1, 1, 1)",
+        ),
+        slip(
             "factor along the width",
-            spatial_backward_gamma_along_width,
             "gamma * inv_std has the shape (C,) and meets the width. Give it the shape "
             "(1, C, 1, 1).",
             "C3",
+            factor="gamma * inv_std",
         ),
-        Mistake(
+        slip(
+            "sums along the width",
+            "dbeta and dgamma of shape (C,) meet the width in dx. Give them the shape "
+            "(1, C, 1, 1) there.",
+            "C3",
+            mean_path="dbeta / count",
+            var_path="x_hat * dgamma / count",
+        ),
+        slip(
             "not summed over H and W",
-            spatial_backward_summed_over_batch_only,
             "dgamma and dbeta are summed over the batch only. One gamma serves all pixels of its "
             "channel, so its gradient sums over N, H and W.",
             "C3",
+            returns="dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)",
         ),
-        Mistake(
+        slip(
             "not summed over N",
-            spatial_backward_summed_over_pixels_only,
             "dgamma and dbeta are summed over the pixels of each image only. Sum over the batch "
             "too: one gamma serves all images.",
             "C3",
+            returns="dx, (dy * x_hat).sum(axis=(2, 3)), dy.sum(axis=(2, 3))",
         ),
-        Mistake(
+        slip(
             "averaged",
-            spatial_backward_averaged,
             "dgamma and dbeta are averaged. The loss adds up the pixels, so these gradients are "
             "sums; only dx needs means.",
             "C3",
+            returns="dx, dgamma / count, dbeta / count",
         ),
-        Mistake(
+        slip(
+            "dgamma averaged",
+            "dbeta is a sum, and dgamma is averaged. The loss adds up the pixels, so both are "
+            "sums; only dx needs means.",
+            "C3",
+            returns="dx, dgamma / count, dbeta",
+        ),
+        slip(
+            "averaged over the images",
+            "dgamma and dbeta are divided by the number of images. If the loss is a mean, dy "
+            "holds that factor already: only sum.",
+            "C3",
+            returns="dx, dgamma / len(dy), dbeta / len(dy)",
+        ),
+        slip(
             "dgamma and dbeta swapped",
-            spatial_backward_swapped,
             "dgamma and dbeta have changed places. Return (dx, dgamma, dbeta).",
             "C3",
+            returns="dx, dbeta, dgamma",
         ),
-        Mistake(
+        slip(
             "gamma in dgamma and dbeta",
-            spatial_backward_gamma_in_dgamma,
             "dgamma and dbeta are built from dy * gamma. Only the gradient of x_hat carries gamma: "
             "sum dy * x_hat and dy.",
             "C3",
+            returns="dx, gamma * dgamma, gamma * dbeta",
         ),
-        Mistake(
+        slip(
+            "sums keep dimensions",
+            "dgamma and dbeta kept the axes of length 1. Return them with shape (C,), as gamma and "
+            "beta have it.",
+            "C3",
+            returns="dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)",
+        ),
+        slip(
+            "sums squeezed",
+            "np.squeeze drops every axis of length 1, so with one channel nothing is left of "
+            "dgamma and dbeta. Say the shape that you want: reshape(-1).",
+            "C3",
+            returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
+        ),
+        slip(
             "in place",
-            spatial_backward_in_place,
             "The incoming gradient dy is overwritten. The caller may still need it. Work on a new "
             "array.",
             "C3",
+            dx=Instead("dy -= mean_path + var_path\ndx = factor * dy"),
+        ),
+        slip(
+            "cache overwritten",
+            "x_hat is changed in place, and it is the array of the cache: a second backward pass "
+            "would find another one. Work on a new array.",
+            "C3",
+            var_path=Instead("x_hat *= (dgamma / count).reshape(1, -1, 1, 1)\nvar_path = x_hat"),
+        ),
+        *in_float32(
+            slip,
+            "C3",
+            "The gradient is",
+            rounded={
+                "axes": Instead("axes = (0, 2, 3)\ndy = dy.astype(np.float32).astype(dy.dtype)")
+            },
+            inside={
+                "axes": Instead(
+                    "axes = (0, 2, 3)\ndy, x_hat = dy.astype(np.float32), x_hat.astype(np.float32)"
+                )
+            },
         ),
     ],
 )

@@ -3,16 +3,14 @@
 import numpy as np
 
 from bncourse.exercise import Case, Mistake, function_exercise
-from bncourse.exercises.ps3_convolution.inputs import (
-    channels_last_memory,
-    images,
-    scale_and_shift,
-)
+from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
+from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
 from bncourse.inputs import cast
 from bncourse.reference import convolution
+from bncourse.slips import Instead, Right
 
 
-def _spatial_forward_cases(rng):
+def _cases(rng):
     def given(shape=(4, 3, 5, 6), **options):
         return {"x": images(rng, shape, **options), **scale_and_shift(rng, shape[1])}
 
@@ -29,6 +27,9 @@ def _spatial_forward_cases(rng):
         "a constant channel": Case(constant | {"eps": 0.5}),
         "one image": Case(given((1, 3, 5, 4))),
         "images of one pixel": Case(given((7, 4, 1, 1))),
+        "images of one row": Case(given((4, 3, 1, 6))),
+        "one channel": Case(given((4, 1, 5, 6))),
+        "one image with one channel": Case(given((1, 1, 5, 6))),
         "more channels than numbers per channel": Case(given((2, 15, 3, 1))),
         "stored as NHWC, viewed as NCHW": Case(
             stored_nhwc | {"x": channels_last_memory(stored_nhwc["x"])}
@@ -41,48 +42,27 @@ def _spatial_forward_cases(rng):
     }
 
 
-def spatial_per_pixel(x, gamma, beta, eps=1e-5):
-    mean, var = x.mean(axis=0), x.var(axis=0)
+def right(x, gamma, beta, eps=1e-5):
+    axes = (0, 2, 3)
+    mean = x.mean(axis=axes, keepdims=True)
+    var = x.var(axis=axes, keepdims=True)
     inv_std = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma}
+    scale = gamma.reshape(1, -1, 1, 1)
+    shift = beta.reshape(1, -1, 1, 1)
+    y = scale * x_hat + shift
+    cached_inv_std = inv_std.reshape(-1)
+    return y, {"x_hat": x_hat, "inv_std": cached_inv_std, "gamma": gamma}
 
 
-def spatial_per_image(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(2, 3), keepdims=True)
-    var = x.var(axis=(2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std[:, :, 0, 0], "gamma": gamma}
-
-
-def spatial_per_example(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(1, 2, 3), keepdims=True)
-    var = x.var(axis=(1, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std[:, 0, 0, 0], "gamma": gamma}
-
-
-def spatial_pooled(x, gamma, beta, eps=1e-5):
-    mean, var = x.mean(), x.var()
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": np.full_like(gamma, inv_std), "gamma": gamma}
-
-
-def spatial_channels_last_axes(x, gamma, beta, eps=1e-5):
+def channels_last_axes(x, gamma, beta, eps=1e-5):
     mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
     inv_std = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * inv_std
     return gamma * x_hat + beta, {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma}
 
 
-def spatial_reshaped_without_transpose(x, gamma, beta, eps=1e-5):
+def reshaped_without_transpose(x, gamma, beta, eps=1e-5):
     rows = x.reshape(-1, x.shape[1])
     mean, var = rows.mean(axis=0), rows.var(axis=0)
     inv_std = 1 / np.sqrt(var + eps)
@@ -91,7 +71,7 @@ def spatial_reshaped_without_transpose(x, gamma, beta, eps=1e-5):
     return y, {"x_hat": x_hat.reshape(x.shape), "inv_std": inv_std, "gamma": gamma}
 
 
-def spatial_reshaped_back_without_transpose(x, gamma, beta, eps=1e-5):
+def reshaped_back_without_transpose(x, gamma, beta, eps=1e-5):
     rows = x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
     mean, var = rows.mean(axis=0), rows.var(axis=0)
     inv_std = 1 / np.sqrt(var + eps)
@@ -100,305 +80,277 @@ def spatial_reshaped_back_without_transpose(x, gamma, beta, eps=1e-5):
     return y, {"x_hat": x_hat.reshape(x.shape), "inv_std": inv_std, "gamma": gamma}
 
 
-def spatial_average_of_variances(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(2, 3), keepdims=True).mean(axis=0, keepdims=True)
+def flattened_to_columns(x, gamma, beta, eps=1e-5):
+    columns = x.reshape(x.shape[1], -1)
+    mean, var = columns.mean(axis=1), columns.var(axis=1)
     inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
+    x_hat = (columns - mean[:, None]) * inv_std[:, None]
+    y = (gamma[:, None] * x_hat + beta[:, None]).reshape(x.shape)
+    return y, {"x_hat": x_hat.reshape(x.shape), "inv_std": inv_std, "gamma": gamma}
 
 
-def spatial_divided_by_n(x, gamma, beta, eps=1e-5):
-    n = x.shape[0]
-    mean = x.sum(axis=(0, 2, 3), keepdims=True) / n
-    var = ((x - mean) ** 2).sum(axis=(0, 2, 3), keepdims=True) / n
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_unbiased(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True, ddof=1)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_cancel(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = (x**2).mean(axis=(0, 2, 3), keepdims=True) - mean**2
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_without_eps(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_eps_outside(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / (np.sqrt(var) + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_gamma_along_width(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    return gamma * x_hat + beta, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_gamma_along_height(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma[:, None] * x_hat + beta[:, None]
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_gamma_per_example(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(-1, 1, 1, 1) * x_hat + beta.reshape(-1, 1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_statistics_not_reshaped(x, gamma, beta, eps=1e-5):
-    mean, var = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma}
-
-
-def spatial_without_beta(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_gamma_beta_swapped(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = beta.reshape(1, -1, 1, 1) * x_hat + gamma.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std.ravel(), "gamma": gamma}
-
-
-def spatial_cache_keeps_dimensions(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma}
-
-
-def spatial_caches_std(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    std = np.sqrt(var + eps)
-    x_hat = (x - mean) / std
-    y = gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x_hat, "inv_std": std.ravel(), "gamma": gamma}
-
-
-def spatial_without_cache(x, gamma, beta, eps=1e-5):
-    mean = x.mean(axis=(0, 2, 3), keepdims=True)
-    var = x.var(axis=(0, 2, 3), keepdims=True)
-    x_hat = (x - mean) / np.sqrt(var + eps)
-    return gamma.reshape(1, -1, 1, 1) * x_hat + beta.reshape(1, -1, 1, 1)
-
-
-def spatial_in_place(x, gamma, beta, eps=1e-5):
-    inv_std = 1 / np.sqrt(x.var(axis=(0, 2, 3), keepdims=True) + eps)
-    x -= x.mean(axis=(0, 2, 3), keepdims=True)
-    x *= inv_std
-    y = gamma.reshape(1, -1, 1, 1) * x + beta.reshape(1, -1, 1, 1)
-    return y, {"x_hat": x, "inv_std": inv_std.ravel(), "gamma": gamma}
-
+slip = Right(right).slip
 
 EXERCISE = function_exercise(
     convolution.spatial_batchnorm_forward,
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
-    cases=_spatial_forward_cases,
+    cases=_cases,
     see="C2",
+    tolerance=TOLERANCE,
     mistakes=[
-        Mistake(
+        slip(
             "statistics per pixel",
-            spatial_per_pixel,
             "Each pixel position has a mean of its own: only axis 0 is reduced. All pixels of a "
             "channel share one mean, so reduce H and W too.",
             "C1",
+            mean="x.mean(axis=0)",
+            var="x.var(axis=0)",
+            cached_inv_std="inv_std",
         ),
-        Mistake(
+        slip(
             "statistics per image",
-            spatial_per_image,
             "Each image is normalised by itself, which is instance norm. Batch norm also takes the "
             "mean over the examples: reduce axis 0 too.",
             "C1",
+            axes="(2, 3)",
+            cached_inv_std="inv_std[:, :, 0, 0]",
         ),
-        Mistake(
+        slip(
             "layer norm",
-            spatial_per_example,
             "The channel axis is reduced and the batch axis is not: that is layer norm. Keep the "
             "channels apart and pool over N, H and W.",
             "C1",
+            axes="(1, 2, 3)",
         ),
-        Mistake(
+        slip(
             "pooled channels",
-            spatial_pooled,
             "One mean and one variance serve all channels. Each channel has its own: reduce every "
             "axis but axis 1.",
             "C1",
+            mean="x.mean()",
+            var="x.var()",
+            cached_inv_std="np.full_like(gamma, inv_std)",
         ),
         Mistake(
             "channels-last axes",
-            spatial_channels_last_axes,
+            channels_last_axes,
             "The axes (0, 1, 2) are right for NHWC, where the channel comes last. The input is "
             "NCHW: the channel is axis 1.",
             "C1",
         ),
         Mistake(
             "reshaped without moving the channels",
-            spatial_reshaped_without_transpose,
+            reshaped_without_transpose,
             "reshape(-1, C) reads the memory of NCHW as if the channel came last, so every row "
             "mixes pixels. Move the channel axis to the end first, then reshape.",
             "C1",
         ),
         Mistake(
             "reshaped back without moving the channels",
-            spatial_reshaped_back_without_transpose,
+            reshaped_back_without_transpose,
             "The way back is missing a step: from (N*H*W, C) reshape to (N, H, W, C) first, then "
             "move the channels to axis 1.",
             "C2",
         ),
         Mistake(
+            "reshaped to (C, -1) without moving the channels",
+            flattened_to_columns,
+            "reshape(C, -1) cuts the memory into C runs, and with several images a run is no "
+            "channel. Move the channel axis to the front first, then reshape.",
+            "C1",
+        ),
+        slip(
             "average of the images' variances",
-            spatial_average_of_variances,
             "The variance is the average of the variances of the images. It misses that the "
             "images' means differ: take squared distances from the channel's mean.",
             "C1",
+            var="x.var(axis=(2, 3), keepdims=True).mean(axis=0, keepdims=True)",
         ),
-        Mistake(
+        slip(
             "divided by N only",
-            spatial_divided_by_n,
             "The sums run over N, H and W and are divided by N alone. Divide by N * H * W.",
             "C1",
+            mean="x.sum(axis=axes, keepdims=True) / x.shape[0]",
+            var="((x - mean) ** 2).sum(axis=axes, keepdims=True) / x.shape[0]",
         ),
-        Mistake(
+        slip(
+            "divided by H*W only",
+            "The sums run over N, H and W and are divided by H * W, the pixels of one image. "
+            "Divide by N * H * W.",
+            "C1",
+            mean="x.sum(axis=axes, keepdims=True) / x[0, 0].size",
+            var="((x - mean) ** 2).sum(axis=axes, keepdims=True) / x[0, 0].size",
+        ),
+        slip(
+            "divided by all channels",
+            "The sums of one channel are divided by x.size, which counts the other channels too. "
+            "Divide by N * H * W.",
+            "C1",
+            mean="x.sum(axis=axes, keepdims=True) / x.size",
+            var="((x - mean) ** 2).sum(axis=axes, keepdims=True) / x.size",
+        ),
+        slip(
             "unbiased variance",
-            spatial_unbiased,
             "The variance is the unbiased one, divided by N * H * W - 1. Normalise with the biased "
             "variance.",
             "C1",
+            var="x.var(axis=axes, keepdims=True, ddof=1)",
         ),
-        Mistake(
+        slip(
             "cancellation",
-            spatial_cancel,
             "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
             "Subtract the mean before squaring.",
             "C1",
+            var="(x**2).mean(axis=axes, keepdims=True) - mean**2",
         ),
-        Mistake(
+        slip(
+            "mean not subtracted in the variance",
+            "The variance is the mean of x^2. Take squared distances from the channel's mean.",
+            "C1",
+            var="(x**2).mean(axis=axes, keepdims=True)",
+        ),
+        slip(
             "eps missing",
-            spatial_without_eps,
             "eps is missing under the root. A channel that hardly varies, such as a dead filter, "
             "is then blown up.",
             "C2",
+            inv_std="1 / np.sqrt(var)",
         ),
-        Mistake(
+        slip(
             "eps outside the root",
-            spatial_eps_outside,
             "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
             "C2",
+            inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        Mistake(
+        *own_eps(slip, "C2", "inv_std", "1 / np.sqrt({})"),
+        slip(
+            "root missing",
+            "The images are divided by the variance. Divide by its root, the standard deviation.",
+            "C2",
+            inv_std="1 / (var + eps)",
+        ),
+        slip(
+            "mean not subtracted",
+            "The mean of the channel is not subtracted. Centre first, then divide.",
+            "C2",
+            x_hat="x * inv_std",
+        ),
+        slip(
             "gamma along the width",
-            spatial_gamma_along_width,
             "gamma and beta of shape (C,) meet the last axis, the width. Give them the shape "
             "(1, C, 1, 1), so that they meet the channels.",
             "C2",
+            y="gamma * x_hat + beta",
         ),
-        Mistake(
+        slip(
             "gamma along the height",
-            spatial_gamma_along_height,
             "gamma[:, None] has the shape (C, 1), which meets the height. Two trailing axes are "
             "needed: (1, C, 1, 1).",
             "C2",
+            y="gamma[:, None] * x_hat + beta[:, None]",
         ),
-        Mistake(
+        slip(
             "gamma per example",
-            spatial_gamma_per_example,
             "gamma and beta are laid along axis 0, so each example has its own scale. They belong "
             "to the channels, axis 1.",
             "C2",
+            scale="gamma.reshape(-1, 1, 1, 1)",
+            shift="beta.reshape(-1, 1, 1, 1)",
         ),
-        Mistake(
+        slip(
             "statistics along the width",
-            spatial_statistics_not_reshaped,
             "The mean and inv_std of shape (C,) meet the last axis of x, the width. Keep the "
             "dimensions when you reduce, or reshape to (1, C, 1, 1).",
             "C2",
+            mean="x.mean(axis=axes)",
+            var="x.var(axis=axes)",
         ),
-        Mistake(
+        slip(
+            "scale and shift missing",
+            "gamma and beta are not applied. Scale and shift each channel at the end.",
+            "C2",
+            y="x_hat.copy()",
+        ),
+        slip(
+            "gamma missing",
+            "gamma is not applied. Scale first, then shift: gamma * x_hat + beta.",
+            "C2",
+            y="x_hat + shift",
+        ),
+        slip(
             "beta missing",
-            spatial_without_beta,
             "beta is not added. Scale first, then shift: gamma * x_hat + beta.",
             "C2",
+            y="scale * x_hat",
         ),
-        Mistake(
+        slip(
+            "beta scaled",
+            "beta is added before the scale, so gamma multiplies it too. Scale first, then shift.",
+            "C2",
+            y="scale * (x_hat + shift)",
+        ),
+        slip(
             "gamma and beta swapped",
-            spatial_gamma_beta_swapped,
             "gamma and beta have changed places: gamma scales, beta shifts.",
             "C2",
+            y="shift * x_hat + scale",
         ),
-        Mistake(
+        slip(
             "cache keeps dimensions",
-            spatial_cache_keeps_dimensions,
             "y is right, but cache['inv_std'] kept the axes of length 1. Store it with shape (C,).",
             "C2",
+            cached_inv_std="inv_std",
         ),
-        Mistake(
+        slip(
+            "cache squeezed",
+            "np.squeeze drops every axis of length 1, so with one channel nothing is left of "
+            "cache['inv_std']. Say the shape that you want: reshape(-1).",
+            "C2",
+            cached_inv_std="np.squeeze(inv_std)",
+        ),
+        slip(
             "cache holds the standard deviation",
-            spatial_caches_std,
             "cache['inv_std'] holds the standard deviation. It must hold one divided by it.",
             "C2",
+            cached_inv_std="np.sqrt(var + eps).reshape(-1)",
         ),
-        Mistake(
+        slip(
+            "cache holds the variance",
+            "cache['inv_std'] holds the variance. It must hold 1 / sqrt(var + eps).",
+            "C2",
+            cached_inv_std="var.reshape(-1)",
+        ),
+        slip(
+            "cache holds y",
+            "cache['x_hat'] holds y. Store the normalised values from before scale and shift.",
+            "C2",
+            returns='y, {"x_hat": y, "inv_std": cached_inv_std, "gamma": gamma}',
+        ),
+        slip(
+            "cache holds the centred images",
+            "cache['x_hat'] holds x - mean, which is not divided yet. Store what gamma multiplies.",
+            "C2",
+            returns='y, {"x_hat": x - mean, "inv_std": cached_inv_std, "gamma": gamma}',
+        ),
+        slip(
             "cache missing",
-            spatial_without_cache,
             "The cache is not returned. Return (y, cache): the backward pass needs it.",
             "C2",
+            returns="y",
         ),
-        Mistake(
+        slip(
             "in place",
-            spatial_in_place,
             "The images are overwritten (x -= mean). The caller still needs x. Work on a new "
             "array.",
             "C2",
+            x_hat=Instead("x -= mean\nx *= inv_std\nx_hat = x"),
+        ),
+        *in_float32(
+            slip,
+            "C1",
+            "The images are",
+            rounded={"axes": Instead("axes = (0, 2, 3)\nx = x.astype(np.float32).astype(x.dtype)")},
+            inside={"axes": Instead("axes = (0, 2, 3)\nx = x.astype(np.float32)")},
         ),
     ],
 )

@@ -9,20 +9,17 @@ from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe
 from bncourse.exercises.ps4_pytorch.drive import (
-    IMPORTS,
     SECOND,
     TOLERANCE,
     called,
     differentiate,
     differentiate_again,
-    mistakes,
     one_thread,
     tensor,
 )
-from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER, LAYER_MISTAKES
+from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER_MISTAKES
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import layers
-from bncourse.variants import variant
 
 _OPTIONS = ("eps", "momentum", "affine", "track_running_stats")
 _DEFAULTS = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
@@ -64,20 +61,29 @@ def _layer_cases(rng):
     images = (4, 3, 2, 5)
     return {
         "two steps, then eval, (N, C)": Case(given((7, 4), (5, 4), (1, 4))),
-        "a new layer": Case({"scenario": "new", "num_features": 3}, "float32"),
+        "a new layer": Case(
+            {"scenario": "new", "num_features": 3, "x": cast(batch(rng, 5, 3), np.float32)},
+            "float32",
+        ),
         "(N, C, L)": Case(given((4, 3, 6))),
         "(N, C, H, W)": Case(given(images)),
         "(N, C, D, H, W)": Case(given((4, 3, 2, 3, 2))),
+        "one channel": Case(given((5, 1, 3))),
+        "one pixel": Case(given((5, 3, 1, 1))),
+        "one image": Case(given((1, 3, 2, 5))),
         "momentum=0.3 and eps=0.1": Case(given((7, 4), momentum=0.3, eps=0.1)),
-        "momentum=None": Case(given((7, 4), (5, 4), (3, 4), momentum=None)),
+        # 1 / num_batches_tracked is a tensor in float32.
+        "momentum=None": Case(given((7, 4), (5, 4), (3, 4), momentum=None), rtol=1e-6),
+        "momentum=0": Case(given((7, 4), momentum=0.0)),
         "affine=False": Case(given(images, affine=False)),
         "track_running_stats=False": Case(given((7, 4), track_running_stats=False)),
         "trained under torch.no_grad": Case(given((7, 4), scenario="no_grad")),
         "a variance smaller than eps": Case(given((7, 4), scale=1e-3)),
-        "mean near 1e6": Case(given((50, 4), offset=1e6, scale=0.1), noisy=True),
+        "mean near 1e6": Case(given((50, 4), offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "one value per channel": Case({"scenario": "single", "num_features": 3}),
         "double backward": Case(given(images, scenario="double")),
         "deepcopy after a step": Case(given((7, 4), scenario="deepcopy")),
+        "two layers": Case(given((7, 4), scenario="two", momentum=0.3, eps=0.1)),
         "channels_last": Case(given(images, channels_last=True)),
         "float32": Case(cast(given(images), np.float32), "float32"),
         "bfloat16": Case(_bfloat16(given((7, 4), scenario="half", momentum=0.5)), "bfloat16"),
@@ -95,7 +101,7 @@ def _drive_layer(obj, inputs):
 def _build(obj, inputs, dtype=None):
     """Return the student's layer on the device, with parameters and buffers as they must be."""
     options = {name: inputs[name] for name in _OPTIONS if name in inputs}
-    layer = obj(inputs["num_features"], **options)
+    layer = _made(obj, inputs["num_features"], options)
     if not isinstance(layer, nn.Module):
         raise Unusable(f"BatchNorm must be a torch.nn.Module. Received: {describe(layer)}.")
     affine, tracked = ((_DEFAULTS | options)[name] for name in _OPTIONS[2:])
@@ -103,7 +109,28 @@ def _build(obj, inputs, dtype=None):
     _require_names("named_parameters()", dict(layer.named_parameters()), parameters)
     state = parameters + (_BUFFERS if tracked else ())
     _require_names("state_dict()", layer.state_dict(), state)
+    if not all(parameter.requires_grad for parameter in layer.parameters()):
+        raise Unusable("weight and bias must require gradients: an optimizer trains them.")
+    _require_whole(layer)
     return layer.to(device=inputs["device"], dtype=dtype)
+
+
+def _made(obj, num_features, options):
+    try:
+        return obj(num_features, **options)
+    except AttributeError as error:
+        if "before Module.__init__() call" not in str(error):
+            raise
+        raise Unusable("__init__ must call super().__init__() before it sets anything.") from None
+
+
+def _require_whole(layer):
+    """Raise Unusable unless the batches are counted as torch counts them."""
+    count = layer.state_dict().get("num_batches_tracked")
+    if count is not None and count.dtype != torch.long:
+        raise Unusable(
+            f"num_batches_tracked must be a whole number, torch.long. Received: {count.dtype}."
+        )
 
 
 def _require_names(kind, have, want):
@@ -137,6 +164,7 @@ def _state(layer, when):
             raise Unusable(
                 f"{name} is attached to the graph of autograd {when}; it would grow with each step."
             )
+    _require_whole(layer)
     return {f"{name} {when}": value.clone() for name, value in state.items()}
 
 
@@ -174,17 +202,17 @@ def _drive_steps(obj, inputs, gradients=True):
 
 
 def _drive_new(obj, inputs):
-    """Look at a layer that has seen nothing."""
-    return {
-        f"{name} of a new layer": value for name, value in _build(obj, inputs).state_dict().items()
-    }
+    """Look at a layer that has seen nothing, and let it answer."""
+    layer = _build(obj, inputs)
+    outputs = {f"{name} of a new layer": value for name, value in layer.state_dict().items()}
+    x = tensor(inputs["x"], inputs["device"])
+    return outputs | {"y of a new layer in eval": called(layer.eval(), x)}
 
 
 def _drive_single(obj, inputs):
     """Hand in batches with one value per channel, then with two, then one in eval."""
     layer = _build(obj, inputs)
-    shapes = [(1, 3), (1, 3, 1, 1)]
-    for shape in shapes:
+    for shape in [(1, 3), (1, 3, 1), (1, 3, 1, 1), (1, 3, 1, 1, 1)]:
         try:
             layer(torch.ones(shape, device=inputs["device"]))
         except ValueError:
@@ -196,6 +224,17 @@ def _drive_single(obj, inputs):
     two = layer(torch.ones((1, 3, 2), device=inputs["device"]))
     one = layer.eval()(torch.ones((1, 3), device=inputs["device"]))
     return {"shape of y for x (1, 3, 2)": two.shape, "shape of y for x (1, 3) in eval": one.shape}
+
+
+def _drive_two(obj, inputs):
+    """Use two layers with different options in turn: neither may know of the other."""
+    first = _loaded(obj, inputs)
+    second = _loaded(obj, inputs | {"momentum": 0.7, "eps": 0.9})
+    x1, x2 = (tensor(inputs[name], inputs["device"]) for name in ("x1", "x2"))
+    outputs = {"y of the first": called(first.train(), x1)}
+    outputs["y of the second"] = called(second.train(), x2)
+    outputs["y of the first in eval"] = called(first.eval(), x2)
+    return outputs | _state(first, "of the first") | _state(second, "of the second")
 
 
 def _drive_double(obj, inputs):
@@ -212,16 +251,25 @@ def _drive_double(obj, inputs):
 def _drive_deepcopy(obj, inputs):
     """Copy a layer after a training step, and train the copy on."""
     layer = _loaded(obj, inputs).train()
-    called(layer, tensor(inputs["x1"], inputs["device"]))
-    try:
-        other = copy.deepcopy(layer)
-    except RuntimeError:
-        raise Unusable(
-            "copy.deepcopy(layer) fails after a training step: a tensor of the layer is attached "
-            "to the graph of autograd."
-        ) from None
+    # Where x requires no gradient, the graph would begin at weight only.
+    called(layer, tensor(inputs["x1"], inputs["device"]).requires_grad_())
+    _state(layer, "after a step")
+    _require_no_graph(layer)
+    other = copy.deepcopy(layer)
     called(other, tensor(inputs["x2"], inputs["device"]))
     return _state(layer, "of the original") | _state(other, "of the copy")
+
+
+def _require_no_graph(layer):
+    """Raise Unusable if an attribute of a layer holds the graph of a batch."""
+    for name, value in vars(layer).items():
+        parts = value.values() if isinstance(value, dict) else value
+        for part in parts if isinstance(value, dict | list | tuple) else [value]:
+            if isinstance(part, torch.Tensor) and part.grad_fn is not None:
+                raise Unusable(
+                    f"The attribute {name} holds the graph of autograd after a step: "
+                    "copy.deepcopy(layer) fails, and the batch stays in memory."
+                )
 
 
 def _drive_half(obj, inputs, autocast=False):
@@ -248,6 +296,7 @@ _SCENARIOS = {
     "no_grad": lambda obj, inputs: _drive_steps(obj, inputs, gradients=False),
     "new": _drive_new,
     "single": _drive_single,
+    "two": _drive_two,
     "double": _drive_double,
     "deepcopy": _drive_deepcopy,
     "half": _drive_half,
@@ -328,7 +377,11 @@ def _labelled(arrays, when):
 def _reference_new(inputs):
     zeros, ones = np.zeros(inputs["num_features"]), np.ones(inputs["num_features"])
     values = {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
-    return _labelled(values | {"num_batches_tracked": np.array(0)}, "of a new layer")
+    y = layers.layer_inference(inputs["x"], ones, zeros, zeros, ones, eps=_DEFAULTS["eps"])
+    return {
+        **_labelled(values | {"num_batches_tracked": np.array(0)}, "of a new layer"),
+        "y of a new layer in eval": y,
+    }
 
 
 def _reference_single(inputs):
@@ -336,6 +389,14 @@ def _reference_single(inputs):
         "shape of y for x (1, 3, 2)": np.array((1, 3, 2)),
         "shape of y for x (1, 3) in eval": np.array((1, 3)),
     }
+
+
+def _reference_two(inputs):
+    first, second = _Oracle(inputs), _Oracle(inputs | {"momentum": 0.7, "eps": 0.9})
+    outputs = {"y of the first": first.train(inputs["x1"])}
+    outputs["y of the second"] = second.train(inputs["x2"])
+    outputs["y of the first in eval"] = first.infer(inputs["x2"])
+    return outputs | first.state("of the first") | second.state("of the second")
 
 
 def _reference_double(inputs):
@@ -366,6 +427,7 @@ _REFERENCES = {
     "no_grad": lambda inputs: _reference_steps(inputs, gradients=False),
     "new": _reference_new,
     "single": _reference_single,
+    "two": _reference_two,
     "double": _reference_double,
     "deepcopy": _reference_deepcopy,
     "half": _reference_half,
@@ -373,14 +435,18 @@ _REFERENCES = {
 }
 
 
+def _signature(num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+    """The constructor that the student writes."""
+
+
 batchnorm_layer = Exercise(
     name="BatchNorm",
-    signature=inspect.signature(variant(IMPORTS + LAYER, "BatchNorm")),
+    signature=inspect.signature(_signature),
     cases=_layer_cases,
     drive=_drive_layer,
     reference=_reference_layer,
     see="L1",
-    mistakes=mistakes(LAYER, "BatchNorm", LAYER_MISTAKES),
+    mistakes=LAYER_MISTAKES,
     tolerance=TOLERANCE
     | {(f"{name} after two steps", "bfloat16"): 2e-5 for name in ("running_mean", "running_var")},
     takes_device=True,

@@ -105,7 +105,7 @@ class Session:
         if message.get("undefined") is True:
             return None
         try:
-            attempts = _read_attempts(message["attempts"], cases, arrays)
+            attempts = _read_attempts(exercise, message["attempts"], cases, arrays)
         except _MALFORMED:
             raise self._tampered("a malformed answer") from None
         for made in attempts:
@@ -171,17 +171,17 @@ def used_up(limits):
     return f"The whole notebook may take {limits.total_seconds:g} seconds, and they were used up."
 
 
-def _read_attempts(answers, cases, arrays):
+def _read_attempts(exercise, answers, cases, arrays):
     if not isinstance(answers, list) or len(answers) != len(cases):
         raise TypeError(f"{len(cases)} attempts expected")
     outputs = [{} for _ in answers]
     for label, array in arrays.items():
         number, _, name = label.partition("/")
         outputs[int(number)][name] = array
-    return [_read_attempt(*each) for each in zip(cases, answers, outputs, strict=True)]
+    return [_read_attempt(exercise, *each) for each in zip(cases, answers, outputs, strict=True)]
 
 
-def _read_attempt(case, answer, outputs):
+def _read_attempt(exercise, case, answer, outputs):
     error = _text_or_none(answer["error"])
     message = _text(answer["message"])
     return Attempt(
@@ -189,13 +189,16 @@ def _read_attempt(case, answer, outputs):
         error=error if error is None or error in _EXCEPTIONS else "an exception",
         # The one text that is shown as it came describes a result of the wrong kind.
         message=OUR_WORDS.get(error, message[:_LONGEST_DESCRIPTION]),
-        rules=tuple(_rule(_text(rule), case) for rule in answer["rules"][:_MOST_RULES]),
+        rules=tuple(_rule(_text(rule), exercise, case) for rule in answer["rules"][:_MOST_RULES]),
         printed=_text(answer["printed"]),
     )
 
 
-def _rule(text, case):
-    return text if text in sentences(case.inputs) else "It breaks a rule of this exercise."
+def _rule(text, exercise, case):
+    # What the student's code has in the place of what is asked could be anything.
+    rule = text.partition(" Received: ")[0]
+    known = rule in sentences(exercise, case.inputs)
+    return rule if known else "It breaks a rule of this exercise."
 
 
 def _text(value):

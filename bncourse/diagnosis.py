@@ -1,0 +1,433 @@
+"""Which known mistake a wrong solution makes: by its wrong results, label by label.
+
+A mistake is recognised by values, and a name is a promise. So a result that is noise, not finite
+or an exception neither rules a mistake out nor names it alone; a broken rule is told beside a value
+and has no say here; and where two mistakes explain the same, neither is named.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from bncourse.attempt import Attempt, attempt, copy_inputs
+from bncourse.compare import scale, wrong_labels
+from bncourse.exercise import Mistake, Unusable
+from bncourse.rules import fingerprint
+from bncourse.slips import both
+
+# Of the cases in which a mistake shows, those that must look alike for it to be named.
+_MOST = 0.6
+
+# What a known mistake returns stays the same while a student tries again, and over a whole class.
+_MOST_KNOWN = 8192
+_known = {}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of a wrong solution.
+
+    Args:
+        mistakes: the known mistakes that it makes, the one behind the first wrong result first.
+        sure: whether they explain all that is wrong.
+    """
+
+    mistakes: tuple[Mistake, ...] = ()
+    sure: bool = False
+
+
+class _Evidence:
+    """One case: what a student made of it, and how what a known mistake makes of it compares."""
+
+    def __init__(self, exercise, case, made, want):
+        self.exercise, self.case, self.made, self.want = exercise, case, made, want
+        self.wrong = self.wrong_in(made)
+        inputs = repr(fingerprint(case.inputs)).encode()
+        self.key = exercise.name, hashlib.sha256(inputs).digest()
+
+    @property
+    def fails(self):
+        return bool(self.made.error or self.wrong)
+
+    @property
+    def tells(self):
+        """Whether it fails by values that are no noise, or in a way that has a sentence."""
+        if self.made.error or self.case.noisy:
+            return self.made.error == "Unusable"
+        return any(_finite(self.made.outputs.get(label)) for label in self.wrong)
+
+    def try_out(self, name, obj):
+        """Return the attempt of a known mistake at this case, and the labels it has wrong."""
+        key = (*self.key, name)
+        if key not in _known:
+            if len(_known) == _MOST_KNOWN:
+                # The oldest entry; a dict keeps the order in which its keys came.
+                _known.pop(next(iter(_known)))
+            made = attempt(self.exercise, obj, self.case)
+            _known[key] = made, self.wrong_in(made)
+        return _known[key]
+
+    def wrong_in(self, made):
+        """Return the labels that are wrong in an attempt at this case."""
+        return [] if made.error else wrong_labels(self.exercise, self.case, made.outputs, self.want)
+
+    def likeness(self, known, wrong):
+        """Return the Likeness of what a student and a known mistake made of this case.
+
+        Args:
+            known: the attempt of the known mistake.
+            wrong: the labels that it has wrong.
+        """
+        if self.made.error or known.error:
+            return self._likeness_of_errors(known)
+        found = Likeness(known_wrong=set(wrong))
+        for label in self.want:
+            word = self._word(known, label, label in self.wrong, label in wrong)
+            getattr(found, word).add(label)
+        return found
+
+    def _likeness_of_errors(self, known):
+        same = _error_of(self.made) == _error_of(known)
+        if "Unusable" in (self.made.error, known.error):
+            # It has no results to compare, so all of them count.
+            return Likeness(same=set(self.want)) if same else Likeness(other=set(self.want))
+        return Likeness(agree=set(self.want)) if same else Likeness(unclear=set(self.want))
+
+    def _word(self, known, label, wrong, known_wrong):
+        got, other = self.made.outputs.get(label), known.outputs.get(label)
+        if not wrong and not known_wrong:
+            return "right"
+        if not _finite(got) or not _finite(other):
+            return "agree" if _alike(got, other) else "unclear"
+        if self.case.noisy:
+            noise = wrong and known_wrong and self._same_noise(got, other, label)
+            return "agree" if noise else "unclear"
+        alike = self._close(got, other, label)
+        if wrong and known_wrong:
+            return "same" if alike else "other"
+        # On the edge of the tolerance one may pass and the other not.
+        return "unclear" if alike else "other"
+
+    def _close(self, got, other, label):
+        """Return whether two results are alike, and far more so than the wrong one is right."""
+        want = self.want[label]
+        if got is None or other is None or got.shape != other.shape:
+            return got is other
+        if got.dtype.kind != other.dtype.kind:
+            return False
+        limit = self.exercise.rtol(label, self.case) * scale(other)
+        if other.shape == want.shape:
+            off = float(np.max(np.abs(other.astype(np.float64) - want), initial=0.0))
+            limit = min(limit, 0.1 * off) if off else limit
+        difference = np.abs(got.astype(np.float64) - other.astype(np.float64))
+        return bool(np.all(difference <= limit))
+
+    def _same_noise(self, got, other, label):
+        """Return whether two noisy results may come from one mistake: of one size, no pattern."""
+        want = self.want[label]
+        if got.shape != want.shape or other.shape != want.shape:
+            return got.shape == other.shape
+        if _is_single(self.case, got) != _is_single(self.case, other):
+            return False
+        off, known_off = (a.astype(np.float64) - want for a in (got, other))
+        size, known_size = (float(np.max(np.abs(a), initial=0.0)) for a in (off, known_off))
+        if not known_size / 30 <= size <= 30 * known_size:
+            return False
+        # Noise is not the same in every place; a constant that is added is.
+        return off.size < 2 or float(np.ptp(off)) > 0.05 * size
+
+
+@dataclass
+class Likeness:
+    """How what a known mistake made of a case looks beside what a student made of it, by label.
+
+    Args:
+        right: both are right.
+        same: both are wrong, in the same way.
+        other: they differ by value.
+        agree: both are noise, not finite, or raise the same.
+        unclear: one of them is noise, not finite, or raises; or on the edge of the tolerance.
+        known_wrong: the labels in which the known mistake is wrong.
+    """
+
+    right: set = None
+    same: set = None
+    other: set = None
+    agree: set = None
+    unclear: set = None
+    known_wrong: set = None
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            setattr(self, name, set() if value is None else value)
+
+
+def diagnose(exercise, cases, attempts):
+    """Return the Diagnosis of a solution.
+
+    Args:
+        exercise: the Exercise.
+        cases: ``{name: Case}``.
+        attempts: ``{name: Attempt}``, one per case.
+    """
+    evidence = [
+        _Evidence(exercise, case, attempts[name], exercise.reference(case.inputs))
+        for name, case in cases.items()
+    ]
+    if not any(each.fails for each in evidence):
+        return _by_rules(exercise, evidence)
+    first = next((each for each in evidence if each.tells), None)
+    with _quiet():
+        if first is None:
+            return _without_values(exercise, evidence)
+        candidates = [_Candidate((each,), each.obj, evidence) for each in exercise.mistakes]
+        found = _whole([each for each in candidates if each.matches(first)])
+        if found:
+            return Diagnosis(found.mistakes, found.is_sure)
+        part = [each for each in candidates if each.touches(first)]
+        return _pairs(exercise, first, evidence, part) or _parts(first, part)
+
+
+class _Candidate:
+    """A known mistake, or two at once, and its likeness to the solution in each case."""
+
+    def __init__(self, mistakes, obj, evidence):
+        self.mistakes, self.obj, self.evidence = mistakes, obj, evidence
+        self.name = " + ".join(each.name for each in mistakes)
+        self._found = {}
+
+    def at(self, each):
+        if id(each) not in self._found:
+            self._found[id(each)] = each.likeness(*each.try_out(self.name, self.obj))
+        return self._found[id(each)]
+
+    def matches(self, each):
+        """Return whether it explains all that is wrong in one case."""
+        return bool(self.at(each).same) and not self.at(each).other
+
+    def touches(self, each):
+        return bool(self.at(each).same)
+
+    @property
+    def everywhere(self):
+        return [self.at(each) for each in self.evidence]
+
+    @property
+    def is_whole(self):
+        return not any(each.other for each in self.everywhere)
+
+    @property
+    def is_sure(self):
+        """Whether most of the cases in which it shows look the same, and its rules are broken."""
+        shown = [each for each in self.everywhere if each.same or each.known_wrong]
+        same = [each for each in shown if each.same]
+        return len(same) >= _MOST * len(shown) and self.rules <= _rules(self.evidence)
+
+    @property
+    def rules(self):
+        made = [each.try_out(self.name, self.obj)[0] for each in self.evidence]
+        return {rule for one in made for rule in one.rules}
+
+    @property
+    def rank(self):
+        """The more it agrees on what decides nothing alone, the better; then rules."""
+        agree = sum(len(each.agree) for each in self.everywhere)
+        unclear = sum(len(each.unclear) for each in self.everywhere)
+        return agree - unclear, self.rules == _rules(self.evidence)
+
+
+def _whole(candidates):
+    """Return the candidate that looks like the solution in every case, or None."""
+    return max((each for each in candidates if each.is_whole), key=lambda c: c.rank, default=None)
+
+
+def _pairs(exercise, first, evidence, part):
+    """Return the Diagnosis that two slips at once give, or None."""
+    # A layer takes long to try, so there one of the two must show by itself.
+    chosen = [each.mistakes[0] for each in part] if exercise.takes_device else exercise.mistakes
+    found = []
+    for pair in itertools.combinations(chosen, 2):
+        obj = both(*pair)
+        if obj is None or not _quick_look(exercise, first, obj):
+            continue
+        candidate = _Candidate(pair, obj, evidence)
+        if candidate.matches(first) and candidate.is_whole:
+            found.append(candidate)
+    if not found:
+        return None
+    common = [m for m in found[0].mistakes if all(m in each.mistakes for each in found)]
+    if len(found) == 1:
+        return Diagnosis(found[0].mistakes, found[0].is_sure)
+    return Diagnosis(tuple(common), False) if common else None
+
+
+def _quick_look(exercise, first, obj):
+    """Return whether a pair may look like the solution in one case, at the least cost."""
+    try:
+        outputs = exercise.drive(obj, _given(exercise, first.case))
+        outputs = {label: np.asarray(_plain(value)) for label, value in outputs.items()}
+    except Unusable as problem:
+        return first.made.error == "Unusable" and str(problem) == first.made.message
+    except Exception:
+        return False
+    made = Attempt(outputs=outputs)
+    return not first.likeness(made, first.wrong_in(made)).other
+
+
+def _given(exercise, case):
+    return copy_inputs(case.inputs) | ({"device": "cpu"} if exercise.takes_device else {})
+
+
+def _plain(value):
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _parts(first, candidates):
+    """Return the Diagnosis of mistakes that explain some results, or some cases."""
+    return _by_label(candidates) or _by_case(first, candidates) or Diagnosis()
+
+
+def _by_label(candidates):
+    wrong = _wrong_anywhere(candidates[0].evidence) if candidates else []
+    left, chosen = list(wrong), []
+    while left:
+        best = _best_for(left, candidates)
+        if best is None:
+            break
+        chosen.append(best)
+        left = [label for label in left if label not in _known_wrong(best)]
+    if not chosen:
+        return None
+    explained = {label for each in chosen for label in _explained(each)}
+    mistakes = tuple(each.mistakes[0] for each in chosen)
+    return Diagnosis(mistakes, set(wrong) <= explained)
+
+
+def _best_for(labels, candidates):
+    """Return the one candidate that explains the most of some labels, or None."""
+    ranked = []
+    for each in candidates:
+        explained = _explained(each)
+        # Where it would be wrong and the solution is right, it is not what happened.
+        if explained & set(labels) and not _contradicted(each):
+            ranked.append((len(explained), each))
+    most = max((size for size, _ in ranked), default=0)
+    best = [each for size, each in ranked if size == most]
+    return best[0] if len(best) == 1 else None
+
+
+def _explained(candidate):
+    """Return the labels that look the same in every case in which they can be compared."""
+    other = {label for each in candidate.everywhere for label in each.other}
+    return {label for each in candidate.everywhere for label in each.same} - other
+
+
+def _known_wrong(candidate):
+    return {label for each in candidate.everywhere for label in each.known_wrong}
+
+
+def _contradicted(candidate):
+    return any(
+        label not in each.wrong
+        for each, likeness in zip(candidate.evidence, candidate.everywhere, strict=True)
+        for label in likeness.other & likeness.known_wrong
+        if not each.made.error
+    )
+
+
+def _by_case(first, candidates):
+    """Return the Diagnosis of a mistake that explains most of the cases in which it shows."""
+    ranked = []
+    for each in candidates:
+        if not each.matches(first) or _contradicted(each):
+            continue
+        same = sum(bool(like.same) and not like.other for like in each.everywhere)
+        other = sum(bool(like.other) for like in each.everywhere)
+        if same >= 2 and same >= _MOST * (same + other):
+            ranked.append((same, each))
+    most = max((same for same, _ in ranked), default=0)
+    best = [each for same, each in ranked if same == most]
+    return Diagnosis(best[0].mistakes, False) if len(best) == 1 else None
+
+
+def _without_values(exercise, evidence):
+    """Return the Diagnosis where only noise, exceptions or values that are not finite differ."""
+    failing = [each for each in evidence if each.fails]
+    raises = all(each.made.error for each in evidence)
+    for mistake in exercise.mistakes:
+        candidate = _Candidate((mistake,), mistake.obj, evidence)
+        if not all(candidate.at(each).agree for each in failing):
+            continue
+        if any(like.other for like in candidate.everywhere):
+            continue
+        unclear = any(candidate.at(each).unclear for each in failing)
+        if raises and not all(_says_the_same(each, candidate) for each in evidence):
+            continue
+        shown = sum(bool(like.known_wrong or like.agree) for like in candidate.everywhere)
+        if not unclear and shown == len(failing):
+            return Diagnosis((mistake,), candidate.rules <= _rules(evidence))
+    return Diagnosis()
+
+
+def _says_the_same(each, candidate):
+    known, _ = each.try_out(candidate.name, candidate.obj)
+    return each.made.message.splitlines()[:1] == known.message.splitlines()[:1]
+
+
+def _by_rules(exercise, evidence):
+    """Return the Diagnosis where every value is right and a rule is broken."""
+    broken = _rules(evidence)
+    best, most = None, 0
+    for mistake in exercise.mistakes:
+        candidate = _Candidate((mistake,), mistake.obj, evidence)
+        if not candidate.rules or not candidate.rules <= broken or len(candidate.rules) <= most:
+            continue
+        if not any(each.known_wrong or each.other for each in candidate.everywhere):
+            best, most = mistake, len(candidate.rules)
+    return Diagnosis((best,), True) if best else Diagnosis()
+
+
+def _rules(evidence):
+    return {rule for each in evidence for rule in each.made.rules}
+
+
+def _wrong_anywhere(evidence):
+    """Return the labels that are wrong in some case, in order."""
+    labels = [label for each in evidence for label in each.want]
+    wrong = {label for each in evidence for label in each.wrong}
+    return [label for label in dict.fromkeys(labels) if label in wrong]
+
+
+def _error_of(made):
+    # The text of an exception depends on how the code is written; the text of ours does not.
+    return made.error, made.message if made.error == "Unusable" else ""
+
+
+def _finite(array):
+    return array is None or array.dtype.kind not in "f" or bool(np.isfinite(array).all())
+
+
+def _alike(a, b):
+    """Return whether two results that are not all finite are so in the same places."""
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return np.array_equal(np.isfinite(a), np.isfinite(b))
+
+
+def _is_single(case, array):
+    """Return whether float64 is asked and float32 holds every value, so was used to make them."""
+    return case.dtype == "float64" and np.array_equal(
+        array, array.astype(np.float32), equal_nan=True
+    )
+
+
+@contextlib.contextmanager
+def _quiet():
+    # A known mistake may divide by zero; that warning is not about the student's code.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield

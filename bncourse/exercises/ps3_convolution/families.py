@@ -1,0 +1,71 @@
+"""Slips that stand in several exercises of this set, and the precision that all of them ask for."""
+
+from types import MappingProxyType
+
+# Far above the spread of correct solutions in each dtype, and far below what a computation in the
+# next lower precision is off by; benchmarks/tolerances.py prints both.
+TOLERANCE = MappingProxyType({"float64": 1e-9, "float32": 1e-4})
+
+
+def own_eps(slip, see, step, formula):
+    """Return the slips that put something else where var + eps stands.
+
+    Args:
+        slip: the method of the Right solution.
+        see: as in Mistake.
+        step: the name of the step.
+        formula: its expression, with {} for var + eps.
+    """
+    return [
+        slip(
+            "eps subtracted",
+            "eps is subtracted from the variance, which leaves a negative number where the "
+            "variance is small. Add it: var + eps.",
+            see,
+            **{step: formula.format("var - eps")},
+        ),
+        *[_fixed_eps(slip, see, step, formula, value) for value in ("1e-5", "1e-6", "1e-8")],
+        slip(
+            "another default for eps",
+            "eps has another default than the 1e-5 of the task: who leaves eps out gets another "
+            "result.",
+            see,
+            eps="1e-8",
+        ),
+    ]
+
+
+def _fixed_eps(slip, see, step, formula, value):
+    return slip(
+        f"eps fixed at {value}",
+        f"The variance gets {value}, whatever eps is passed. Use the argument eps.",
+        see,
+        **{step: formula.format(f"var + {value}")},
+    )
+
+
+def in_float32(slip, see, what, rounded, inside):
+    """Return the slips that keep seven digits where sixteen are asked.
+
+    Args:
+        slip, see: as in ``own_eps``.
+        what: the beginning of a sentence on what is rounded, such as "The images are".
+        rounded: the steps that round an argument and compute in its dtype all the same.
+        inside: the steps that compute in float32.
+    """
+    return [
+        slip(
+            "rounded to float32",
+            f"{what} rounded to float32, which keeps seven digits. Compute in the dtype of the "
+            "arguments.",
+            see,
+            **rounded,
+        ),
+        slip(
+            "float32 inside",
+            "float64 goes in, and float32 is what you compute with: it keeps seven digits. Compute "
+            "in the dtype of the arguments.",
+            see,
+            **inside,
+        ),
+    ]

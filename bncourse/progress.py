@@ -1,0 +1,159 @@
+"""How far a wrong solution is: which cases pass, which results are right, what holds of the rest.
+
+Nothing here gives an expected value away, so grading can show it.
+"""
+
+import numpy as np
+
+from bncourse.compare import difference, scale
+
+# More names than this are a list that nobody reads.
+_MOST_NAMED = 4
+
+
+def progress(exercise, cases, attempts, passing, named):
+    """Return sentences on what is right already.
+
+    Args:
+        exercise: the Exercise.
+        cases: ``{name: Case}``.
+        attempts: ``{name: Attempt}``, one per case.
+        passing: the names of the cases that pass.
+        named: whether a known mistake says the rest.
+    """
+    said = [_count(cases, passing)]
+    wrong = _wrong_by_case(exercise, cases, attempts)
+    said += [_right_labels(exercise, cases, attempts, wrong)]
+    if not named:
+        said += [_which_cases(cases, passing), _what_holds(exercise, cases, attempts, wrong)]
+    return tuple(each for each in said if each)
+
+
+def _count(cases, passing):
+    return f"{len(passing)} of {len(cases)} cases pass."
+
+
+def _wrong_by_case(exercise, cases, attempts):
+    """Return ``{case: {label: reference}}`` of what is wrong, where there are results."""
+    found = {}
+    for name, case in cases.items():
+        made = attempts[name]
+        if made.outputs:
+            expected = exercise.reference(case.inputs)
+            found[name] = {
+                label: want
+                for label, want in expected.items()
+                if (label in made.outputs or not made.error)
+                and difference(exercise, case, made.outputs, label, want)
+            }
+    return found
+
+
+def _right_labels(exercise, cases, attempts, wrong):
+    """Return a sentence on the results that are right wherever there are any."""
+    labels = [label for name in wrong for label in attempts[name].outputs]
+    bad = {label for each in wrong.values() for label in each}
+    good = [label for label in dict.fromkeys(labels) if label not in bad]
+    if not good or not (bad or any(made.error for made in attempts.values())):
+        return ""
+    if len(good) > _MOST_NAMED:
+        return f"{len(good)} of {len(good) + len(bad)} results are right in every case."
+    # A result that some other one needs may be there without it.
+    return f"{_listed(good)} {'is' if len(good) == 1 else 'are'} right in every case."
+
+
+def _which_cases(cases, passing):
+    """Return a sentence that names the cases that fail, or those that pass, if they are few."""
+    failing = [name for name in cases if name not in passing]
+    if len(failing) <= 3 and passing:
+        return f"It is right but for {_quoted(failing)}."
+    if 0 < len(passing) <= 3:
+        return f"It is right only in {_quoted(passing)}."
+    return ""
+
+
+def _what_holds(exercise, cases, attempts, wrong):
+    """Return what is true of the first wrong result in all cases in which it is wrong, if a thing.
+
+    A relation counts if it holds in two cases at least and in each that could refute it.
+    """
+    label = next((label for each in wrong.values() for label in each), None)
+    found = None
+    counted = 0
+    for name, bad in wrong.items():
+        case, made = cases[name], attempts[name]
+        if label not in bad or made.error or case.noisy:
+            continue
+        got, want = made.outputs.get(label), bad[label]
+        if got is None or got.shape != want.shape or want.size < 2:
+            return ""
+        if not np.isfinite(got).all():
+            continue
+        holds = set(_relations(label, got.astype(np.float64), want, case, exercise))
+        found = holds if found is None else found & holds
+        counted += 1
+    if not found or counted < 2:
+        return ""
+    return min(found, key=lambda each: each[0])[1]
+
+
+_ADDED = {-1: "is right but for {}, which is missing", 1: "has {} added once too often"}
+
+
+def _relations(label, got, want, case, exercise):
+    """Yield (order, sentence) for each relation that holds between a result and what is right."""
+    limit = exercise.rtol(label, case) * scale(want)
+
+    def near(a, b):
+        # Broadcasting to another shape would be another result.
+        a, b = np.broadcast_arrays(a, b)
+        return a.shape == want.shape and np.all(np.abs(a - b) <= 10 * limit)
+
+    if near(got, -want):
+        yield 0, f"{label} has the wrong sign and is right otherwise."
+    if near(got, np.zeros_like(want)):
+        yield 0, f"{label} is zero everywhere."
+        return
+    for sign, words in (
+        (-1, "is right but for {}, which is missing"),
+        (1, "has {} once too often"),
+    ):
+        for name, array in _fitting(case, want):
+            if near(got, want + sign * array):
+                yield 1, f"{label} {words.format(name)}."
+    for name, array in _fitting(case, want):
+        if near(got, want * array):
+            yield 2, f"{label} is multiplied by {name} once too often."
+        if np.all(np.abs(array) > 0.1) and near(got, want / array):
+            yield 2, f"{label} lacks the factor {name}."
+    if _spread(got - want) <= 10 * limit:
+        yield 3, f"{label} is off by one and the same number everywhere."
+    elif want.ndim > 1 and _spread(got - want, axis=0) <= 10 * limit:
+        yield 4, f"{label} is off by the same in every row: look at what is added to all of them."
+    large = np.abs(want) > 0.05 * scale(want)
+    if large.sum() > 1:
+        ratio = got[large] / want[large]
+        if _spread(ratio) <= 1e-4 * np.abs(ratio).max():
+            yield 3, f"{label} is right up to one constant factor."
+
+
+def _fitting(case, want):
+    """Yield the arrays of the inputs that have one number for each feature of a result."""
+    for name, value in case.inputs.items():
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f":
+            if want.ndim and want.shape[-1] == len(value):
+                yield name, value.astype(np.float64)
+            elif want.ndim > 2 and want.shape[1] == len(value):
+                yield name, value.astype(np.float64).reshape(-1, *[1] * (want.ndim - 2))
+
+
+def _spread(array, axis=None):
+    return float(np.max(np.ptp(array, axis=axis)))
+
+
+def _listed(names):
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _quoted(names):
+    return _listed([f'"{name}"' for name in names])
