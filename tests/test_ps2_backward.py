@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bncourse import check
 from bncourse.check import CheckFailed
+from bncourse.exercises import ps2_backward
 from bncourse.reference.backward import (
     batchnorm_backward,
     batchnorm_backward_staged,
@@ -334,3 +335,86 @@ def test_f_says_which_shape_it_takes():
 
     with pytest.raises(CheckFailed, match=r"f takes an array with the shape of x, \(3, 4\)"):
         check(flattened, "numerical_gradient")
+
+
+# --- told a wrong cause once ------------------------------------------------------------------
+
+
+def test_steps_that_never_reach_f_are_told_as_such():
+    def steps_a_number(f, x, h=1e-5):
+        grad = np.zeros(x.shape)
+        for index in np.ndindex(x.shape):
+            value = x[index]
+            value += h
+            above = f(x)
+            value -= 2 * h
+            grad[index] = (above - f(x)) / (2 * h)
+        return grad
+
+    for obj in (steps_a_number, lambda f, x, h=1e-5: np.zeros(x.shape)):
+        with pytest.raises(CheckFailed, match="the steps never reach f"):
+            check(obj, "numerical_gradient")
+
+
+def test_a_formula_of_five_points_is_not_told_that_it_ignores_h():
+    def five_points(f, x, h=1e-5):
+        x = np.array(x, dtype=np.float64)
+        grad = np.empty(x.shape)
+        for index in np.ndindex(x.shape):
+            values = []
+            for factor in (-2, -1, 1, 2):
+                moved = x.copy()
+                moved[index] += factor * h
+                values.append(f(moved))
+            grad[index] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
+        return grad
+
+    with pytest.raises(CheckFailed, match="This is the formula of five points"):
+        check(five_points, "numerical_gradient")
+
+
+def test_the_function_of_a_famous_course_is_told_of_integers():
+    def everything_in_the_dtype_of_x(f, x, h=1e-5):
+        grad = np.zeros_like(x)
+        it = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
+        while not it.finished:
+            ix = it.multi_index
+            old = x[ix]
+            x[ix] = old + h
+            above = f(x)
+            x[ix] = old - h
+            below = f(x)
+            x[ix] = old
+            grad[ix] = (above - below) / (2 * h)
+            it.iternext()
+        return grad
+
+    with pytest.raises(CheckFailed, match="The steps and the gradient have the dtype of x"):
+        check(everything_in_the_dtype_of_x, "numerical_gradient")
+
+
+def test_the_famous_line_with_n_minus_one_is_named():
+    def one_line(dy, cache):
+        x_hat, istd, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
+        n = dy.shape[0]
+        dgamma, dbeta = np.sum(dy * x_hat, axis=0), np.sum(dy, axis=0)
+        dx = istd * gamma / n * (n * dy - n / (n - 1) * x_hat * dgamma - dbeta)
+        return dx, dgamma, dbeta
+
+    with pytest.raises(CheckFailed, match="divided by N - 1"):
+        check(one_line, "batchnorm_backward")
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("name", ["batchnorm_backward_staged", "batchnorm_inference_backward"])
+def test_float32_is_not_enough_where_float64_is_given(name, seed):
+    def in_float32(**given):
+        dtype = given["x"].dtype
+        small = {key: np.float32(v) if np.ndim(v) else v for key, v in given.items()}
+        parts = getattr(ps2_backward, name).RIGHT.obj(**small)
+        if isinstance(parts, dict):
+            return {key: part.astype(dtype) for key, part in parts.items()}
+        return [part.astype(dtype) for part in parts]
+
+    with pytest.raises(CheckFailed, match="is off in"):
+        check(in_float32, name, seed=seed)

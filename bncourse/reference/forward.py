@@ -131,7 +131,7 @@ def merge_statistics(count_a, mean_a, var_a, count_b, mean_b, var_b):
     var = (count_a var_a + count_b var_b) / count + delta^2 count_a count_b / count^2.
 
     Args:
-        count_a, count_b: numbers of examples, integers of at least 1.
+        count_a, count_b: numbers of examples, integers of at least 0, not both of them 0.
         mean_a, mean_b: (D,) float arrays.
         var_a, var_b: (D,) float arrays, biased variances.
 
