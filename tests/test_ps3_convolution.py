@@ -1,11 +1,17 @@
 """The oracles of problem set 3 against torch, finite differences and their own invariants."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solutions_ps3_convolution import CORRECT
 
+from bncourse.attempt import attempt
+from bncourse.check import draw_cases
+from bncourse.judge import compare
 from bncourse.reference import forward
 from bncourse.reference.convolution import (
     fold_batchnorm,
@@ -15,6 +21,7 @@ from bncourse.reference.convolution import (
     spatial_batchnorm_backward,
     spatial_batchnorm_forward,
 )
+from bncourse.registry import find
 
 SHAPES = [(4, 3, 5, 6), (1, 3, 5, 4), (7, 4, 1, 1), (2, 15, 3, 1)]
 EPS = [1e-5, 0.5]
@@ -266,11 +273,14 @@ def test_a_folded_linear_layer_equals_the_pair(shape, eps):
 
 @pytest.mark.equation("C7")
 @pytest.mark.parametrize("eps", EPS)
-@pytest.mark.parametrize("shape", [(4, 3, 2, 5), (3, 3, 3, 3), (5, 3, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(4, 3, 5), (4, 3, 2, 5), (3, 3, 3, 3), (5, 3, 1, 1), (1, 3, 2, 2), (4, 3, 2, 3, 2)]
+)
 def test_a_folded_convolution_equals_the_pair(shape, eps):
     layer, norm = pair(11, *shape)
-    x = tensor(np.random.default_rng(12).standard_normal((2, shape[1], 7, 8)))
-    conv = torch.nn.functional.conv2d
+    kernel_axes = len(shape) - 2
+    x = tensor(np.random.default_rng(12).standard_normal((2, shape[1], 7, 8, 6)[: 2 + kernel_axes]))
+    conv = getattr(torch.nn.functional, f"conv{kernel_axes}d")
     expected = torch_inference(conv(x, *map(tensor, layer.values()), padding=1), norm, eps)
     weight, bias = fold_batchnorm(**layer, **norm, eps=eps)
     assert weight.shape == shape
@@ -295,6 +305,85 @@ def test_folding_holds_for_any_linear_layer(out, features, offset, seed):
     weight, bias = fold_batchnorm(**layer, **norm)
     size = max(np.abs(expected).max(), np.abs(bias).max())
     np.testing.assert_allclose(x @ weight.T + bias, expected, atol=1e-10 * size)
+
+
+# --- what the check refuses -------------------------------------------------------------------
+
+
+def in_float32(solution):
+    """Return a solution that computes in float32, whatever dtype goes in and comes out."""
+
+    def rounded(value, dtype):
+        if isinstance(value, dict):
+            return {name: rounded(item, dtype) for name, item in value.items()}
+        if isinstance(value, tuple):
+            return tuple(rounded(item, dtype) for item in value)
+        return value.astype(dtype) if isinstance(value, np.ndarray) else value
+
+    @functools.wraps(solution)
+    def solve(**inputs):
+        first = next(iter(inputs.values()))
+        return rounded(solution(**rounded(inputs, np.float32)), first.dtype)
+
+    return solve
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_float32_inside_is_refused_where_float64_goes_in(name):
+    exercise = find(name)
+    cases = draw_cases(exercise, 0)
+    for solution in CORRECT[name]:
+        attempts = {label: attempt(exercise, in_float32(solution), cases[label]) for label in cases}
+        refused = {
+            label
+            for label, case in cases.items()
+            if compare(exercise, case, attempts[label].outputs, exercise.reference(case.inputs))
+        }
+        assert all(cases[label].dtype == "float64" for label in refused)
+        assert len(refused) >= len(cases) / 2
+
+
+# Wrong in one shape only, as people publish it: the name of the case that must show it.
+ONE_SHAPE = {
+    ("fold_batchnorm", "two or four axes only"): {
+        "a convolution over one axis",
+        "a convolution over three axes",
+    },
+    ("fold_batchnorm", "squeezed"): {"one output", "a pointwise convolution"},
+    ("spatial_batchnorm_forward", "cache squeezed"): {"one channel"},
+    ("spatial_batchnorm_backward", "sums squeezed"): {"one channel"},
+    ("layernorm_forward", "cache squeezed"): {"one example"},
+    ("layernorm_backward", "sums squeezed"): {"one feature"},
+    ("groupnorm_forward", "squeezed"): {"one image", "one channel", "images of one pixel"},
+}
+
+
+@pytest.mark.parametrize(("name", "mistake"), ONE_SHAPE)
+def test_a_solution_that_fails_in_one_shape_is_shown_that_shape(name, mistake):
+    exercise = find(name)
+    wrong = next(each for each in exercise.mistakes if each.name == mistake)
+    cases = draw_cases(exercise, 0)
+    refused = set()
+    for label, case in cases.items():
+        made = attempt(exercise, wrong.obj, case)
+        expected = exercise.reference(case.inputs)
+        if made.error or compare(exercise, case, made.outputs, expected):
+            refused.add(label)
+    assert ONE_SHAPE[name, mistake] <= refused
+    assert "float32" not in refused
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in CORRECT if "eps" in find(each).signature.parameters]
+)
+def test_another_default_is_seen_only_where_eps_is_left_out(name):
+    exercise = find(name)
+    wrong = next(each for each in exercise.mistakes if each.name == "another default for eps")
+    for label, case in draw_cases(exercise, 0).items():
+        made = attempt(exercise, wrong.obj, case)
+        finding = compare(exercise, case, made.outputs, exercise.reference(case.inputs))
+        if case.dtype == "float64":
+            assert bool(finding) == ("eps" not in case.inputs), label
 
 
 # --- bad input --------------------------------------------------------------------------------

@@ -152,8 +152,8 @@ def fold_batchnorm(weight, bias, gamma, beta, mean, var, eps=1e-5):
     and bias' = beta + scale (bias - mean).
 
     Args:
-        weight: (out, ...) float array: (out, in) for a linear layer, (out, in, kh, kw) for a
-            convolution.
+        weight: (out, ...) float array: (out, in) for a linear layer, (out, in, kernel ...) for a
+            convolution over one, two or three axes.
         bias: (out,) float array; zeros for a layer without one.
         gamma, beta: (out,) float arrays, scale and shift of the batch norm.
         mean, var: (out,) float arrays, its running statistics.

@@ -1,7 +1,7 @@
 """Problem set 3, convolutions and relatives in NumPy: its exercises and their known mistakes.
 
-One module per exercise. The mistakes are written as students write them, each whole and on its own:
-the sample class hands them in, and the tests prove that each is rejected under its own name.
+One module per exercise. A mistake is a slip in the right solution, or a function of its own:
+the sample class hands it in, and the tests prove that it is rejected under its own name.
 """
 
 from bncourse.exercises.ps3_convolution import (

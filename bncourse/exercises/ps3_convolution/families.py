@@ -24,7 +24,13 @@ def own_eps(slip, see, step, formula):
             see,
             **{step: formula.format("var - eps")},
         ),
-        *[_fixed_eps(slip, see, step, formula, value) for value in ("1e-5", "1e-6", "1e-8")],
+        slip(
+            "eps as a floor",
+            "eps replaces a variance that is smaller (maximum). It is added to every variance.",
+            see,
+            **{step: formula.format("np.maximum(var, eps)")},
+        ),
+        *[_ignored_eps(slip, see, step, formula, value) for value in ("1e-5", "1e-6", "1e-8")],
         slip(
             "another default for eps",
             "eps has another default than the 1e-5 of the task: who leaves eps out gets another "
@@ -35,10 +41,10 @@ def own_eps(slip, see, step, formula):
     ]
 
 
-def _fixed_eps(slip, see, step, formula, value):
+def _ignored_eps(slip, see, step, formula, value):
     return slip(
-        f"eps fixed at {value}",
-        f"The variance gets {value}, whatever eps is passed. Use the argument eps.",
+        f"eps ignored, {value}",
+        f"The argument eps is ignored; {value} is written into the code. Use the argument.",
         see,
         **{step: formula.format(f"var + {value}")},
     )

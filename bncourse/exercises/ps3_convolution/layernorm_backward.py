@@ -1,4 +1,4 @@
-"""The exercise layernorm_backward: its cases and its known mistakes."""
+"""The exercise layernorm_backward: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def _cases(rng):
     }
 
 
-def right(dy, cache):
+def layernorm_backward(dy, cache):
     x_hat = cache["x_hat"]
     inv_std = cache["inv_std"][:, None]
     gamma = cache["gamma"]
@@ -43,7 +43,8 @@ def right(dy, cache):
     return dx, dgamma, dbeta
 
 
-slip = Right(right).slip
+RIGHT = Right(layernorm_backward)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     convolution.layernorm_backward,

@@ -1,4 +1,4 @@
-"""The exercise spatial_batchnorm_backward: its cases and its known mistakes."""
+"""The exercise spatial_batchnorm_backward: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def _cases(rng):
     }
 
 
-def right(dy, cache):
+def spatial_batchnorm_backward(dy, cache):
     x_hat = cache["x_hat"]
     inv_std = cache["inv_std"]
     gamma = cache["gamma"]
@@ -50,7 +50,8 @@ def right(dy, cache):
     return dx, dgamma, dbeta
 
 
-slip = Right(right).slip
+RIGHT = Right(spatial_batchnorm_backward)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     convolution.spatial_batchnorm_backward,

@@ -1,4 +1,4 @@
-"""The exercise spatial_batchnorm_forward: its cases and its known mistakes."""
+"""The exercise spatial_batchnorm_forward: its cases, a right solution and its known mistakes."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def _cases(rng):
     }
 
 
-def right(x, gamma, beta, eps=1e-5):
+def spatial_batchnorm_forward(x, gamma, beta, eps=1e-5):
     axes = (0, 2, 3)
     mean = x.mean(axis=axes, keepdims=True)
     var = x.var(axis=axes, keepdims=True)
@@ -89,7 +89,8 @@ def flattened_to_columns(x, gamma, beta, eps=1e-5):
     return y, {"x_hat": x_hat.reshape(x.shape), "inv_std": inv_std, "gamma": gamma}
 
 
-slip = Right(right).slip
+RIGHT = Right(spatial_batchnorm_forward)
+slip = RIGHT.slip
 
 EXERCISE = function_exercise(
     convolution.spatial_batchnorm_forward,
@@ -300,6 +301,12 @@ EXERCISE = function_exercise(
             "y is right, but cache['inv_std'] kept the axes of length 1. Store it with shape (C,).",
             "C2",
             cached_inv_std="inv_std",
+        ),
+        slip(
+            "gamma cached with four axes",
+            "cache['gamma'] has the shape (1, C, 1, 1). Store gamma as it came, with shape (C,).",
+            "C2",
+            returns='y, {"x_hat": x_hat, "inv_std": cached_inv_std, "gamma": scale}',
         ),
         slip(
             "cache squeezed",
