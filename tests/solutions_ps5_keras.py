@@ -160,7 +160,7 @@ class LayerByAffineMap(keras.layers.Layer):
     def _statistics(self, x, axis):
         axes = [a for a in range(len(x.shape)) if a != axis]
         count = np.prod([x.shape[a] for a in axes])
-        letters = "abcd"[: len(x.shape)]
+        letters = "abcde"[: len(x.shape)]
         mean = ops.sum(x, axes) / count
         centred = x - ops.reshape(mean, [-1 if a == axis else 1 for a in range(len(x.shape))])
         squares = ops.einsum(f"{letters},{letters}->{letters[axis]}", centred, centred)
@@ -198,7 +198,7 @@ def classifier_built_at_the_end(input_dim, hidden=(64, 32)):
     model = keras.Sequential(name="classifier")
     for units in hidden:
         model.add(layers.Dense(units, use_bias=False, kernel_initializer="he_normal"))
-        model.add(layers.BatchNormalization(momentum=0.9))
+        model.add(layers.BatchNormalization())
         model.add(layers.Activation(keras.activations.relu))
     model.add(layers.Dense(1, activation=ops.sigmoid))
     model.build((None, input_dim))

@@ -1,13 +1,10 @@
-"""What the exercises in torch share: calls that watch the input, gradients, mistakes by change."""
+"""What the exercises in torch share: calls that watch the input, gradients, what a model is set to."""
 
 import contextlib
 
 import torch
 
-from bncourse.exercise import Mistake, Unusable, describe
-from bncourse.variants import variant
-
-IMPORTS = "import copy\n\nimport torch\nfrom torch import nn\n\n\n"
+from bncourse.exercise import Unusable, describe
 
 # bfloat16 keeps 8 bits of a number: an output may be off by 2^-8, and the tolerance is ten times
 # that. The statistics behind it are kept in float32, and have a tolerance of their own.
@@ -29,20 +26,6 @@ def one_thread():
         torch.set_num_threads(threads)
 
 
-def mistakes(source, name, table):
-    """Return the Mistakes that changes of a correct solution make.
-
-    Args:
-        source: the correct solution, without imports.
-        name: the function or class that it defines.
-        table: rows of (name of the mistake, pairs (old text, new text), hint, equation).
-    """
-    return tuple(
-        Mistake(title, variant(IMPORTS + source, name, *changes), hint, see)
-        for title, changes, hint, see in table
-    )
-
-
 def tensor(array, device):
     """Return a tensor that holds an array's values in its memory order, apart from it."""
     return torch.from_numpy(array).to(device, copy=True)
@@ -60,6 +43,34 @@ def called(function, x, *arguments):
     if y.untyped_storage().data_ptr() == given.untyped_storage().data_ptr():
         raise Unusable("Its output shares memory with its input x. Return a new tensor.")
     return y
+
+
+# What a tool for trained models has no reason to leave changed.
+_SETTINGS = ("eps", "momentum", "affine", "track_running_stats", "training")
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def settings(model):
+    """Return ``{words: value}`` of a model's options, hooks and trainable weights."""
+    found = {}
+    for path, module in model.named_modules():
+        of = f" of {type(module).__name__}" + (f" ({path})" if path else "")
+        found |= {name + of: getattr(module, name) for name in _SETTINGS if hasattr(module, name)}
+        found["the number of hooks" + of] = sum(len(getattr(module, hooks)) for hooks in _HOOKS)
+        for name, parameter in module.named_parameters(recurse=False):
+            found[f"requires_grad of {name}{of}"] = parameter.requires_grad
+    return found
+
+
+def require_settings(model, before):
+    """Raise Unusable with the first setting of a model that is not what it was."""
+    after = settings(model)
+    for words, value in before.items():
+        if after.get(words) != value:
+            raise Unusable(
+                f"It leaves {words} changed. It must be as it was: {value}. "
+                f"Received: {after.get(words)}."
+            )
 
 
 def differentiate(outputs, inputs, vectors=None):

@@ -7,10 +7,17 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe
-from bncourse.exercises.ps4_pytorch.drive import TOLERANCE, called, mistakes, one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    called,
+    one_thread,
+    require_settings,
+    settings,
+    tensor,
+)
 from bncourse.inputs import cast, running, scale_and_shift
 from bncourse.reference import layers
 from bncourse.reference.convolution import fold_batchnorm
+from bncourse.slips import Instead, Right
 
 _CONVOLUTIONS = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 _NORMS = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
@@ -31,20 +38,23 @@ def _cases(rng):
         return arrays | {"eps": 1e-5} | options
 
     tiny = given() | {"running_var": rng.uniform(0.5e-6, 2e-6, 5)}
-    return {
-        "a convolution with bias": Case(given()),
-        "no bias": Case(given(bias=False)),
-        "a large eps": Case(given(eps=0.5)),
-        "a running variance smaller than eps": Case(tiny),
-        "as many outputs as inputs": Case(given(outputs=3)),
-        "affine=False": Case(given(affine=False)),
-        "stride, padding and dilation": Case(given(stride=2, padding=1, dilation=2)),
-        "groups": Case(given(outputs=6, inputs=4, groups=2)),
-        "circular padding": Case(given(padding=1, padding_mode="circular")),
-        "Conv1d": Case(given(kernel=(3,), size=(8,))),
-        "Conv3d": Case(given(kernel=(2, 2, 2), size=(3, 4, 3))),
-        "float32": Case(cast(given(), np.float32), "float32"),
+    inputs = {
+        "a convolution with bias": given(),
+        "no bias": given(bias=False),
+        "a large eps": given(eps=0.5),
+        "a running variance smaller than eps": tiny,
+        "as many outputs as inputs": given(outputs=3),
+        "one output, one input": given(outputs=1, inputs=1),
+        "a pointwise convolution": given(kernel=(1, 1)),
+        "affine=False": given(affine=False),
+        "stride, padding and dilation": given(stride=2, padding=1, dilation=2),
+        "groups": given(outputs=6, inputs=4, groups=2),
+        "circular padding": given(padding=1, padding_mode="circular"),
+        "Conv1d": given(kernel=(3,), size=(8,)),
+        "Conv3d": given(kernel=(2, 2, 2), size=(3, 4, 3)),
     }
+    # In float32, as models are: a new layer has that dtype by default.
+    return {name: Case(cast(each, np.float32), "float32") for name, each in inputs.items()}
 
 
 def _build(inputs, device):
@@ -81,6 +91,7 @@ def _drive(obj, inputs):
     with torch.random.fork_rng(devices=[]):
         conv, norm = _build(inputs, inputs["device"])
         before = _snapshot(conv, norm)
+        options = settings(conv), settings(norm)
         folded = obj(conv, norm)
     if not isinstance(folded, type(conv)):
         raise Unusable(f"It must return a {type(conv).__name__}. Received: {describe(folded)}.")
@@ -88,9 +99,24 @@ def _drive(obj, inputs):
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     if changed or folded is conv:
         raise Unusable("It changes the convolution or the batch norm it is given. Make a new one.")
+    for module, was in zip((conv, norm), options, strict=True):
+        require_settings(module, was)
     if folded.bias is None:
         raise Unusable("The folded convolution has no bias; beta and the running mean need one.")
-    y = called(folded, tensor(inputs["x"], inputs["device"]))
+    x = tensor(inputs["x"], inputs["device"])
+    for name, value in (("weight", folded.weight), ("bias", folded.bias)):
+        if value.dtype != x.dtype or value.device != x.device:
+            raise Unusable(
+                f"The {name} of the folded convolution must be {x.dtype} on {x.device}, as that "
+                f"of conv is. Received: {value.dtype} on {value.device}."
+            )
+    try:
+        y = called(folded, x)
+    except RuntimeError as error:
+        problem = str(error).splitlines()[0]
+        raise Unusable(
+            f"The folded convolution does not take the input that conv takes: {problem}"
+        ) from None
     return {"weight": folded.weight, "bias": folded.bias, "y": y}
 
 
@@ -118,197 +144,217 @@ def _reference(inputs):
     return {"weight": weight, "bias": bias, "y": y}
 
 
-_FOLD = """\
-def fold_conv_bn(conv, bn):
+def fold(conv, bn):
     std = torch.sqrt(bn.running_var + bn.eps)
     scale = 1 / std if bn.weight is None else bn.weight / std
-    shift = 0 if bn.bias is None else bn.bias
-    bias = 0 if conv.bias is None else conv.bias
-    folded = copy.deepcopy(conv)
+    beta = 0 if bn.bias is None else bn.bias
+    shift = 0 if conv.bias is None else conv.bias
     columns = scale.reshape(-1, *[1] * (conv.weight.dim() - 1))
-    folded.weight = nn.Parameter(conv.weight * columns)
-    folded.bias = nn.Parameter(shift + (bias - bn.running_mean) * scale)
+    options = {
+        "stride": conv.stride,
+        "padding": conv.padding,
+        "dilation": conv.dilation,
+        "groups": conv.groups,
+        "padding_mode": conv.padding_mode,
+    }
+    folded = type(conv)(conv.in_channels, conv.out_channels, conv.kernel_size, **options)
+    new_weight = conv.weight * columns
+    new_bias = beta + (shift - bn.running_mean) * scale
+    folded.weight = nn.Parameter(new_weight)
+    folded.bias = nn.Parameter(new_bias)
     return folded
-"""
 
-_NEW_LAYER = (
-    "folded = copy.deepcopy(conv)",
-    "folded = type(conv)(\n"
-    "        conv.in_channels,\n"
-    "        conv.out_channels,\n"
-    "        conv.kernel_size,\n"
-    "        stride=conv.stride,\n"
-    "        padding=conv.padding,\n"
-    "        dilation=conv.dilation,\n"
-    "        groups=conv.groups,\n"
-    "        padding_mode=conv.padding_mode,\n"
-    "    )",
-)
+
+slip = Right(fold).slip
 
 _MISTAKES = (
-    (
+    slip(
         "bias of the convolution forgotten",
-        [("shift + (bias - bn.running_mean) * scale", "shift - bn.running_mean * scale")],
         "The bias of the convolution is lost. Batch norm sees z + bias, so it is scaled too: "
         "(bias - mean) * scale.",
         "C7",
+        new_bias="beta - bn.running_mean * scale",
     ),
-    (
+    slip(
         "bias not scaled",
-        [("shift + (bias - bn.running_mean) * scale", "shift + bias - bn.running_mean * scale")],
         "The bias of the convolution is not scaled. It passes through batch norm as the rest does: "
         "(bias - mean) * scale.",
         "C7",
+        new_bias="beta + shift - bn.running_mean * scale",
     ),
-    (
+    slip(
         "running mean forgotten",
-        [("(bias - bn.running_mean) * scale", "bias * scale")],
         "The running mean is not subtracted. It becomes a part of the new bias.",
         "C7",
+        new_bias="beta + shift * scale",
     ),
-    (
+    slip(
         "running mean not scaled",
-        [("shift + (bias - bn.running_mean) * scale", "shift + bias * scale - bn.running_mean")],
         "The running mean is subtracted without its scale: (bias - mean) * scale.",
         "C7",
+        new_bias="beta + shift * scale - bn.running_mean",
     ),
-    (
+    slip(
+        "running mean added",
+        "The running mean is added. Batch norm subtracts it: (bias - mean) * scale.",
+        "C7",
+        new_bias="beta + (shift + bn.running_mean) * scale",
+    ),
+    slip(
         "beta forgotten",
-        [("shift + (bias", "(bias")],
         "The bias of the batch norm, its beta, is lost. It is added last.",
         "C7",
+        new_bias="(shift - bn.running_mean) * scale",
     ),
-    (
+    slip(
+        "beta scaled too",
+        "The bias of the batch norm, its beta, is scaled. It is added last, as it is.",
+        "C7",
+        new_bias="(beta + shift - bn.running_mean) * scale",
+    ),
+    slip(
         "eps missing",
-        [("bn.running_var + bn.eps", "bn.running_var")],
         "eps is missing under the root. The folded layer must use the eps of the batch norm.",
         "C7",
+        std="torch.sqrt(bn.running_var)",
     ),
-    (
+    slip(
         "eps of its own",
-        [("bn.running_var + bn.eps", "bn.running_var + 1e-5")],
         "eps has a fixed value in the code. Take bn.eps.",
         "C7",
+        std="torch.sqrt(bn.running_var + 1e-5)",
     ),
-    (
+    slip(
         "eps outside the root",
-        [("torch.sqrt(bn.running_var + bn.eps)", "torch.sqrt(bn.running_var) + bn.eps")],
         "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps).",
         "C7",
+        std="torch.sqrt(bn.running_var) + bn.eps",
     ),
-    (
+    slip(
         "root missing",
-        [("torch.sqrt(bn.running_var + bn.eps)", "(bn.running_var + bn.eps)")],
         "The scale divides by the variance. Divide by its root.",
         "C7",
+        std="bn.running_var + bn.eps",
     ),
-    (
+    slip(
         "gamma forgotten",
-        [("1 / std if bn.weight is None else bn.weight / std", "1 / std")],
         "The weight of the batch norm, its gamma, is lost. scale = gamma / sqrt(var + eps).",
         "C7",
+        scale="1 / std",
     ),
-    (
+    slip(
         "weight not scaled",
-        [("conv.weight * columns", "conv.weight.detach().clone()")],
         "The weight of the convolution is not scaled. Each output channel has its own factor.",
         "C7",
+        new_weight="conv.weight.detach().clone()",
     ),
-    (
+    slip(
         "bias kept",
-        [
-            (
-                "nn.Parameter(shift + (bias - bn.running_mean) * scale)",
-                "nn.Parameter(torch.zeros_like(scale) + bias)",
-            ),
-        ],
         "The bias is that of the convolution. The new one is beta + (bias - mean) * scale.",
         "C7",
+        new_bias="torch.zeros_like(scale) + shift",
     ),
-    (
+    slip(
         "scale along the inputs",
-        [
-            (
-                "scale.reshape(-1, *[1] * (conv.weight.dim() - 1))",
-                "scale.reshape(1, -1, *[1] * (conv.weight.dim() - 2))",
-            )
-        ],
         "The scale runs along the input channels. Batch norm scales outputs, which are axis 0 of "
         "the weight.",
         "C7",
+        columns="scale.reshape(1, -1, *[1] * (conv.weight.dim() - 2))",
     ),
-    (
+    slip(
         "two dimensions only",
-        [("scale.reshape(-1, *[1] * (conv.weight.dim() - 1))", "scale.reshape(-1, 1, 1, 1)")],
         "It works for Conv2d only. Give the scale as many axes as the weight has.",
         "C7",
+        columns="scale.reshape(-1, 1, 1, 1)",
     ),
-    (
+    slip(
         "a bias is expected",
-        [("0 if conv.bias is None else conv.bias", "conv.bias")],
         "A convolution without bias has conv.bias None, as it should before a batch norm. Take 0.",
         "C7",
+        shift="conv.bias",
     ),
-    (
+    slip(
         "affine is expected",
-        [("1 / std if bn.weight is None else bn.weight / std", "bn.weight / std")],
         "A batch norm with affine=False has weight and bias None. Take 1 and 0.",
         "C7",
+        scale="bn.weight / std",
     ),
-    (
+    slip(
         "stride, padding and dilation forgotten",
-        [
-            _NEW_LAYER,
-            (
-                "        stride=conv.stride,\n"
-                "        padding=conv.padding,\n"
-                "        dilation=conv.dilation,\n",
-                "",
-            ),
-            ("        padding_mode=conv.padding_mode,\n", ""),
-        ],
         "The new convolution lacks stride, padding or dilation of the old one. Copy the layer, or "
         "hand over every option.",
         "C7",
+        options='{"groups": conv.groups}',
     ),
-    (
+    slip(
         "groups forgotten",
-        [_NEW_LAYER, ("        groups=conv.groups,\n", "")],
         "The new convolution lacks the groups of the old one. Copy the layer, or hand over every "
         "option.",
         "C7",
+        folded=Instead(
+            'options.pop("groups")\n'
+            "folded = type(conv)(conv.in_channels, conv.out_channels, conv.kernel_size, **options)"
+        ),
     ),
-    (
+    slip(
         "padding mode forgotten",
-        [_NEW_LAYER, ("        padding_mode=conv.padding_mode,\n", "")],
         "The new convolution lacks the padding_mode of the old one. Copy the layer, or hand over "
         "every option.",
         "C7",
+        folded=Instead(
+            'options.pop("padding_mode")\n'
+            "folded = type(conv)(conv.in_channels, conv.out_channels, conv.kernel_size, **options)"
+        ),
     ),
-    (
+    slip(
         "convolution changed in place",
-        [("copy.deepcopy(conv)", "conv")],
         "The convolution that is given is changed. Its owner may still need it: copy it first.",
         "L7",
+        folded="conv",
     ),
-    (
+    slip(
+        "eps of the batch norm set to 0",
+        "The eps of the batch norm that is given is changed. Its owner may still need it: compute "
+        "from its numbers, and set none of them.",
+        "L7",
+        returns=Instead("bn.eps = 0.0\nreturn folded"),
+    ),
+    slip(
+        "batch norm left in training mode",
+        "The batch norm that is given leaves in training mode, and would forget what it has "
+        "learned. Leave its mode alone.",
+        "L7",
+        returns=Instead("bn.train()\nreturn folded"),
+    ),
+    slip(
+        "convolution frozen",
+        "The weight of the convolution that is given does not train any more. For results without "
+        "a graph, use torch.no_grad() or detach().",
+        "L7",
+        new_weight="conv.requires_grad_(False).weight * columns",
+    ),
+    slip(
         "pair returned",
-        [("return folded", "return nn.Sequential(folded, bn)")],
         "Convolution and batch norm are returned as a pair. One layer is asked.",
         "L7",
+        returns="nn.Sequential(folded, bn)",
     ),
 )
+
+
+def _signature(conv, bn):
+    """The function that the student writes."""
 
 
 fold_conv_bn = Exercise(
     name="fold_conv_bn",
-    signature=inspect.signature(lambda conv, bn: None),
+    signature=inspect.signature(_signature),
     cases=_cases,
     drive=_drive,
     reference=_reference,
     see="L7",
-    mistakes=mistakes(_FOLD, "fold_conv_bn", _MISTAKES),
+    mistakes=_MISTAKES,
     # Convolutions on a GPU may round float32 to 10 bits (TF32).
-    tolerance=TOLERANCE | {("y", "float32"): 1e-2},
+    tolerance={"float32": 2e-5, ("y", "float32"): 1e-2},
     takes_device=True,
 )

@@ -5,19 +5,20 @@ import inspect
 import numpy as np
 import torch
 
-from bncourse.exercise import Case, Exercise, Unusable, describe
+from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe
 from bncourse.exercises.ps4_pytorch.drive import (
     FIRST,
     SECOND,
+    TOLERANCE,
     called,
     differentiate,
     differentiate_again,
-    mistakes,
     one_thread,
     tensor,
 )
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import layers
+from bncourse.slips import Instead, Right
 
 
 def _function_cases(rng):
@@ -40,8 +41,9 @@ def _function_cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "a variance smaller than eps": Case(given(scale=1e-3)),
         "a constant feature": Case(constant),
+        "one feature": Case(given(d=1)),
         "stored column by column": Case(given() | {"x": np.asfortranarray(batch(rng))}),
-        "mean near 1e6": Case(given(n=50, offset=1e6, scale=0.1), noisy=True),
+        "mean near 1e6": Case(given(n=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
@@ -60,7 +62,12 @@ def _drive_function(obj, inputs):
     y = called(obj.apply, x, gamma, beta, inputs["eps"])
     if y.shape != x.shape:
         return {"y": y}
-    first = differentiate(y, (x, gamma, beta), dy)
+    # A second layer of the same net: what it saves must not replace what the first one saved.
+    obj.apply(1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach(), 2 * inputs["eps"])
+    try:
+        first = differentiate(y, (x, gamma, beta), dy)
+    except NotImplementedError:
+        return {"y": y}
     _require_shapes(y.grad_fn, dy, (x, gamma, beta))
     vectors = [given[name] for name in ("v_x", "v_gamma", "v_beta")]
     second = differentiate_again(first, vectors, (dy, x, gamma))
@@ -100,7 +107,6 @@ def _reference_function(inputs):
     }
 
 
-_FUNCTION = """\
 class BatchNormFunction(torch.autograd.Function):
     @staticmethod
     def normalise(x, eps):
@@ -114,7 +120,8 @@ class BatchNormFunction(torch.autograd.Function):
         x_hat, inv_std = BatchNormFunction.normalise(x, eps)
         ctx.save_for_backward(x, gamma)
         ctx.eps = eps
-        return gamma * x_hat + beta
+        y = gamma * x_hat + beta
+        return y
 
     @staticmethod
     def backward(ctx, dy):
@@ -122,218 +129,263 @@ class BatchNormFunction(torch.autograd.Function):
         x_hat, inv_std = BatchNormFunction.normalise(x, ctx.eps)
         dgamma = (dy * x_hat).sum(dim=0)
         dbeta = dy.sum(dim=0)
-        centred = dy - dy.mean(dim=0) - x_hat * (dy * x_hat).mean(dim=0)
+        through_mean = dy.mean(dim=0)
+        through_var = x_hat * (dy * x_hat).mean(dim=0)
+        centred = dy - through_mean - through_var
         dx = gamma * inv_std * centred
         return dx, dgamma, dbeta, None
-"""
 
-_SAVED_X_HAT = (
-    (
-        "ctx.save_for_backward(x, gamma)\n        ctx.eps = eps",
-        "ctx.save_for_backward(x_hat, inv_std, gamma)",
-    ),
-    ("x, gamma = ctx.saved_tensors", "x_hat, inv_std, gamma = ctx.saved_tensors"),
-    ("        x_hat, inv_std = BatchNormFunction.normalise(x, ctx.eps)\n", ""),
-)
 
-_FUNCTION_MISTAKES = (
-    (
+class DifferentiableOnce(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, eps):
+        inv_std = 1 / torch.sqrt(x.var(dim=0, unbiased=False) + eps)
+        x_hat = (x - x.mean(dim=0)) * inv_std
+        ctx.save_for_backward(x_hat, inv_std, gamma)
+        return gamma * x_hat + beta
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        x_hat, inv_std, gamma = ctx.saved_tensors
+        dgamma, dbeta = (dy * x_hat).sum(dim=0), dy.sum(dim=0)
+        dx = gamma * inv_std * (dy - (dbeta + x_hat * dgamma) / len(dy))
+        return dx, dgamma, dbeta, None
+
+
+slip = Right(BatchNormFunction).slip
+
+_MISTAKES = (
+    slip(
         "unbiased variance",
-        [(".mean(dim=0)\n        inv_std", ".sum(dim=0) / (len(x) - 1)\n        inv_std")],
         "The variance that normalises is the unbiased one, divided by N - 1. Divide by N.",
         "F2",
+        var="((x - mean) ** 2).sum(dim=0) / (len(x) - 1)",
     ),
-    (
+    slip(
         "eps missing",
-        [("var + eps", "var")],
         "eps is missing under the root: a constant feature then divides by zero.",
         "F3",
+        normalise__inv_std="1 / torch.sqrt(var)",
     ),
-    (
+    slip(
         "eps outside the root",
-        [("1 / torch.sqrt(var + eps)", "1 / (torch.sqrt(var) + eps)")],
         "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
         "F3",
+        normalise__inv_std="1 / (torch.sqrt(var) + eps)",
     ),
-    (
+    slip(
         "eps ignored",
-        [("var + eps", "var + 1e-5")],
         "eps has a fixed value in the code. Use the argument, in forward and in backward.",
         "F3",
+        normalise__inv_std="1 / torch.sqrt(var + 1e-5)",
     ),
-    (
+    slip(
         "eps forgotten in backward",
-        [("normalise(x, ctx.eps)", "normalise(x, 0)")],
         "forward uses eps and backward does not. Keep it on ctx and use it in both.",
         "B7",
+        backward__x_hat_inv_std="BatchNormFunction.normalise(x, 0)",
     ),
-    (
+    slip(
         "wrong axis",
-        [
-            (
-                "mean = x.mean(dim=0)\n        var = ((x - mean) ** 2).mean(dim=0)",
-                "mean = x.mean(dim=1, keepdim=True)\n"
-                "        var = ((x - mean) ** 2).mean(dim=1, keepdim=True)",
-            )
-        ],
         "The statistics are taken over the features of each example. Reduce over the batch: dim 0.",
         "F1",
+        mean="x.mean(dim=1, keepdim=True)",
+        var="((x - mean) ** 2).mean(dim=1, keepdim=True)",
     ),
-    (
+    slip(
         "cancellation",
-        [("((x - mean) ** 2).mean(dim=0)", "(x**2).mean(dim=0) - mean**2")],
         "The variance is computed as E[x^2] - E[x]^2, which is noise when the mean is large. "
         "Subtract the mean before you square.",
         "F2",
+        var="(x**2).mean(dim=0) - mean**2",
     ),
-    (
+    slip(
         "beta missing",
-        [("gamma * x_hat + beta", "gamma * x_hat + 0 * beta")],
         "beta is not added. Scale first, then shift.",
         "F4",
+        y="gamma * x_hat + 0 * beta",
     ),
-    (
+    slip(
         "gamma missing",
-        [("gamma * x_hat + beta", "x_hat + beta")],
         "gamma is not applied in forward. Scale first, then shift.",
         "F4",
+        y="x_hat + beta",
     ),
-    (
+    slip(
         "variance path missing",
-        [(" - x_hat * (dy * x_hat).mean(dim=0)", "")],
         "dx lacks the path through the variance: x moves var, and var moves every x_hat.",
         "B7",
+        centred="dy - through_mean",
     ),
-    (
+    slip(
         "mean path missing",
-        [(" - dy.mean(dim=0)", "")],
         "dx lacks the path through the mean: x moves the mean, and the mean moves every x_hat.",
         "B7",
+        centred="dy - through_var",
     ),
-    (
+    slip(
         "statistics as constants",
-        [("dy - dy.mean(dim=0) - x_hat * (dy * x_hat).mean(dim=0)", "dy")],
         "dx treats mean and variance as constants. Both depend on x, and both paths count.",
         "B7",
+        centred="dy",
     ),
-    (
+    slip(
         "gamma forgotten in dx",
-        [("dx = gamma * inv_std * centred", "dx = inv_std * centred")],
         "gamma is missing in dx. On the way back it multiplies dy, as it multiplied x_hat.",
         "B7",
+        dx="inv_std * centred",
     ),
-    (
+    slip(
         "inv_std forgotten in dx",
-        [("dx = gamma * inv_std * centred", "dx = gamma * centred")],
         "The factor 1 / sqrt(var + eps) is missing in dx.",
         "B7",
+        dx="gamma * centred",
     ),
-    (
+    slip(
         "sums instead of means",
-        [
-            (
-                "dy.mean(dim=0) - x_hat * (dy * x_hat).mean(dim=0)",
-                "dbeta - x_hat * dgamma",
-            )
-        ],
         "dx subtracts the sums over the batch. Divide each by N: they are means.",
         "B7",
+        centred="dy - dbeta - x_hat * dgamma",
     ),
-    (
+    slip(
+        "N - 1 in dx",
+        "dx divides by N - 1. Forward divides by N, so its derivative does.",
+        "B7",
+        centred="dy - (dbeta + x_hat * dgamma) / (len(x) - 1)",
+    ),
+    slip(
         "dgamma and dbeta swapped",
-        [("return dx, dgamma, dbeta, None", "return dx, dbeta, dgamma, None")],
         "dgamma and dbeta are swapped. Return the gradients in the order of forward's arguments.",
         "B6",
+        backward__returns="dx, dbeta, dgamma, None",
     ),
-    (
+    slip(
         "dgamma and dbeta averaged",
-        [("(dy * x_hat).sum(dim=0)", "(dy * x_hat).mean(dim=0)"), ("dy.sum(", "dy.mean(")],
         "dgamma and dbeta are averaged over the batch. Each example adds its part: sum.",
         "B6",
+        dgamma="(dy * x_hat).mean(dim=0)",
+        dbeta="dy.mean(dim=0)",
     ),
-    (
+    slip(
         "dgamma and dbeta not summed",
-        [("(dy * x_hat).sum(dim=0)", "dy * x_hat"), ("dy.sum(dim=0)", "dy")],
         "dgamma and dbeta have a row for each example. gamma and beta are shared by the batch: sum "
         "over dim 0. autograd would do it for you here, and nowhere else.",
         "B6",
+        dgamma="dy * x_hat",
+        dbeta="dy",
     ),
-    (
+    slip(
+        "dgamma and dbeta as rows",
+        "dgamma and dbeta have the shape (1, D). gamma and beta are (D,): sum without keepdim.",
+        "B6",
+        dgamma="(dy * x_hat).sum(dim=0, keepdim=True)",
+        dbeta="dy.sum(dim=0, keepdim=True)",
+    ),
+    slip(
         "dgamma with x",
-        [("dgamma = (dy * x_hat)", "dgamma = (dy * x)")],
         "dgamma multiplies dy with x. gamma was multiplied with x_hat, so take x_hat.",
         "B6",
+        dgamma="(dy * x).sum(dim=0)",
     ),
-    (
+    slip(
         "gradient for eps missing",
-        [("return dx, dgamma, dbeta, None", "return dx, dgamma, dbeta")],
         "backward returns three gradients and forward has four arguments. eps needs none, so "
         "return None in its place.",
         "L3",
+        backward__returns="dx, dgamma, dbeta",
     ),
-    (
+    slip(
         "x_hat saved",
-        _SAVED_X_HAT,
         "backward uses x_hat and inv_std as forward saved them. They are results of forward, and "
         "in backward no graph leads from them to x, so the second derivative is wrong. Save x and "
         "compute them again in backward.",
         "L3",
+        ctx_save_for_backward="ctx.save_for_backward(x_hat, inv_std, gamma)",
+        x_gamma=Instead("x_hat, inv_std, gamma = ctx.saved_tensors"),
+        backward__x_hat_inv_std=Instead(),
     ),
-    (
+    slip(
         "saved tensors detached",
-        [("x, gamma = ctx.saved_tensors", "x, gamma = (t.detach() for t in ctx.saved_tensors)")],
         "backward cuts x and gamma out of the graph (detach or .data). Its own derivative then "
         "lacks them.",
         "L3",
+        x_gamma="(t.detach() for t in ctx.saved_tensors)",
     ),
-    (
+    slip(
         "NumPy inside backward",
-        [
-            (
-                "return dx, dgamma, dbeta, None",
-                "grads = (g.detach().cpu().numpy() for g in (dx, dgamma, dbeta))\n"
-                "        return *(torch.from_numpy(g).to(x) for g in grads), None",
-            )
-        ],
         "backward leaves torch (NumPy, detach), so it cannot be differentiated again. Use torch "
         "operations only.",
         "L3",
+        backward__returns=Instead(
+            "grads = (g.detach().cpu().numpy() for g in (dx, dgamma, dbeta))\n"
+            "return *(torch.from_numpy(g).to(x) for g in grads), None"
+        ),
     ),
-    (
+    slip(
+        "dx under no_grad",
+        "dx is made under torch.no_grad(), so it cannot be differentiated again. Leave no_grad out.",
+        "L3",
+        dx=Instead("with torch.no_grad():\n    dx = gamma * inv_std * centred"),
+    ),
+    Mistake(
         "differentiable once",
-        [
-            (
-                "    @staticmethod\n    def backward",
-                "    @staticmethod\n"
-                "    @torch.autograd.function.once_differentiable\n"
-                "    def backward",
-            )
-        ],
+        DifferentiableOnce,
         "once_differentiable forbids the second derivative that is asked for. Leave it out.",
         "L3",
     ),
-    (
+    slip(
+        "backward not written",
+        "forward is right. backward still raises NotImplementedError: write it next.",
+        "B7",
+        x_gamma=Instead("raise NotImplementedError"),
+    ),
+    slip(
+        "tensors kept on the class",
+        "forward leaves its tensors on the class, where the next call overwrites them: two layers "
+        "in one net then share them. Keep them on ctx.",
+        "L3",
+        ctx_save_for_backward=Instead("BatchNormFunction.saved = x, gamma"),
+        x_gamma="BatchNormFunction.saved",
+    ),
+    slip(
+        "eps kept on the class",
+        "forward leaves eps on the class, where the next call overwrites it. Keep it on ctx: "
+        "ctx.eps = eps.",
+        "L3",
+        eps=Instead("BatchNormFunction.eps = eps"),
+        backward__x_hat_inv_std="BatchNormFunction.normalise(x, BatchNormFunction.eps)",
+    ),
+    slip(
         "in place",
-        [
-            (
-                "        x_hat, inv_std = BatchNormFunction.normalise(x, eps)\n        ctx",
-                "        x -= x.mean(dim=0)\n"
-                "        x_hat, inv_std = BatchNormFunction.normalise(x, eps)\n        ctx",
-            )
-        ],
         "forward subtracts the mean from x itself, so the caller's tensor is changed. Write "
         "x - mean into a new tensor.",
         "F3",
+        forward__x_hat_inv_std=Instead(
+            "x -= x.mean(dim=0)\nx_hat, inv_std = BatchNormFunction.normalise(x, eps)"
+        ),
+    ),
+    slip(
+        "computed in float32",
+        "The computation is in float32, with 7 digits of the 16 that x has. Keep the dtype of x.",
+        "F3",
+        normalise__inv_std="1 / torch.sqrt(var.float() + eps)",
     ),
 )
 
+
+def _signature(x, gamma, beta, eps):
+    """The arguments of apply."""
+
+
 batchnorm_function = Exercise(
     name="BatchNormFunction",
-    signature=inspect.signature(lambda x, gamma, beta, eps: None),
+    signature=inspect.signature(_signature),
     cases=_function_cases,
     drive=_drive_function,
     reference=_reference_function,
     see="B7",
-    mistakes=mistakes(_FUNCTION, "BatchNormFunction", _FUNCTION_MISTAKES),
+    mistakes=_MISTAKES,
+    tolerance=TOLERANCE,
     takes_device=True,
 )

@@ -1,15 +1,23 @@
 """recalibrate: exact running statistics for a trained model, in place of a moving average."""
 
+import copy
 import inspect
 
 import numpy as np
 import torch
 from torch import nn
 
-from bncourse.exercise import Case, Exercise, Unusable, describe
-from bncourse.exercises.ps4_pytorch.drive import TOLERANCE, mistakes, one_thread, tensor
+from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe
+from bncourse.exercises.ps4_pytorch.drive import (
+    TOLERANCE,
+    one_thread,
+    require_settings,
+    settings,
+    tensor,
+)
 from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import layers
+from bncourse.slips import Instead, Right
 
 _BATCHES = ("batch1", "batch2", "batch3")
 
@@ -28,18 +36,26 @@ def _cases(rng):
     def images(size):
         return layers.from_features(batch(rng, 36 * size, 2), (size, 2, 6, 6))
 
+    def volumes(size):
+        return images(size)[..., None]
+
     perceptron = given("perceptron", rows)
     return {
         "a perceptron": Case(perceptron),
         "a convolutional network": Case(given("convolutional", images)),
+        "a network of volumes": Case(given("volumetric", volumes)),
         "momentum None and 0.9": Case(given("perceptron", rows, momentum=(None, 0.9))),
         "batches of one size": Case(given("perceptron", rows, sizes=(400, 400, 400))),
         "float32": Case(cast(perceptron, np.float32), "float32"),
     }
 
 
+# The shape of the first weight of each model.
+_FIRST = {"perceptron": (4, 5), "convolutional": (4, 2, 3, 3), "volumetric": (4, 2, 3, 3, 1)}
+
+
 def _weights(rng, model):
-    first = (4, 5) if model == "perceptron" else (4, 2, 3, 3)
+    first = _FIRST[model]
     second = (3, 4 if model == "perceptron" else 4 * 16)
     inputs = {"weight1": rng.standard_normal(first), "weight2": rng.standard_normal(second)}
     for layer, channels in (("1", 4), ("2", 3)):
@@ -61,12 +77,13 @@ class _Witness(nn.Module):
 def _build(inputs):
     """Return the model of the inputs in eval mode; its second half is nested."""
     momentum = inputs["momentum"]
+    second = nn.Linear(inputs["weight2"].shape[1], 3, bias=False)
     if inputs["model"] == "perceptron":
         first = nn.Linear(5, 4, bias=False), nn.BatchNorm1d(4, momentum=momentum[0])
-        second = nn.Linear(4, 3, bias=False)
-    else:
+    elif inputs["model"] == "convolutional":
         first = nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4, momentum=momentum[0])
-        second = nn.Linear(4 * 16, 3, bias=False)
+    else:
+        first = nn.Conv3d(2, 4, (3, 3, 1), bias=False), nn.BatchNorm3d(4, momentum=momentum[0])
     inner = nn.Sequential(nn.Flatten(), second, nn.BatchNorm1d(3, momentum=momentum[1]))
     model = nn.Sequential(*first, nn.ReLU(), inner, _Witness())
     state = {
@@ -93,13 +110,22 @@ def _drive(obj, inputs):
     with torch.random.fork_rng(devices=[]):
         model = _build(inputs).to(inputs["device"])
     before = {name: value.clone() for name, value in model.named_parameters()}
-    returned = obj(model, [tensor(inputs[name], inputs["device"]) for name in _BATCHES])
+    options = settings(model)
+    batches = [tensor(inputs[name], inputs["device"]) for name in _BATCHES]
+    given = [x.clone() for x in batches]
+    returned = obj(model, batches)
     if not isinstance(returned, nn.Module):
         raise Unusable(f"It must return the model. Received: {describe(returned)}.")
+    if returned is not model:
+        raise Unusable("It must set the model that it is given, and return that one.")
+    if not all(map(torch.equal, batches, given)):
+        raise Unusable("It changes a batch in place. Work on new tensors.")
     norms = [m for m in returned.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if len(norms) != 2:
         raise Unusable(f"The model must keep its 2 batch norms. Found: {len(norms)}.")
     _require_same_model(returned, before, norms, inputs["momentum"])
+    require_settings(returned, options)
+    _require_usable(returned)
     return {
         f"{name} of layer {index}": getattr(norm, name)
         for index, norm in enumerate(norms, start=1)
@@ -117,6 +143,18 @@ def _require_same_model(model, before, norms, momentum):
         raise Unusable("The momentum of a batch norm is not what it was.")
     if any(not torch.equal(value, before[name]) for name, value in model.named_parameters()):
         raise Unusable("A weight of the model has changed. Only the running statistics may.")
+
+
+def _require_usable(model):
+    """Raise Unusable unless the model can be trained on and saved."""
+    for name, buffer in model.named_buffers():
+        if buffer.is_inference():
+            raise Unusable(
+                f"The buffer {name} was made under torch.inference_mode(), so the next training "
+                "step cannot use it."
+            )
+        if buffer.requires_grad:
+            raise Unusable(f"The buffer {name} is attached to the graph of autograd.")
 
 
 @one_thread()
@@ -137,7 +175,8 @@ def _layer_inputs(inputs, x):
         first = x @ inputs["weight1"].T
     else:
         images, weight = torch.from_numpy(x), torch.from_numpy(inputs["weight1"])
-        first = nn.functional.conv2d(images, weight).numpy()
+        convolve = nn.functional.conv2d if images.ndim == 4 else nn.functional.conv3d
+        first = convolve(images, weight).numpy()
     y = layers.layer_training_step(
         first, inputs["gamma1"], inputs["beta1"], 0.0, 0.0, new_weight=1.0, eps=1e-5
     )[0]
@@ -145,196 +184,270 @@ def _layer_inputs(inputs, x):
     return layers.to_features(first), hidden @ inputs["weight2"].T
 
 
-_RECALIBRATE = """\
-def recalibrate(model, batches):
+def recalibrate_pooled(model, batches):
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     modes = {module: module.training for module in model.modules()}
     momentums = [norm.momentum for norm in norms]
     count = 0
     means = [0.0 for norm in norms]
     squares = [0.0 for norm in norms]
+    passes = batches
+    tracking = torch.no_grad()
     model.train()
     for norm in norms:
         norm.momentum = 1.0
-    with torch.no_grad():
-        for x in batches:
+    with tracking:
+        for x in passes:
             model(x)
             n = len(x)
             for i, norm in enumerate(norms):
                 old, new = means[i], norm.running_mean.clone()
                 mean = (count * old + n * new) / (count + n)
                 spread = count * (old - mean) ** 2 + n * (new - mean) ** 2
-                squares[i] = squares[i] + n * norm.running_var + spread
+                square = squares[i] + n * norm.running_var.detach() + spread
                 means[i] = mean
+                squares[i] = square
             count += n
     for i, norm in enumerate(norms):
+        var = squares[i] / count
         norm.running_mean.copy_(means[i])
-        norm.running_var.copy_(squares[i] / count)
-        norm.momentum = momentums[i]
+        norm.running_var.copy_(var)
+        restored = momentums[i]
+        norm.momentum = restored
     for module, mode in modes.items():
         module.train(mode)
     return model
-"""
 
-_SIMPLE = """\
-def recalibrate(model, batches):
+
+def recalibrate_averaging(model, batches):
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momentums = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None
+        weight = None
+        norm.momentum = weight
     model.train()
     with torch.no_grad():
         for x in batches:
             model(x)
-    for norm, momentum in zip(norms, momentums):
-        norm.momentum = momentum
+    for norm, momentum in zip(norms, momentums, strict=True):
+        restored = momentum
+        norm.momentum = restored
     return model.eval()
-"""
 
-_HOOKED = """\
-def recalibrate(model, batches):
+
+def recalibrate_hooked(model, batches):
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     seen = {norm: [] for norm in norms}
     hooks = [
         norm.register_forward_pre_hook(lambda norm, args: seen[norm].append(args[0]))
         for norm in norms
     ]
+    model.train()
     with torch.no_grad():
         for x in batches:
             model(x)
-    for norm, hook in zip(norms, hooks):
+    model.eval()
+    for hook in hooks:
         hook.remove()
+    for norm in norms:
         rows = torch.cat(seen[norm]).movedim(1, -1).flatten(0, -2)
         norm.running_mean.copy_(rows.mean(0))
         norm.running_var.copy_(rows.var(0))
     return model
-"""
 
-_HOOKED_MISTAKES = (
-    (
-        "batches in eval mode",
-        [],
-        "The batches pass in eval mode, so what a layer sees was made with the old statistics of "
-        "the layers before it. Let them pass in training mode.",
-        "L6",
-    ),
-)
 
-_SIMPLE_MISTAKES = (
-    (
+slip = Right(recalibrate_pooled).slip
+average = Right(recalibrate_averaging).slip
+hooked = Right(recalibrate_hooked).slip
+
+_MISTAKES = (
+    Mistake(
         "averaged variances",
-        [],
+        recalibrate_averaging,
         "The batches are averaged as momentum=None does it: each counts the same whatever its "
         "size, and the spread of their means is lost to the variance. Pool the statistics instead.",
         "L6",
     ),
-    (
+    average(
         "moving average",
-        [
-            ("        norm.momentum = None\n", ""),
-            ("        norm.reset_running_stats()\n", "        norm.track_running_stats = True\n"),
-        ],
         "The batches go through the moving average of training, so the old statistics and the last "
         "batches count most. Each example is to count the same.",
         "L6",
+        norm_reset_running_stats=Instead(),
+        weight="norm.momentum",
     ),
-    (
+    average(
+        "moving average from the start",
+        "The statistics start anew, and then the moving average of training makes the last batches "
+        "count most. Each example is to count the same.",
+        "L6",
+        weight="norm.momentum",
+    ),
+    average(
         "old statistics kept",
-        [("        norm.reset_running_stats()\n", "")],
         "The statistics from training are a part of the average. Start anew.",
         "L6",
+        norm_reset_running_stats=Instead(),
     ),
-    (
+    average(
         "momentum left changed",
-        [("        norm.momentum = momentum\n", "        norm.eval()\n")],
         "The momentum of the layers is changed for good. Put it back.",
         "L6",
+        restored="0.5",
     ),
-)
-
-_MISTAKES = (
-    (
+    hooked(
+        "batches in eval mode",
+        "The batches pass in eval mode, so what a layer sees was made with the old statistics of "
+        "the layers before it. Let them pass in training mode.",
+        "L6",
+        model_train=Instead(),
+    ),
+    hooked(
+        "hooks left behind",
+        "The hooks stay on the layers and run in every later pass, with all they keep. Keep what "
+        "register_forward_hook returns, and call its remove().",
+        "L6",
+        hook_remove=Instead("pass"),
+    ),
+    slip(
         "batches weighed the same",
-        [("n = len(x)", "n = 1")],
         "Each batch counts the same, whatever its size. Weigh it with its number of examples.",
         "L6",
+        n="1",
     ),
-    (
+    slip(
+        "batches joined",
+        "All batches pass as one, so a layer sees inputs that were normalised with the statistics "
+        "of all. Let each batch pass by itself, as in training, and pool what the layers see.",
+        "L6",
+        passes="[torch.cat(batches)]",
+    ),
+    slip(
         "spread of the means missing",
-        [("n * norm.running_var + spread", "n * norm.running_var")],
         "The variances are averaged with the right weights, but the spread of the batch means is "
         "missing.",
         "L6",
+        square="squares[i] + n * norm.running_var.detach()",
     ),
-    (
+    slip(
         "last batch only",
-        [
-            ("(count * old + n * new) / (count + n)", "new"),
-            ("squares[i] + n", "n"),
-            ("n * norm.running_var + spread", "(count + n) * norm.running_var"),
-        ],
-        "Only the last batch counts. Pool the statistics of all of them.",
+        "Only the last batch counts. Pool the statistics of all of them. If you keep each batch's: "
+        "running_mean is one tensor that each batch overwrites, so keep a clone().",
         "L6",
+        mean="new",
+        square="(count + n) * norm.running_var.detach()",
     ),
-    (
+    slip(
         "left in training mode",
-        [("module.train(mode)", "module.train()")],
         "The model leaves in training mode. Put every module back into the mode it came in.",
         "L6",
+        module_train="module.train()",
     ),
-    (
+    slip(
         "gradients tracked",
-        [
-            ("with torch.no_grad():", "with torch.enable_grad():"),
-            ("norm.running_var + spread", "norm.running_var.detach() + spread"),
-        ],
         "Gradients are tracked while the batches pass, which costs memory for nothing. Use "
         "torch.no_grad().",
         "L6",
+        tracking="torch.enable_grad()",
     ),
-    (
+    slip(
+        "buffers made in inference mode",
+        "A buffer is an inference tensor, made under torch.inference_mode(): the next training "
+        "step cannot use it. Use torch.no_grad(), or copy the values into the old buffer.",
+        "L6",
+        tracking="torch.inference_mode()",
+        norm_running_mean_copy=Instead("norm.running_mean = means[i]"),
+    ),
+    slip(
         "top level only",
-        [("model.modules() if isinstance", "model.children() if isinstance")],
         "Only the batch norms at the top level are treated; those inside other modules are missed. "
         "Walk through model.modules().",
         "L6",
+        norms="[m for m in model.children() if isinstance(m, nn.modules.batchnorm._BatchNorm)]",
     ),
-    (
+    slip(
         "BatchNorm1d only",
-        [("nn.modules.batchnorm._BatchNorm", "nn.BatchNorm1d")],
         "Only BatchNorm1d is treated. A model may hold BatchNorm2d and BatchNorm3d too.",
         "L6",
+        norms="[m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]",
     ),
-    (
+    slip(
+        "BatchNorm2d only",
+        "Only BatchNorm2d is treated. A model may hold BatchNorm1d and BatchNorm3d too.",
+        "L6",
+        norms="[m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]",
+    ),
+    slip(
+        "BatchNorm3d missed",
+        "BatchNorm3d is missed. All three classes are nn.modules.batchnorm._BatchNorm.",
+        "L6",
+        norms="[m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]",
+    ),
+    slip(
         "running mean only",
-        [("        norm.running_var.copy_(squares[i] / count)\n", "")],
         "running_var is not set to the pooled variance.",
         "L6",
+        norm_running_var_copy=Instead(),
     ),
-    (
+    slip(
+        "eps set to 0",
+        "The eps of the batch norms is changed. Only the running statistics may change.",
+        "L6",
+        norm_running_var_copy=Instead("norm.running_var.copy_(var)\nnorm.eps = 0.0"),
+    ),
+    slip(
+        "track_running_stats switched off",
+        "track_running_stats is left at False, so the layers learn nothing more in training. Leave "
+        "it alone.",
+        "L6",
+        norm_running_var_copy=Instead(
+            "norm.running_var.copy_(var)\nnorm.track_running_stats = False"
+        ),
+    ),
+    slip(
+        "weights frozen",
+        "The weights do not train any more: requires_grad is left at False. torch.no_grad() is "
+        "enough, and ends by itself.",
+        "L6",
+        tracking=Instead("model.requires_grad_(False)\ntracking = torch.no_grad()"),
+    ),
+    slip(
+        "copy returned",
+        "A copy of the model is set and returned, and the model that is given stays as it was. "
+        "Change the given one, and return it.",
+        "L6",
+        norms=Instead(
+            "model = copy.deepcopy(model)\n"
+            "norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]"
+        ),
+    ),
+    slip(
         "nothing returned",
-        [("    return model\n", "")],
         "Nothing is returned. Return the model.",
         "L6",
+        returns=Instead(),
     ),
 )
 
+
+def _signature(model, batches):
+    """The function that the student writes."""
+
+
 recalibrate = Exercise(
     name="recalibrate",
-    signature=inspect.signature(lambda model, batches: None),
+    signature=inspect.signature(_signature),
     cases=_cases,
     drive=_drive,
     reference=_reference,
     see="L6",
-    mistakes=mistakes(_SIMPLE, "recalibrate", _SIMPLE_MISTAKES)
-    + mistakes(_HOOKED, "recalibrate", _HOOKED_MISTAKES)
-    + mistakes(_RECALIBRATE, "recalibrate", _MISTAKES),
+    mistakes=_MISTAKES,
     # Biased or unbiased, by batch or as a whole: with these sizes it makes 0.2 percent, and the
     # exercise takes any of them.
     tolerance=TOLERANCE
     | {
-        (f"running_var of layer {layer}", dtype): 3e-2
+        (f"running_var of layer {layer}", dtype): 1e-2
         for layer in (1, 2)
         for dtype in ("float64", "float32")
     },

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from bncourse.exercise import Case, Exercise, Mistake
-from bncourse.exercises.ps5_keras import classifier_mistakes as wrong
+from bncourse.exercise import Case, Exercise
+from bncourse.exercises.ps5_keras.classifier_mistakes import MISTAKES
 from bncourse.exercises.ps5_keras.drive import drive_classifier
 from bncourse.reference.forward import batchnorm_inference
 
@@ -51,6 +51,7 @@ def _cases(rng):
     return {
         "hidden left at its default": Case(_given(rng, 20), "float32"),
         "three hidden layers": Case(_given(rng, 9, (8, 6, 4)), "float32"),
+        "one unit": Case(_given(rng, 1, (1,)), "float32"),
         "no hidden layer": Case(_given(rng, 5, ()), "float32"),
     }
 
@@ -91,121 +92,6 @@ def count_parameters(input_dim, *hidden):
     widths = (input_dim, *hidden)
     kernels = sum(fan_in * units for fan_in, units in pairwise(widths))
     return kernels + 2 * sum(hidden) + widths[-1] + 1, 2 * sum(hidden)
-
-
-# --- mistakes ---------------------------------------------------------------------------------
-
-MISTAKES = (
-    Mistake(
-        "activation inside the dense layer",
-        wrong.classifier_activation_inside,
-        "The activation stands inside the Dense layer, so batch norm comes after it. Take it out "
-        "and make it a layer of its own, after BatchNormalization.",
-        "F5",
-    ),
-    Mistake(
-        "batch norm after the activation",
-        wrong.classifier_activation_first,
-        "Batch norm stands after the activation. The order asked for is Dense, "
-        "BatchNormalization, Activation.",
-        "F5",
-    ),
-    Mistake(
-        "batch norm before the dense layer",
-        wrong.classifier_normalized_first,
-        "Batch norm stands before the Dense layer. It normalises what the Dense layer computes: "
-        "Dense, BatchNormalization, Activation.",
-        "F5",
-    ),
-    Mistake(
-        "redundant bias",
-        wrong.classifier_redundant_bias,
-        "The hidden Dense layers keep a bias that batch norm subtracts again. Set use_bias=False; "
-        "beta does its work.",
-        "F5",
-    ),
-    Mistake(
-        "output bias missing",
-        wrong.classifier_without_output_bias,
-        "The output layer has no bias. No batch norm follows it, so nothing else can shift its "
-        "result: leave the bias there.",
-        "F5",
-    ),
-    Mistake(
-        "sigmoid missing",
-        wrong.classifier_without_sigmoid,
-        "The output is any number. A classifier of two classes returns a probability: end with a "
-        "sigmoid.",
-        "F5",
-    ),
-    Mistake(
-        "softmax of one number",
-        wrong.classifier_softmax,
-        "The output is a softmax over a single unit, which is always 1. Use a sigmoid.",
-        "F5",
-    ),
-    Mistake(
-        "batch norm on the output",
-        wrong.classifier_output_normalized,
-        "The output is normalised too. There batch norm ties each prediction to the rest of its "
-        "batch; it belongs to the hidden layers.",
-        "F5",
-    ),
-    Mistake(
-        "batch norm on the input",
-        wrong.classifier_input_normalized,
-        "The input is normalised by a layer of its own. Batch norm belongs to the hidden layers "
-        "here: after each hidden Dense.",
-        "F5",
-    ),
-    Mistake(
-        "activation missing",
-        wrong.classifier_without_relu,
-        "There is no activation after batch norm. Batch norm is affine at inference, so without "
-        "it the whole network is one linear map: add a ReLU.",
-        "F4",
-    ),
-    Mistake(
-        "batch norm missing",
-        wrong.classifier_without_batchnorm,
-        "There is no batch norm. Add a BatchNormalization between each hidden Dense and its "
-        "activation.",
-        "F5",
-    ),
-    Mistake(
-        "epsilon of PyTorch",
-        wrong.classifier_epsilon,
-        "BatchNormalization is given an epsilon of 1e-5, the default of PyTorch. The exercise asks "
-        "for the default options of Keras.",
-        "F3",
-    ),
-    Mistake(
-        "hidden ignored",
-        wrong.classifier_hidden_ignored,
-        "The argument hidden is ignored; 64 and 32 stand in the code. Loop over hidden.",
-        "F5",
-    ),
-    Mistake(
-        "input_dim ignored",
-        wrong.classifier_input_ignored,
-        "The argument input_dim is ignored; 20 stands in the code. Use the argument.",
-        "F5",
-    ),
-    Mistake(
-        "not built",
-        wrong.classifier_not_built,
-        "The model does not know the width of its input, so its weights do not exist yet. Begin "
-        "with keras.Input((input_dim,)).",
-        "F5",
-    ),
-    Mistake(
-        "output layer in place of batch norm",
-        wrong.classifier_flag_adds_output,
-        "Where batch norm should stand there is an output layer. A published tutorial has this "
-        "bug: its flag for batch norm adds Dense(1), and its curves then compare something else.",
-        "F5",
-    ),
-)
 
 
 build_classifier = Exercise(

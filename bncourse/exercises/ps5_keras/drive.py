@@ -33,6 +33,7 @@ def session(device):
         keras.device(DEVICES[device]),
         _python_random_kept(),
         _bare_errors(),
+        _settings_kept(),
     ):
         # Keras's torch backend saves weights through an __array__ that NumPy 2 calls outdated.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
@@ -62,6 +63,32 @@ def _bare_errors():
             keras.config.enable_traceback_filtering()
 
 
+@contextlib.contextmanager
+def _settings_kept():
+    """Put back what holds for all of Keras, and raise Unusable if the block changed it."""
+    before = _settings()
+    changed = []
+    try:
+        yield
+    finally:
+        after = _settings()
+        changed += [name for name, value in before.items() if after[name] != value]
+        for name in changed:
+            getattr(keras.config, f"set_{name}")(before[name])
+    if changed:
+        raise Unusable(f"It changes a setting of all of Keras, {changed[0]}. Leave keras.config.")
+
+
+def _settings():
+    config = keras.config
+    return {
+        "floatx": config.floatx(),
+        "epsilon": config.epsilon(),
+        "image_data_format": config.image_data_format(),
+        "dtype_policy": config.dtype_policy(),
+    }
+
+
 def to_numpy(tensor):
     """Return a tensor or variable as an ndarray; float32 holds each value of the half types."""
     if keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16"):
@@ -83,8 +110,12 @@ def _life_of_a_layer(obj, inputs):
     layer = obj(**options, dtype=inputs["dtype"])
     if not isinstance(layer, keras.layers.Layer):
         raise Unusable(f"It must make a keras.layers.Layer. Received: {describe(layer)}.")
+    if not hasattr(layer, "dtype_policy"):
+        raise Unusable("__init__ must call super().__init__(**kwargs) first.")
     _require_dtype(layer, inputs["dtype"])
     layer.build(inputs["x_new"].shape)
+    _require_same_shape(layer, inputs["x_new"].shape)
+    _use_another(obj, inputs, options)
     weights = _weights(layer, inputs)
     outputs = {f"{name} at the start": to_numpy(weight) for name, weight in weights.items()}
     for name, weight in weights.items():
@@ -92,6 +123,7 @@ def _life_of_a_layer(obj, inputs):
     for step, (x, dy) in enumerate(zip(inputs["x"], inputs["dy"], strict=True), start=1):
         moment = f"in training step {step}"
         outputs |= _training_step(layer, weights, x, dy, moment) | _state(layer, weights, moment)
+    _require_no_graph(layer)
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
     outputs["y with training left out"] = _run(layer, inputs["x_new"])
     outputs |= _state(layer, weights, "after inference")
@@ -100,6 +132,31 @@ def _life_of_a_layer(obj, inputs):
     layer.trainable = False
     outputs["y with trainable=False"] = _run(layer, inputs["x"][0], training=True)
     return outputs | _state(layer, weights, "with trainable=False")
+
+
+def _require_same_shape(layer, shape):
+    """Raise Unusable if a layer says that its output has another shape than its input."""
+    own = type(layer).compute_output_shape is not keras.layers.Layer.compute_output_shape
+    said = tuple(layer.compute_output_shape(shape)) if own else shape
+    if said != shape:
+        raise Unusable(
+            f"compute_output_shape must return the shape of the input, {shape}. Received: {said}."
+        )
+
+
+def _use_another(obj, inputs, options):
+    """Make and train a second layer with other options: the first must not know of it."""
+    other = obj(**options | {"momentum": 0.25, "epsilon": 0.75}, dtype=inputs["dtype"])
+    other.build(inputs["x_new"].shape)
+    other(ops.convert_to_tensor(inputs["x_new"]), training=True)
+
+
+def _require_no_graph(layer):
+    """Raise Unusable if an attribute of a layer holds the graph of a batch, as torch keeps it."""
+    for name, value in vars(layer).items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if any(getattr(part, "grad_fn", None) is not None for part in parts):
+            raise Unusable(f"The attribute {name} holds the graph of the batch after a step.")
 
 
 def _require_dtype(layer, dtype, of=""):
@@ -180,6 +237,7 @@ def _checked(layer, y, x):
 def _rebuilt(layer, weights, inputs):
     """Return what a copy of a layer does that was made from its config or its file."""
     of = " of the rebuilt layer"
+    _require_config(layer, inputs)
     if inputs["rebuild"] == "file":
         twin = _from_file(layer, inputs["x_new"].shape)
     else:
@@ -193,6 +251,23 @@ def _rebuilt(layer, weights, inputs):
     outputs = {f"y{of}": _run(twin, inputs["x_new"], training=False)}
     twin(ops.convert_to_tensor(inputs["x_new"]), training=True)
     return outputs | _state(twin, copies, f"{of.strip()} after a training step")
+
+
+def _require_config(layer, inputs):
+    """Raise Unusable with the arguments that a config lacks; a default may be left out."""
+    try:
+        config = layer.get_config()
+    except NotImplementedError:
+        raise Unusable("get_config still raises NotImplementedError. The rest is right.") from None
+    if not isinstance(config, dict):
+        raise Unusable(f"get_config must return a dict. Received: {describe(config)}.")
+    wanted = [name for name in (*OPTIONS, "dtype") if name in inputs]
+    missing = [name for name in wanted if name not in config]
+    if missing:
+        raise Unusable(
+            "get_config must return every argument of __init__, those of keras.layers.Layer "
+            f"included. Missing: {', '.join(missing)}."
+        )
 
 
 def _from_file(layer, shape):
@@ -275,6 +350,8 @@ def drive_classifier(obj, inputs):
     with session(inputs["device"]):
         options = {name: inputs[name] for name in ("hidden",) if name in inputs}
         model = obj(inputs["input_dim"], **options)
+        if obj(inputs["input_dim"], **options) is model:
+            raise Unusable("A second call returns the same model. Make a new one in each call.")
         _require_structure(model)
         _fill(model, inputs["weights"])
         y = model(ops.convert_to_tensor(inputs["x"]), training=False)
@@ -311,6 +388,35 @@ def _require_structure(model):
             f"Each hidden layer must be {', '.join(_HIDDEN)}; the end, {_OUTPUT}. "
             f"Received: {', '.join(names)}."
         )
+    if len({id(layer) for layer in _layers(model)}) < len(names):
+        raise Unusable("One layer stands in the model at several places. Make a new one for each.")
+    _require_defaults(_layers(model))
+
+
+def _require_defaults(layers):
+    """Raise Unusable if a batch norm was given another option than the default of Keras.
+
+    The axis is free: 1 and -1 are the same here.
+    """
+    default = keras.layers.BatchNormalization().get_config()
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            config = layer.get_config()
+            given = {
+                name: config[name]
+                for name in default
+                if name not in ("name", "axis") and config.get(name) != default[name]
+            }
+            for name, value in given.items():
+                raise Unusable(
+                    "BatchNormalization must have its default options. "
+                    f"Received: {name}={_in_words(value)}."
+                )
+
+
+def _in_words(value):
+    """Return an option in words; a config holds an initializer as a dict."""
+    return value.get("class_name", "another") if isinstance(value, dict) else value
 
 
 def _layers(model):
