@@ -205,7 +205,7 @@ def test_a_trace_starts_at_the_untrained_net_and_repeats():
 # --- least squares, depth, toy ----------------------------------------------------------------
 
 
-@pytest.mark.equation("W3")
+@pytest.mark.equation("W6")
 def test_the_best_learning_rate_gives_the_rate(rng):
     x = rng.standard_normal((30, 4)) * [1, 2, 3, 4]
     target = rng.standard_normal(4)
@@ -221,13 +221,13 @@ def test_standardise_keeps_a_constant_column_finite(rng):
     assert np.allclose(ls.standardise(x).std(axis=0), [1, 0])
 
 
-@pytest.mark.equation("W6")
+@pytest.mark.equation("W9")
 def test_whitened_features_have_the_identity_for_covariance(rng):
     z = ls.whiten(rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4)) + 3)
     assert np.allclose(z.T @ z / 50, np.eye(4))
 
 
-@pytest.mark.equation("W7")
+@pytest.mark.equation("W3")
 def test_the_signal_grows_as_the_recursion_says():
     runs = [depth.second_moments(100, 4, gain=3, seed=seed) for seed in range(30)]
     np.testing.assert_allclose(np.mean(runs, axis=0), 3 * 1.5 ** np.arange(4), rtol=0.1)
