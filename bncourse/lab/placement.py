@@ -48,7 +48,7 @@ def deep_net(place: str, activation: str, seed: int) -> nn.Sequential:
 
 @cache
 @one_thread()
-def hidden(place: str, activation: str, lr: float, seed: int, steps: int = 100) -> Run:
+def hidden(place: str, activation: str, lr: float, seed: int, steps: int = 200) -> Run:
     """Train a ``deep_net`` with plain gradient descent on batches of 60 digits."""
     digits, net = data.digits(seed), deep_net(place, activation, seed)
     stream = data.batches(digits.x, digits.y, 60, seed)
