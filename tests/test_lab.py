@@ -10,7 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from bncourse.lab import data, depth, experiments, models, probes, shifted, training
+from bncourse.lab import (
+    data,
+    dead_bias,
+    depth,
+    experiments,
+    models,
+    placement,
+    probes,
+    shifted,
+    training,
+)
 from bncourse.lab import least_squares as ls
 
 CODE = Path(__file__).parents[1] / "chapters" / "code"
@@ -205,7 +215,7 @@ def test_a_trace_starts_at_the_untrained_net_and_repeats():
 # --- least squares, depth, toy ----------------------------------------------------------------
 
 
-@pytest.mark.equation("W3")
+@pytest.mark.equation("W6")
 def test_the_best_learning_rate_gives_the_rate(rng):
     x = rng.standard_normal((30, 4)) * [1, 2, 3, 4]
     target = rng.standard_normal(4)
@@ -221,16 +231,62 @@ def test_standardise_keeps_a_constant_column_finite(rng):
     assert np.allclose(ls.standardise(x).std(axis=0), [1, 0])
 
 
-@pytest.mark.equation("W6")
+@pytest.mark.equation("W9")
 def test_whitened_features_have_the_identity_for_covariance(rng):
     z = ls.whiten(rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4)) + 3)
     assert np.allclose(z.T @ z / 50, np.eye(4))
 
 
-@pytest.mark.equation("W7")
+@pytest.mark.equation("W3")
 def test_the_signal_grows_as_the_recursion_says():
     runs = [depth.second_moments(100, 4, gain=3, seed=seed) for seed in range(30)]
     np.testing.assert_allclose(np.mean(runs, axis=0), 3 * 1.5 ** np.arange(4), rtol=0.1)
+
+
+# --- the place of batch norm, and the bias it kills ---------------------------------------------
+
+
+def kinds(net):
+    return [type(part).__name__ for part in net]
+
+
+def test_batch_norm_stands_where_it_is_asked_for():
+    assert "BatchNorm1d" not in kinds(placement.deep_net("without", "ReLU", seed=0))
+    assert kinds(placement.deep_net("before", "ReLU", seed=0))[:3] == [
+        "Linear", "BatchNorm1d", "ReLU"
+    ]  # fmt: skip
+    after = placement.deep_net("after", "sigmoid", seed=0)
+    assert kinds(after)[:3] == ["Linear", "Sigmoid", "BatchNorm1d"]
+    assert kinds(after).count("BatchNorm1d") == 8
+    assert kinds(after)[-1] == "Linear"
+
+
+def test_all_places_start_from_the_same_weights():
+    nets = [placement.deep_net(place, "ReLU", seed=3) for place in placement.PLACES]
+    first = nets[0][0].weight
+    assert all(torch.equal(net[0].weight, first) for net in nets)
+
+
+@pytest.mark.equation("F16")
+def test_the_floor_of_a_normalised_output_is_that_of_its_targets():
+    t = data.diabetes(0).y.numpy().astype(float)
+    drawn = np.random.default_rng(1).choice(t[:, 0], (4000, 4))
+
+    def error(gamma, beta):
+        """The least error of any order of the outputs: each follows its target exactly."""
+        mean, std = drawn.mean(1, keepdims=True), drawn.std(1, keepdims=True)
+        return ((beta + gamma * (drawn - mean) / std - drawn) ** 2).mean() / t.var()
+
+    best = error(drawn.std(1).mean(), drawn.mean())
+    assert best == pytest.approx(placement.output_floor(4), rel=0.05)
+    assert error(t.std(), t.mean()) >= best
+
+
+def test_a_redundant_bias_gets_rounding_noise_for_a_gradient():
+    found = dead_bias.drift.__wrapped__("SGD", seed=0, steps=5)
+    assert 0 < found.gradient.max() < 1e-7
+    assert found.distance[-1] < 1e-7
+    assert dead_bias.drift.__wrapped__("Adam", seed=0, steps=5).distance[-1] > 1e-4
 
 
 @pytest.mark.equation("S2")

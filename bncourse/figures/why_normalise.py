@@ -1,12 +1,12 @@
 """Figures of the chapter on why to normalise."""
 
-from functools import cache, partial
+from functools import cache
 from time import perf_counter
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from bncourse.figures.seeds import band, points
+from bncourse.figures.seeds import band
 from bncourse.figures.style import COLORS, LINES, figure
 from bncourse.lab import depth, experiments
 from bncourse.lab import least_squares as ls
@@ -19,14 +19,39 @@ START = np.zeros(2)
 
 
 @figure
+def three_troubles(seed=0):
+    """Draw what the wrong size does: to a slope, to a signal on its way, to a descent.
+
+    Args:
+        seed: of the weights of the deep nets in the middle.
+    """
+    made, axes = plt.subplots(1, 3, figsize=(6.4, 2.5))
+    z = np.linspace(-10, 10, 201)
+    g = 1 / (1 + np.exp(-z))
+    axes[0].plot(z, g * (1 - g), **LINES[0] | {"marker": ""})
+    axes[0].set(title="saturation", xlabel="input of a sigmoid", ylabel="slope", ylim=(0, 0.3))
+    for line, gain in zip(LINES, (4, 2, 1), strict=False):
+        moments = depth.second_moments(100, 30, gain, seed)
+        axes[1].semilogy(np.arange(1, 31), moments, **line | {"marker": ""})
+    axes[1].set(title="scale", xlabel="layer", ylabel="size of the signal")
+    axes[1].set_yticks([1e-9, 1, 1e9])
+    way = ls.descend(X, T, START, 0.205, steps=10)
+    _landscape(axes[2], X)
+    axes[2].plot(*way.T, **LINES[1])
+    axes[2].set(title="a long valley", xlabel="$w_1$", ylabel="$w_2$", ylim=(-0.6, 2.9))
+    axes[2].set(xlim=(-0.4, 2.9))
+    return made
+
+
+@figure
 def contours():
     """Draw gradient descent on the tiny example, as it is and standardised. No randomness."""
-    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0), sharey=True)
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.3), sharey=True)
     panels = ("features of size 1 and 3", X), ("both of size 1", ls.standardise(X))
     for axis, (title, x) in zip(axes, panels, strict=True):
         way = ls.descend(x, T, START, ls.spectrum(x).best_lr, steps=10)
         _landscape(axis, x)
-        axis.plot(*way.T, **LINES[1], label="gradient descent")
+        axis.plot(*way.T, **LINES[1])
         axis.plot(*np.linalg.lstsq(x, T)[0], "*", color=COLORS["black"], markersize=11)
         axis.set(title=title, xlabel="$w_1$")
     axes[0].set(ylabel="$w_2$")
@@ -45,7 +70,7 @@ def _landscape(axis, x):
 
 @figure
 def rates(seed=0):
-    """Draw how the error of gradient descent shrinks, measured and by (W3).
+    """Draw how the error of gradient descent shrinks, measured and by (W6).
 
     Args:
         seed: of 200 examples with two features, and of the target weights.
@@ -63,11 +88,12 @@ def rates(seed=0):
         # The worst start: an equal error along the flattest and the steepest direction.
         way = ls.descend(x, x @ target, target + np.ones(2), found.best_lr, steps=60)
         errors = np.linalg.norm(way - target, axis=1) / np.sqrt(2)
-        label = rf"sizes 1 : {ratio:g}, $\kappa$ = {found.condition:.3g}"
-        axis.semilogy(steps[::4], errors[::4], **line | {"linestyle": ""}, label=label)
+        axis.semilogy(steps[::4], errors[::4], **line | {"linestyle": ""})
         axis.semilogy(steps, found.rate**steps, **line | {"marker": ""})
-    axis.set(xlabel="step", ylabel="error of the weights", ylim=(1e-11, 3))
-    axis.legend(loc="lower right", fontsize=10)
+        end = max(found.rate**60, 1e-11)
+        label = rf"sizes 1 : {ratio:g}, $\kappa$ = {found.condition:.3g}"
+        axis.text(*((61, 2 * end) if end > 1e-11 else (27, 1e-9)), label, va="center")
+    axis.set(xlabel="step", ylabel="error of the weights", ylim=(1e-11, 3), xlim=(-2, 86))
     return made
 
 
@@ -98,17 +124,17 @@ def whitening_cost(seed=0):
         LINES, {"whiten": ls.whiten, "standardise": ls.standardise}.items(), strict=False
     ):
         times = [1e3 * cost(transform, count, seed) for count in features]
-        axis.loglog(features, times, **line, label=label)
-    axis.set(xlabel="features D", ylabel="milliseconds")
+        axis.loglog(features, times, **line)
+        axis.text(1.1 * features[-1], times[-1], label, va="center")
+    axis.set(xlabel="features D", ylabel="milliseconds", xlim=(7, 700))
     axis.set_xticks(features, [str(count) for count in features], minor=False)
     axis.minorticks_off()
-    axis.legend()
     return made
 
 
 @figure
 def moments(seeds=experiments.SEEDS):
-    """Draw the size of the signal in 30 ReLU layers, measured and by (W7).
+    """Draw the size of the signal in 30 ReLU layers, measured and by (W3).
 
     Args:
         seeds: one batch and one set of weights each.
@@ -117,12 +143,10 @@ def moments(seeds=experiments.SEEDS):
     made, axis = plt.subplots()
     for line, gain in zip(LINES, (4, 2, 1), strict=False):
         runs = [depth.second_moments(100, 30, gain, seed) for seed in seeds]
-        band(axis, layers, runs, line | {"marker": ""}, rf"$K s^2 = {gain}$")
+        band(axis, layers, runs, line | {"marker": ""})
         axis.plot(layers[::3], gain * (gain / 2.0) ** (layers[::3] - 1), **line | {"linestyle": ""})
-    runs = [depth.second_moments(100, 30, 4, seed, batch_norm=True) for seed in seeds]
-    band(axis, layers, runs, LINES[3], "$K s^2 = 4$, batch norm")
-    axis.set(yscale="log", xlabel="layer", ylabel="mean square before the ReLU")
-    axis.legend(loc="upper left", fontsize=9)
+        axis.text(30.6, np.median(runs, axis=0)[-1], rf"$K s^2 = {gain}$", va="center")
+    axis.set(yscale="log", xlabel="layer", ylabel="mean square before the ReLU", xlim=(0, 37))
     return made
 
 
@@ -131,11 +155,19 @@ STARTS = {
     "large weights": (False, 1.0),
     "small weights, batch norm": (True, 0.1),
 }
+# Where the labels of the gradients stand, free of the lines.
+PLACES = {
+    "small weights": (5.2, 3e-4),
+    "large weights": (1, 6),
+    "small weights, batch norm": (1, 0.1),
+}
 
 
 @figure
 def deep_gradients(seeds=experiments.SEEDS):
     """Draw the gradient of each layer of a deep sigmoid net before training.
+
+    The batch norm of the third start is the layer of the next chapter.
 
     Args:
         seeds: one split, one set of weights each.
@@ -143,10 +175,11 @@ def deep_gradients(seeds=experiments.SEEDS):
     made, axis = plt.subplots()
     for line, (label, start) in zip(LINES, STARTS.items(), strict=False):
         runs = [experiments.deep_sigmoid(*start, seed).gradient for seed in seeds]
-        band(axis, np.arange(1, 10), runs, line, label)
+        band(axis, np.arange(1, 10), runs, line)
+        axis.text(*PLACES[label], label)
     axis.set(yscale="log", xlabel="layer, from input to output", ylabel="length of the gradient")
+    axis.set(ylim=(1e-6, 100))
     axis.set_xticks(range(1, 10))
-    axis.legend(loc="lower right", fontsize=10)
     return made
 
 
@@ -173,36 +206,25 @@ def growing_bias():
     """Draw a bias that is centred away, with the mean outside and inside the gradient."""
     made, axes = plt.subplots(1, 2, figsize=(6.4, 2.8))
     for line, inside in zip(LINES, (False, True), strict=False):
-        label = "mean inside the gradient" if inside else "mean outside"
         for axis, values in zip(axes, bias_run(inside), strict=True):
-            axis.plot(values, **line | {"marker": ""}, label=label)
+            axis.plot(values, **line | {"marker": ""})
+    axes[0].text(2, 24, "mean outside\nthe gradient")
+    axes[0].text(13, 1.5, "mean inside")
+    axes[1].text(15, 2.15, "both", ha="center")
     axes[0].set(xlabel="step", ylabel="bias $b$")
     axes[1].set(xlabel="step", ylabel="loss", ylim=(0, 3))
-    axes[1].legend(loc="lower right", fontsize=10)
     return made
 
 
-OUTPUTS = ("batch norm, fixed", "batch norm", "standardised targets")
+RATES = (0.1, 0.3, 1.0)
 
 
-@figure
-def output_errors(seeds=experiments.SEEDS):
-    """Draw the test error of regression nets with and without batch norm at the output.
+def best_rate(start):
+    """Return the rate of RATES with the best test accuracy for a start, on the first seed."""
+    return max(RATES, key=lambda lr: experiments.deep_sigmoid(*start, 0, lr).accuracy)
 
-    Args:
-        seeds: one split, one set of weights, one order of the batches each.
-    """
-    sizes = (2, 4, 32)
-    made, axis = plt.subplots()
-    for shift, line, output in zip((0.94, 1.0, 1.06), LINES, OUTPUTS, strict=False):
-        measure = partial(experiments.output_error, output)
-        runs = [[measure(size, seed) for size in sizes] for seed in seeds]
-        points(axis, np.array(sizes) * shift, runs, line, output)
-    axis.axhline(1, color=COLORS["grey"], linewidth=1)
-    axis.text(9, 1.07, "always predict the mean", color=COLORS["grey"], fontsize=10)
-    axis.set(xscale="log", yscale="log", xlabel="batch size", ylabel="test error / variance")
-    axis.set_xticks(sizes, [str(size) for size in sizes])
-    axis.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
-    axis.minorticks_off()
-    axis.legend(loc="upper right", bbox_to_anchor=(1.0, 0.93), fontsize=10)
-    return made
+
+def accuracies(start, seeds=experiments.SEEDS):
+    """Return the test accuracies of a start of STARTS, in percent, at its best rate."""
+    lr = best_rate(start)
+    return [100 * experiments.deep_sigmoid(*start, seed, lr).accuracy for seed in seeds]

@@ -12,7 +12,7 @@ def second_moments(
 ) -> np.ndarray:
     """Return the mean square of what enters the ReLU of each layer.
 
-    (W7) Each layer is expected to multiply it by gain / 2.
+    (W3) Each layer is expected to multiply it by gain / 2.
 
     Args:
         width: units in every layer, and features of the input.

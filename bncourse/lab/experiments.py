@@ -120,17 +120,19 @@ class DeepStart(NamedTuple):
 
 @cache
 @one_thread()
-def deep_sigmoid(batch_norm: bool, std: float, seed: int, steps: int = 200) -> DeepStart:
+def deep_sigmoid(
+    batch_norm: bool, std: float, seed: int, lr: float = 0.3, steps: int = 200
+) -> DeepStart:
     """Return how a net of eight hidden layers of 100 sigmoids starts, and where it gets.
 
     Args:
         batch_norm: whether the hidden layers have it.
         std: standard deviation of the weights.
         seed: of the split, the weights and the batches of 60.
-        steps: of plain gradient descent with learning rate 0.3, before the accuracy is taken.
+        lr, steps: of plain gradient descent, before the accuracy is taken.
 
     Returns:
-        The share of hidden units times examples with a slope (W8) below 0.01, the gradients at
+        The share of hidden units times examples with a slope (W1) below 0.01, the gradients at
         the start, and the test accuracy.
     """
     digits = data.digits(seed)
@@ -139,59 +141,6 @@ def deep_sigmoid(batch_norm: bool, std: float, seed: int, steps: int = 200) -> D
     a = torch.stack(outputs)
     saturated = (a * (1 - a) < 0.01).float().mean().item()
     pairs = probes.gradient_pairs(model, cross_entropy, digits.x[:60], digits.y[:60], lr=0.0)
-    _train(_losses(model, digits.x, digits.y, 0.3, seed), steps)
+    _train(_losses(model, digits.x, digits.y, lr, seed), steps)
     accuracy = training.accuracy(model, digits.x_test, digits.y_test)
     return DeepStart(saturated, np.array([before.norm() for before, _ in pairs]), accuracy)
-
-
-@cache
-@one_thread()
-def input_accuracy(treatment: str, seed: int, lr: float = 0.1, steps: int = 200) -> float:
-    """Return the test accuracy of a small ReLU net on digits whose pixels have mixed units.
-
-    Args:
-        treatment: "raw", "standardised" (with training statistics) or "batch norm" (as the first
-            layer, on raw inputs).
-        seed: of the split, the units (factors between 0.1 and 10), the weights and the batches.
-        lr, steps: of plain gradient descent on batches of 60.
-    """
-    digits = data.digits(seed)
-    units = torch.tensor(10 ** np.random.default_rng(seed).uniform(-1, 1, 64)).float()
-    x, x_test = digits.x * units, digits.x_test * units
-    if treatment == "standardised":
-        mean, std = x.mean(0), x.std(0, correction=0)
-        std[std == 0] = 1
-        x, x_test = (x - mean) / std, (x_test - mean) / std
-    model = models.mlp([64, 50, 10], activation=nn.ReLU, seed=seed)
-    if treatment == "batch norm":
-        model = nn.Sequential(nn.BatchNorm1d(64), model)
-    _train(_losses(model, x, digits.y, lr, seed), steps)
-    return training.accuracy(model, x_test, digits.y_test)
-
-
-@cache
-@one_thread()
-def output_error(output: str, size: int, seed: int, lr: float = 0.01, steps: int = 400) -> float:
-    """Return the test error of a regression net, as a share of the variance of the targets.
-
-    Args:
-        output: "standardised targets" (no batch norm), "batch norm" (on raw targets) or
-            "batch norm, fixed" (the same without gamma and beta).
-        size: of a batch.
-        seed: of the split, the weights and the batches.
-        lr, steps: of plain gradient descent on the mean squared error.
-    """
-    task = data.diabetes(seed)
-    model = models.mlp([10, 32, 1], activation=nn.ReLU, seed=seed)
-    y, mean, std = task.y, 0.0, 1.0
-    if output == "standardised targets":
-        mean, std = y.mean(), y.std(correction=0)
-        y = (y - mean) / std
-    else:
-        model.append(nn.BatchNorm1d(1, affine=output == "batch norm"))
-    stream = data.batches(task.x, y, size, seed)
-    _train(training.sgd_steps(model, stream, nn.functional.mse_loss, lr), steps)
-    model.eval()
-    with torch.no_grad():
-        error = nn.functional.mse_loss(mean + std * model(task.x_test), task.y_test)
-    return (error / task.y_test.var(correction=0)).item()

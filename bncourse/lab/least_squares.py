@@ -30,14 +30,14 @@ def gradient(x: np.ndarray, t: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def hessian(x: np.ndarray) -> np.ndarray:
-    """Return the second derivative of ``loss``: (W1) H = x^T x / N, of shape (D, D)."""
+    """Return the second derivative of ``loss``: (W4) H = x^T x / N, of shape (D, D)."""
     return x.T @ x / len(x)
 
 
 def spectrum(x: np.ndarray) -> Spectrum:
     """Return condition number, best learning rate and rate of gradient descent.
 
-    (W3) With the smallest and the largest eigenvalue of H: lr = 2 / (smallest + largest), and
+    (W6) With the smallest and the largest eigenvalue of H: lr = 2 / (smallest + largest), and
     rate = (condition - 1) / (condition + 1).
 
     Args:
@@ -70,7 +70,7 @@ def standardise(x: np.ndarray) -> np.ndarray:
 def whiten(x: np.ndarray) -> np.ndarray:
     """Return x centred and multiplied by the inverse root of its covariance.
 
-    (W6) z = (x - mean) C^(-1/2), whose covariance is the identity.
+    (W9) z = (x - mean) C^(-1/2), whose covariance is the identity.
 
     Args:
         x: (N, D) with a covariance of full rank, so N > D.

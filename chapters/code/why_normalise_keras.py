@@ -14,11 +14,11 @@ def standardised_inputs(train, test):
     return layer(train), layer(test)
 
 
-def centre_outside(x):
-    """Return x centred; the gradient believes that the mean is a constant. A mistake."""
-    return x - keras.ops.stop_gradient(keras.ops.mean(x, axis=0))
-
-
 def centre_inside(x):
     """Return x centred; the gradient flows through the mean too, as in (W11)."""
     return x - keras.ops.mean(x, axis=0)
+
+
+def centre_outside(x):
+    """Return x centred; the gradient believes that the mean is a constant. A mistake."""
+    return x - keras.ops.stop_gradient(keras.ops.mean(x, axis=0))

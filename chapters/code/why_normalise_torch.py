@@ -12,11 +12,11 @@ def standardised_inputs(train, test):
     return (train - mean) / std, (test - mean) / std
 
 
-def centre_outside(x):
-    """Return x centred; the gradient believes that the mean is a constant. A mistake."""
-    return x - x.mean(dim=0).detach()
-
-
 def centre_inside(x):
     """Return x centred; the gradient flows through the mean too, as in (W11)."""
     return x - x.mean(dim=0)
+
+
+def centre_outside(x):
+    """Return x centred; the gradient believes that the mean is a constant. A mistake."""
+    return x - x.mean(dim=0).detach()
