@@ -49,7 +49,7 @@ def graph():
     Returns:
         A matplotlib Figure; r is short for inv_std.
     """
-    made, axis = plt.subplots(figsize=(6.4, 3.7))
+    made, axis = plt.subplots(figsize=(6.4, 3.3))
     for (tail, head), (label, place, path) in EDGES.items():
         _edge(axis, NODES[tail][0], NODES[head][0], label, place, PATHS[path])
     for name, (centre, symbol, gradient) in NODES.items():
@@ -119,7 +119,7 @@ def projection():
         (r"$-$ its $\hat{x}$ part", along, COLORS["sky"]),
         ("= what is left", ARRIVES - mean - along, COLORS["black"]),
     )
-    made, axes = plt.subplots(1, 4, sharey=True, figsize=(6.4, 2.7))
+    made, axes = plt.subplots(1, 4, sharey=True, figsize=(6.4, 2.5))
     for axis, (title, values, color) in zip(axes, panels, strict=True):
         _bars(axis, values, color)
         axis.set(title=title, xlabel="example")
@@ -152,7 +152,7 @@ def plane():
     Returns:
         A matplotlib Figure: a map with its numbers, and the plane of deviations.
     """
-    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
+    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9))
     _jacobian(left, FEATURE)
     _tangent(right, np.array([0.0, 1.0, -1.0]), np.array([3.0, 1.0, -1.0]))
     return made
@@ -212,7 +212,7 @@ def gain(count=8, seed=0):
     shape = np.random.default_rng(seed).standard_normal(count)
     shape = (shape - shape.mean()) / shape.std()
     stds = np.logspace(-5, 1, 25)
-    made, axis = plt.subplots(figsize=(6.4, 3.4))
+    made, axis = plt.subplots(figsize=(6.4, 3.0))
     for line, (eps, framework) in zip(LINES, ((1e-5, "PyTorch"), (1e-3, "Keras")), strict=False):
         factors = np.array([np.linalg.eigvalsh(batchnorm_jacobian(s * shape, eps)) for s in stds])
         across, along = factors[:, -1], factors[:, 1]
