@@ -1,4 +1,4 @@
-"""The backward chapter: its framework code agrees with the reference, its figure with its text."""
+"""The backward chapter: its framework code agrees with the reference."""
 
 import importlib.util
 from functools import partial
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from bncourse.figures.backward import gradient_error
 from bncourse.reference import backward, forward
 
 # keras.ops.convert_to_numpy asks PyTorch for a copy in a way that NumPy 2 has deprecated.
@@ -39,82 +38,29 @@ def load(framework):
     return module
 
 
-def centre(framework):
-    code = load(framework)
-    return code.Centre.apply if framework == "torch" else code.centre
-
-
-@pytest.fixture
-def batch():
-    rng = np.random.default_rng(0)
-    return {
-        "dy": rng.standard_normal((7, 4)),
-        "x": 3 + 2 * rng.standard_normal((7, 4)),
-        "gamma": rng.uniform(0.5, 2, 4),
-        "beta": rng.uniform(0.5, 2, 4),
-    }
-
-
 @pytest.mark.equation("B6")
 @pytest.mark.equation("B7")
 @pytest.mark.parametrize("eps", [1e-5, 0.5])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_layer_gradients(framework, batch, eps):
-    _, cache = forward.batchnorm_forward(batch["x"], batch["gamma"], batch["beta"], eps)
-    want = backward.batchnorm_backward(batch["dy"], cache)
-    tensors = map(torch.from_numpy, batch.values())
+def test_layer_gradients(framework, eps):
+    rng = np.random.default_rng(0)
+    dy = rng.standard_normal((7, 4))
+    x = 3 + 2 * rng.standard_normal((7, 4))
+    gamma, beta = rng.uniform(0.5, 2, (2, 4))
+    _, cache = forward.batchnorm_forward(x, gamma, beta, eps)
+    want = backward.batchnorm_backward(dy, cache)
+    tensors = map(torch.from_numpy, (dy, x, gamma, beta))
     for got, true in zip(load(framework).layer_gradients(*tensors, eps=eps), want, strict=True):
         assert_close(got.numpy(), true)
 
 
+@pytest.mark.equation("B16")
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_centre_backwards(framework, batch):
-    x = torch.from_numpy(batch["x"]).requires_grad_()
-    y = centre(framework)(x)
-    assert_close(y.detach().numpy(), batch["x"] - batch["x"].mean(axis=0))
-    (dx,) = torch.autograd.grad(y, x, torch.from_numpy(batch["dy"]))
-    assert_close(dx.numpy(), batch["dy"] - batch["dy"].mean(axis=0))
-
-
-@pytest.mark.equation("B15")
-def test_gradcheck_accepts_the_right_gradient(batch):
-    is_right = load("torch").gradient_is_right
-    x = torch.from_numpy(batch["x"]).requires_grad_()
-    assert is_right(centre("torch"), x)
-    assert is_right(
-        partial(torch.nn.functional.batch_norm, running_mean=None, running_var=None, training=True),
-        x,
+def test_a_constant_feature_passes_its_gradient_on(framework):
+    dy = np.random.default_rng(0).standard_normal((8, 1))
+    constant, one = torch.full((8, 1), 3.0), torch.ones(1)
+    eps = 1e-3
+    dx, *_ = load(framework).layer_gradients(
+        torch.from_numpy(dy).float(), constant, one, one, eps=eps
     )
-
-
-def test_gradcheck_rejects_a_wrong_gradient(batch):
-    class Wrong(load("torch").Centre):
-        @staticmethod
-        def backward(ctx, dy):
-            return dy
-
-    x = torch.from_numpy(batch["x"]).requires_grad_()
-    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
-        load("torch").gradient_is_right(Wrong.apply, x)
-
-
-@pytest.mark.equation("B1")
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are those of torch")
-def test_slope_along_a_direction_is_that_of_the_gradient(batch):
-    code = load("keras")
-    dy, x, gamma, beta = map(torch.from_numpy, batch.values())
-    layer = keras.layers.BatchNormalization(epsilon=1e-5)
-    layer.build(x.shape)
-    layer.gamma.assign(gamma)
-
-    direction = torch.from_numpy(np.random.default_rng(1).standard_normal(x.shape))
-    slope = code.slope_along(lambda x: (dy * layer(x, training=True)).sum(), x, direction)
-    dx, *_ = code.layer_gradients(dy, x, gamma, beta)
-    assert_close(slope.item(), (dx * direction).sum().item(), atol=1e-3)
-
-
-@pytest.mark.equation("B1")
-def test_the_default_step_is_near_the_best():
-    error = partial(gradient_error, backward.numerical_gradient)
-    assert error(1e-5) < 1e-9
-    assert error(1e-5) < min(error(1e-7), error(1e-3)) / 10
+    assert_close(dx.numpy(), (dy - dy.mean()) / np.sqrt(eps), atol=1e-4)

@@ -4,8 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from bncourse.figures.style import COLORS, LINES, figure
-from bncourse.reference.backward import batchnorm_backward, batchnorm_jacobian, numerical_gradient
+from bncourse.reference.backward import batchnorm_jacobian
 from bncourse.reference.forward import batchnorm_forward
+
+# The example by hand: one feature of four examples, and a loss that pulls on the first output.
+FEATURE = np.array([3.0, 9.0, 11.0, 17.0])
+ARRIVES = np.array([10.0, 0.0, 0.0, 0.0])
 
 # Node: centre in the plane, symbol, gradient that backward brings to it.
 NODES = {
@@ -45,16 +49,14 @@ def graph():
     Returns:
         A matplotlib Figure; r is short for inv_std.
     """
-    made, axis = plt.subplots(figsize=(6.0, 3.5))
+    made, axis = plt.subplots(figsize=(6.4, 3.3))
     for (tail, head), (label, place, path) in EDGES.items():
         _edge(axis, NODES[tail][0], NODES[head][0], label, place, PATHS[path])
     for name, (centre, symbol, gradient) in NODES.items():
         _node(axis, centre, symbol, gradient, above=name not in {"x", "x_hat", "y"})
-    for name, style in PATHS.items():
-        if name != "none":
-            axis.plot([], [], **style, label=name)
-    axis.legend(title="path", loc="lower left", ncols=3, fontsize=13, title_fontsize=13)
-    axis.set(xlim=(-0.6, 7.4), ylim=(-1.9, 3.2))
+    for path, place in (("direct", (2, -0.4)), ("mean", (0.9, 3.5)), ("variance", (3.1, 3.5))):
+        axis.text(*place, f"{path} path", color=PATHS[path]["color"], ha="center", fontsize=13)
+    axis.set(xlim=(-0.9, 7.4), ylim=(-1.2, 3.9))
     axis.axis("off")
     return made
 
@@ -101,66 +103,57 @@ def _edge(axis, tail, head, label, place, style):
 
 
 @figure
-def step_size(seed=0):
-    """Draw the error of the numerical gradient against the step h.
-
-    Args:
-        seed: of the batch, 6 examples and 3 features, and of the projection that makes the loss.
+def projection():
+    """Draw what batch norm takes away from the gradient of the example by hand.
 
     Returns:
-        A matplotlib Figure with logarithmic axes.
+        A matplotlib Figure of four panels: dy, its mean, its part along x_hat, and what is left.
     """
-    steps = np.logspace(-12, 0, 25)
-    made, axis = plt.subplots()
-    curves = {
-        "forward difference": (_forward_difference, np.float64),
-        "central difference": (numerical_gradient, np.float64),
-        "central, f in float32": (numerical_gradient, np.float32),
-    }
-    for line, (label, (method, dtype)) in zip(LINES, curves.items(), strict=False):
-        errors = [gradient_error(method, h, dtype, seed) for h in steps]
-        axis.loglog(steps, errors, **line, label=label)
-    axis.set(xlabel="step h", ylabel="relative error", ylim=(1e-12, 1e6))
-    axis.legend(loc="upper right", fontsize=10)
+    _, cache = batchnorm_forward(FEATURE[:, None], np.ones(1), np.zeros(1), eps=1e-12)
+    x_hat = cache["x_hat"].ravel()
+    mean = np.full(4, ARRIVES.mean())
+    along = x_hat * (ARRIVES * x_hat).mean()
+    panels = (
+        ("dy", ARRIVES, COLORS["grey"]),
+        (r"$-$ its mean", mean, COLORS["orange"]),
+        (r"$-$ its $\hat{x}$ part", along, COLORS["sky"]),
+        ("= what is left", ARRIVES - mean - along, COLORS["black"]),
+    )
+    made, axes = plt.subplots(1, 4, sharey=True, figsize=(6.4, 2.5))
+    for axis, (title, values, color) in zip(axes, panels, strict=True):
+        _bars(axis, values, color)
+        axis.set(title=title, xlabel="example")
+    axes[0].set(ylabel="gradient", ylim=(-7.5, 12.5))
     return made
 
 
-def gradient_error(method, h, dtype=np.float64, seed=0):
-    """Return the relative error of a numerical gradient of batch norm with respect to x.
-
-    Args:
-        method: a function of (f, x, h) that returns a gradient.
-        h: the step.
-        dtype: of the arithmetic inside f.
-        seed: of the batch and of the projection.
-    """
-    rng = np.random.default_rng(seed)
-    x, dy = rng.standard_normal((2, 6, 3))
-    gamma, beta = rng.uniform(0.5, 2, (2, 3))
-
-    def loss(x):
-        y, _ = batchnorm_forward(*(a.astype(dtype) for a in (x, gamma, beta)), dtype(1e-5))
-        return float((dy.astype(dtype) * y).sum())
-
-    true, *_ = batchnorm_backward(dy, batchnorm_forward(x, gamma, beta)[1])
-    return np.linalg.norm(method(loss, x, h) - true) / np.linalg.norm(true)
-
-
-def _forward_difference(f, x, h):
-    here = f(x)
-    steps = h * np.eye(x.size).reshape(x.size, *x.shape)
-    return np.array([(f(x + step) - here) / h for step in steps]).reshape(x.shape)
+def _bars(axis, values, color):
+    """Draw one bar an example, with its number at its end."""
+    places = np.arange(1, len(values) + 1)
+    axis.bar(places, values, color=color, width=0.75)
+    for place, value in zip(places, values.round(1), strict=True):
+        below = value < 0
+        axis.text(
+            place,
+            value - 0.35 if below else value + 0.35,
+            f"${value:g}$",
+            ha="center",
+            va="top" if below else "bottom",
+        )
+    axis.axhline(0, color=COLORS["grey"], linewidth=0.8)
+    axis.set_xticks(places)
+    axis.grid(visible=False)
 
 
 @figure
-def projection():
-    """Draw the Jacobian of the chapter's example, and what it does to a gradient for N = 3.
+def plane():
+    """Draw the Jacobian of the example by hand, and what it does to a gradient for N = 3.
 
     Returns:
         A matplotlib Figure: a map with its numbers, and the plane of deviations.
     """
-    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
-    _jacobian(left, np.array([3.0, 9.0, 11.0, 17.0]))
+    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9))
+    _jacobian(left, FEATURE)
     _tangent(right, np.array([0.0, 1.0, -1.0]), np.array([3.0, 1.0, -1.0]))
     return made
 
@@ -203,3 +196,33 @@ def _arrow(axis, start, end, color, label, offset, linestyle="-"):
     # Without shrinking, the tip stands where the vector ends.
     axis.annotate("", xy=end, xytext=start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
     axis.annotate(label, end, xytext=offset, textcoords="offset points", fontsize=12)
+
+
+@figure
+def gain(count=8, seed=0):
+    """Draw the factors of the Jacobian against the standard deviation of the feature.
+
+    Args:
+        count: the number of examples.
+        seed: of the batch.
+
+    Returns:
+        A matplotlib Figure with logarithmic axes; the factors are eigenvalues of (B8).
+    """
+    shape = np.random.default_rng(seed).standard_normal(count)
+    shape = (shape - shape.mean()) / shape.std()
+    stds = np.logspace(-5, 1, 25)
+    made, axis = plt.subplots(figsize=(6.4, 3.0))
+    for line, (eps, framework) in zip(LINES, ((1e-5, "PyTorch"), (1e-3, "Keras")), strict=False):
+        factors = np.array([np.linalg.eigvalsh(batchnorm_jacobian(s * shape, eps)) for s in stds])
+        across, along = factors[:, -1], factors[:, 1]
+        axis.loglog(stds, across, **line)
+        axis.loglog(stds, along, **line | {"markerfacecolor": "white", "linewidth": 1.0})
+        name = f"eps = {eps:g} ({framework})"
+        axis.annotate(name, (stds[0], across[0]), (0, 8), textcoords="offset points")
+    axis.annotate("across x̂", (stds[20], across[20]), (6, 6), textcoords="offset points")
+    fallen = int(np.argmin(abs(along - 1e-2)))
+    axis.annotate("along x̂", (stds[fallen], along[fallen]), (8, 0), textcoords="offset points")
+    axis.set(xlabel="standard deviation of the feature", ylabel="factor of the gradient")
+    axis.set(ylim=(1e-4, 2e3))
+    return made
