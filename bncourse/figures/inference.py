@@ -77,7 +77,7 @@ def two_modes():
     left.plot([0, *steps], means, color=COLORS["blue"], linewidth=2)
     left.fill_between([0, *steps], *_reach(means, variances), color=COLORS["blue"], alpha=0.15)
     left.text(1.9, -0.6, "running statistics: mean ± std", color=COLORS["blue"])
-    left.text(4.2, 8.6, "each batch: mean ± std", color=_RUST, ha="center")
+    left.text(10.4, 0.7, "each batch: mean ± std", color=_RUST, ha="right")
     for step in SHOWN_IN:
         _judged(left, step + 0.22, *batch_statistics(x[step - 1][:, None]))
     left.set(xlabel="batch", ylabel="value of the feature", title="training", ylim=(-1.4, 10))
@@ -91,8 +91,8 @@ def _judged(axis, place, mean, var):
     x_hat = normalize(np.array([[EXAMPLE]]), mean, var).item()
     axis.plot(place, EXAMPLE, "D", color=COLORS["black"], markersize=6)
     words = f"{EXAMPLE:.0f} → {x_hat:.2f}"
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axis.text(place, EXAMPLE + 0.5, words, ha="center", va="bottom", bbox=box)
+    line = {"arrowstyle": "-", "color": COLORS["grey"], "shrinkB": 4}
+    axis.annotate(words, (place, EXAMPLE), (place, 8.9), arrowprops=line, ha="center")
 
 
 # Orange that is dark enough for words.
