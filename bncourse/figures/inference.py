@@ -69,7 +69,7 @@ def two_modes():
         A matplotlib Figure with two panels that share the vertical axis.
     """
     made, (left, right) = plt.subplots(
-        1, 2, sharey=True, figsize=(6.4, 3.6), gridspec_kw={"width_ratios": [3, 1.25]}
+        1, 2, sharey=True, figsize=(6.4, 3.1), gridspec_kw={"width_ratios": [3, 1.25]}
     )
     x, means, variances = small_training()
     steps = np.arange(1, BATCHES + 1)
@@ -148,6 +148,49 @@ def company(batches=60):
     return made
 
 
+# Test batches of a user who has forgotten model.eval(): their size, and whether classes keep apart.
+COMPANIES = ((60, False), (8, False), (2, False), (30, True))
+
+
+def company_accuracies():
+    """Return the test accuracies (seeds,) at inference, and (companies, seeds) in COMPANIES."""
+    right = [recalibration.course(seed).accuracy[0.1][-1] for seed in SEEDS]
+    wrong = [
+        [recalibration.accuracy_in_company(seed, *company) for seed in SEEDS]
+        for company in COMPANIES
+    ]
+    return np.array(right), np.array(wrong)
+
+
+@figure
+def forgotten_eval():
+    """Draw the test accuracy at inference and with the statistics of the test batches.
+
+    Returns:
+        A matplotlib Figure: medians, with bars from the smallest to the largest.
+    """
+    right, wrong = company_accuracies()
+    names = ["inference mode, any batches"]
+    names += [
+        f"training mode, {size} {'by class' if by_class else 'shuffled'}"
+        for size, by_class in COMPANIES
+    ]
+    runs = 100 * np.array([right, *wrong])
+    middle = np.median(runs, axis=1)
+    made, axis = plt.subplots(figsize=(6.4, 2.2))
+    places = -np.arange(len(runs))
+    colors = [COLORS["blue"], *["#B9CDDB"] * len(COMPANIES)]
+    reach = np.abs(np.array([runs.min(axis=1), runs.max(axis=1)]) - middle)
+    axis.barh(places, middle, xerr=reach, color=colors, height=0.7, error_kw={"capsize": 3})
+    for place, value, high in zip(places, middle, runs.max(axis=1), strict=True):
+        axis.text(high + 1.5, place, f"{value:.1f}", va="center")
+    axis.set_yticks(places, names)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(visible=False, axis="y")
+    axis.set(xlabel="test accuracy, percent", ylabel="mode", xlim=(0, 108))
+    return made
+
+
 @figure
 def memory():
     """Draw the weights (R2) of an exponential average, and what is left of its start, (R3).
@@ -155,7 +198,7 @@ def memory():
     Returns:
         A matplotlib Figure with two panels.
     """
-    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.0))
+    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.5))
     steps = np.arange(0, 601)
     words = {0.1: ((9, 0.05), (40, 0.06)), 0.01: ((28, 0.013), (140, 0.3))}
     for line, (m, places) in zip(LINES, words.items(), strict=False):
@@ -204,7 +247,7 @@ def moving_target(seed=0, steps=600, noise=0.3):
     """
     target = ramp(steps)
     values = target + noise * np.random.default_rng(seed).standard_normal(steps)
-    made, axis = plt.subplots()
+    made, axis = plt.subplots(figsize=(6.4, 2.7))
     axis.plot(values, ".", color="#BBBBBB", markersize=3)
     for line, m in zip(LINES, recalibration.MOMENTA, strict=False):
         style = line | {"marker": ""}
@@ -225,7 +268,7 @@ def unlike_batches():
     Returns:
         A matplotlib Figure: the batches of the text, a diagram.
     """
-    made, axis = plt.subplots(figsize=(6.4, 2.2))
+    made, axis = plt.subplots(figsize=(6.4, 1.7))
     batches = np.array([[1.0, 3.0], [5.0, 7.0]])
     middle = batches.mean()
     for number, (batch, line) in enumerate(zip(batches, LINES, strict=False)):
@@ -280,7 +323,7 @@ def recalibrated_accuracy():
     Returns:
         A matplotlib Figure: medians of five seeds in their range.
     """
-    made, axis = plt.subplots()
+    made, axis = plt.subplots(figsize=(6.4, 2.7))
     runs = _runs("accuracy")
     words = {0.1: (13, 60), 0.01: (45, 62), recalibration.RECALIBRATED: (1.4, 78)}
     for line, (key, place) in zip(LINES, words.items(), strict=False):
