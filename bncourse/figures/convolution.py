@@ -4,10 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.colors import ListedColormap
+from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 
 from bncourse.figures.style import COLORS, LINES, figure
 from bncourse.lab.data import digits
+from bncourse.reference import layers
+from bncourse.reference.forward import batch_statistics
 
 IMAGES, CHANNELS, GROUP_SIZE = 3, 4, 2
 
@@ -31,7 +34,7 @@ def sharing():
     Returns:
         A matplotlib Figure with one panel for each method; equal letters share a statistic.
     """
-    made, axes = plt.subplots(1, 4, sharex=True, sharey=True, figsize=(6.4, 1.8))
+    made, axes = plt.subplots(1, 4, sharex=True, sharey=True, figsize=(6.4, 2.0))
     for axis, (method, sets) in zip(axes, shared_sets().items(), strict=True):
         _planes(axis, sets)
         axis.set(title=method, xlabel="channel")
@@ -54,6 +57,118 @@ def _planes(axis, sets):
             width = 2.5 if place % 3 == 0 else 0.3
             draw(place / 3 - 0.5, color="white", linewidth=width)
     axis.spines[:].set_visible(False)
+
+
+# The batch of the text: two images with two channels of one by two pixels.
+EXAMPLE = np.array([[[[1, 3]], [[3, 9]]], [[[1, 3]], [[11, 17]]]], dtype=float)
+
+# Fills of the channels, light enough for black numbers; they differ in lightness too.
+CHANNEL_FILLS = ("#F7C873", "#9CCBE8", "#F3F3F3")
+
+
+@figure
+def pixel_rows():
+    """Draw the batch of the text as images, and as the matrix whose rows are its pixels.
+
+    Returns:
+        A matplotlib Figure, a diagram: each channel has one colour, and so has each column.
+    """
+    made, axis = plt.subplots(figsize=(6.4, 2.9))
+    rows = layers.to_features(EXAMPLE)
+    pixels = EXAMPLE.shape[3]
+    for (n, c, _, w), value in np.ndenumerate(EXAMPLE):
+        _cell(axis, 1.3 + 2.7 * c + w, 1.9 * n, value, CHANNEL_FILLS[c])
+    for n in range(len(EXAMPLE)):
+        axis.text(1.0, 1.9 * n + 0.5, f"image {n + 1}", ha="right", va="center")
+    for c in range(2):
+        axis.text(2.3 + 2.7 * c, -0.25, f"channel {c + 1}", ha="center", va="bottom")
+        axis.text(9.8 + c, -0.25, f"{c + 1}", ha="center", va="bottom")
+        mean, var = (part[c] for part in batch_statistics(rows))
+        words = f"$\\mu$ = {mean:.0f}\n$\\sigma^2$ = {var:.0f}"
+        axis.text(9.6 + 1.3 * c, 4.2, words, ha="center", va="top", fontsize=10.5)
+    for (i, c), value in np.ndenumerate(rows):
+        _cell(axis, 9.3 + c, i, value, CHANNEL_FILLS[c])
+        if c == 0:
+            n, w = divmod(i, pixels)
+            axis.text(9.1, i + 0.5, f"image {n + 1}, pixel {w + 1}", ha="right", va="center")
+    axis.set(xlim=(-0.4, 12), ylim=(5.5, -0.9))
+    axis.axis("off")
+    return made
+
+
+def _cell(axis, x, y, value, fill):
+    axis.add_patch(Rectangle((x, y), 1, 1, facecolor=fill, edgecolor="white", linewidth=2))
+    axis.text(x + 0.5, y + 0.5, f"{value:.0f}", ha="center", va="center")
+
+
+@figure
+def layouts():
+    """Draw how one image with three channels of 2 x 2 pixels lies in memory, in both layouts.
+
+    Returns:
+        A matplotlib Figure, a diagram with a strip for each layout.
+    """
+    made, axis = plt.subplots(figsize=(6.4, 1.9))
+    channel, pixel = np.indices((3, 4))
+    for row, (name, order) in enumerate({"NCHW": "C", "NHWC": "F"}.items()):
+        places = zip(channel.ravel(order), pixel.ravel(order), strict=True)
+        for place, (c, p) in enumerate(places):
+            fill = CHANNEL_FILLS[c]
+            corner = place, 1.5 * row
+            axis.add_patch(
+                Rectangle(corner, 1, 1, facecolor=fill, edgecolor="black", linewidth=0.8)
+            )
+            words = f"{'abc'[c]}{p + 1}"
+            axis.text(place + 0.5, 1.5 * row + 0.5, words, ha="center", va="center")
+        axis.text(-0.2, 1.5 * row + 0.5, name, ha="right", va="center")
+    axis.set(xlim=(-1.8, 12.1), ylim=(2.7, -0.2))
+    axis.axis("off")
+    return made
+
+
+BRANCHES = {
+    "post-activation": ("conv", "BN", "ReLU", "conv", "BN", "+", "ReLU"),
+    "pre-activation": ("BN", "ReLU", "conv", "BN", "ReLU", "conv", "+"),
+}
+
+
+@figure
+def residual_blocks():
+    """Draw the two common orders of a residual block.
+
+    Returns:
+        A matplotlib Figure, a diagram with one row for each order.
+    """
+    made, axes = plt.subplots(2, 1, figsize=(6.4, 3.0))
+    for axis, (name, parts) in zip(axes, BRANCHES.items(), strict=True):
+        axis.text(-0.9, 1.35, name, fontweight="bold")
+        _block(axis, parts)
+        axis.set(xlim=(-1, 8.4), ylim=(-0.9, 1.7))
+        axis.axis("off")
+    return made
+
+
+def _block(axis, parts):
+    """Draw the parts in a row, joined by arrows, with the shortcut from the input to the sum."""
+    arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
+    axis.text(-0.75, 0.5, "x", ha="center", va="center", style="italic")
+    begin = -0.55
+    for place, part in enumerate(parts):
+        width = 0.36 if part == "+" else 0.78
+        left = place + 0.5 - width / 2
+        axis.annotate("", (left, 0.5), (begin, 0.5), arrowprops=arrow)
+        norm = part == "BN"
+        fill = COLORS["blue"] if norm else "#EEEEEE"
+        box = Rectangle((left, 0.15), width, 0.7, facecolor=fill, edgecolor="black", linewidth=1)
+        axis.add_patch(box)
+        color = "white" if norm else "black"
+        axis.text(place + 0.5, 0.5, part, ha="center", va="center", color=color)
+        begin = left + width
+    axis.annotate("", (begin + 0.6, 0.5), (begin, 0.5), arrowprops=arrow)
+    end = parts.index("+") + 0.5
+    axis.plot([-0.35, -0.35, end], [0.5, -0.45, -0.45], color="black", linewidth=1)
+    axis.annotate("", (end, 0.15), (end, -0.45), arrowprops=arrow)
+    axis.text(end / 2, -0.5, "shortcut", ha="center", va="top")
 
 
 def filter_outputs(seed=0, filters=16):
@@ -106,22 +221,90 @@ def noise(seeds=5):
     sizes = 2 ** np.arange(0, 9)
     made, axis = plt.subplots()
     kinds = {
-        "N H W outputs of a filter": lambda values, seed: values,
-        "the same, brightness varies": brightened,
-        "one output of each image": lambda values, seed: values[:, :, 2:3, 2:3],
+        "all outputs of a filter": ((100, 0.016), lambda values, seed: values),
+        "the same, brightness varies": ((280, 0.45), brightened),
+        "one output of each image": ((1, 0.07), lambda values, seed: values[:, :, 2:3, 2:3]),
     }
-    for line, (label, take) in zip(LINES, kinds.items(), strict=False):
+    for line, (words, (place, take)) in zip(LINES, kinds.items(), strict=False):
         populations = [take(filter_outputs(seed), seed) for seed in range(seeds)]
         measured = [
             [noise_of_means(values, size, seed=seed) for seed, values in enumerate(populations)]
             for size in sizes
         ]
         counts = sizes * populations[0][0, 0].size
-        _with_spread(axis, counts, np.array(measured), line, label)
+        _with_spread(axis, counts, np.array(measured), line)
         expected = np.mean([np.sqrt(share_between(values).mean()) for values in populations])
         axis.loglog(counts, expected / np.sqrt(sizes), **line | {"marker": "", "linewidth": 1.2})
+        axis.text(*place, words, color=_dark(line), ha="right" if words[0] == "a" else "left")
     axis.set(xlabel="values in the mean", ylabel="noise of the mean, in std", ylim=(5e-3, 1.5))
-    axis.legend(loc="lower left", fontsize=10)
+    return made
+
+
+def _dark(line):
+    """Return the colour of a line, dark enough for words."""
+    return "#B35900" if line["color"] == COLORS["orange"] else line["color"]
+
+
+def stored_shares(values, size, batches=400, seed=0):
+    """Return which part of a channel's variance layers keep, by how they keep it.
+
+    A PyTorch layer with momentum=None averages the unbiased variances of the batches; pooling
+    takes the variance of all their pixels at once, (R9).
+
+    Args:
+        values: (examples, C, H, W), the population.
+        size: N, images in a batch, drawn with replacement.
+        batches: how many batches the layer sees.
+        seed: of the batches.
+
+    Returns:
+        ``{"averaged": number, "pooled": number}``, means over the channels.
+    """
+    rows = np.random.default_rng(seed).integers(len(values), size=(batches, size))
+    layer = torch.nn.BatchNorm2d(values.shape[1], momentum=None, dtype=torch.float64)
+    seen = [values[row] for row in rows]
+    with torch.no_grad():
+        for batch in seen:
+            layer(torch.from_numpy(batch))
+    truth = values.var(axis=(0, 2, 3))
+    _, _, var = layers.pooled_statistics([layers.to_features(batch) for batch in seen])
+    count = rows.size * values[0, 0].size
+    return {
+        "averaged": (layer.running_var.numpy() / truth).mean(),
+        "pooled": (var * count / (count - 1) / truth).mean(),
+    }
+
+
+@figure
+def bessel(seeds=5):
+    """Draw which part of the variance averages of unbiased variances keep, (C10), and pooling.
+
+    Args:
+        seeds: how many draws of filters, brightness and batches; bars show their range.
+
+    Returns:
+        A matplotlib Figure: measured points, and the lines of (C10).
+    """
+    sizes = 2 ** np.arange(1, 7)
+    populations = [brightened(filter_outputs(seed), seed) for seed in range(seeds)]
+    shares = [
+        [stored_shares(values, size, seed=seed) for seed, values in enumerate(populations)]
+        for size in sizes
+    ]
+    made, axis = plt.subplots()
+    for line, kind in zip(LINES, ("averaged", "pooled"), strict=False):
+        _with_spread(axis, sizes, np.array([[run[kind] for run in row] for row in shares]), line)
+    between = np.mean([share_between(values).mean() for values in populations])
+    places = populations[0][0, 0].size
+    smooth = np.geomspace(2, 64)
+    bessel_factor = smooth * places / (smooth * places - 1)
+    axis.plot(smooth, (1 - between / smooth) * bessel_factor, color=LINES[0]["color"])
+    axis.axhline(1, color=COLORS["grey"], linewidth=1)
+    axis.text(3.3, 0.7, "unbiased variances, averaged", color=_dark(LINES[0]))
+    axis.text(2.05, 1.045, "pixels of all batches, pooled", color=_dark(LINES[1]))
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.set(xlabel="images in a batch", ylabel="share of the true variance", ylim=(0.55, 1.12))
     return made
 
 
@@ -136,11 +319,11 @@ def share_between(values):
     return values.mean(axis=(2, 3)).var(axis=0) / values.var(axis=(0, 2, 3))
 
 
-def _with_spread(axis, x, measured, line, label):
+def _with_spread(axis, x, measured, line):
     """Draw medians with bars from the smallest to the largest of the seeds."""
     middle = np.median(measured, axis=1)
     bars = np.abs(np.array([measured.min(axis=1), measured.max(axis=1)]) - middle)
-    axis.errorbar(x, middle, yerr=bars, capsize=2, label=label, **line | {"linestyle": ""})
+    axis.errorbar(x, middle, yerr=bars, capsize=2, **line | {"linestyle": ""})
 
 
 def residual_variances(ending, depth=15, channels=8, seed=0):
@@ -190,12 +373,16 @@ def residual(seeds=5, depth=15):
     """
     made, axis = plt.subplots()
     blocks = np.arange(depth + 1)
-    for line, ending in zip(LINES, ("none", "batch norm", "batch norm, gamma = 0"), strict=False):
+    endings = {
+        "none": ((9.2, 250), "no batch norm"),
+        "batch norm": ((11, 5), "batch norm last"),
+        "batch norm, gamma = 0": ((9, 1.35), r"the same, $\gamma$ = 0"),
+    }
+    for line, (ending, (place, words)) in zip(LINES, endings.items(), strict=False):
         runs = [residual_variances(ending, depth, seed=seed) for seed in range(seeds)]
-        label = "branch without batch norm" if ending == "none" else f"branch ends with {ending}"
-        _with_spread(axis, blocks, np.transpose(runs), line, label)
+        _with_spread(axis, blocks, np.transpose(runs), line)
+        axis.text(*place, words, color=_dark(line), ha="right" if ending == "none" else "left")
     axis.plot(blocks, 1 + blocks, color=COLORS["grey"], linewidth=1.2)
     axis.set(xlabel="residual blocks passed", ylabel="variance of the signal", yscale="log")
     axis.set_xticks(range(0, depth + 1, 5))
-    axis.legend(loc="upper left", fontsize=10)
     return made

@@ -73,7 +73,7 @@ def recalibrated(model: nn.Module, batches: Iterable[Tensor]) -> Statistics:
         model: any module.
         batches: inputs, at least one batch.
 
-    Source: wu2021rethinking, section 3.
+    Source: wu2021rethinking.
     """
     training = model.training
     model.train()
