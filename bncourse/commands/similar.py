@@ -92,7 +92,7 @@ def as_record(report, hand_ins):
 
     Args:
         report: groups, pairs and the unreadable.
-        hand_ins: ``{student: HandIn}``.
+        hand_ins: ``{student: Answers}``.
     """
     pairs = [
         {

@@ -21,7 +21,7 @@ from bncourse.platforms.unpack import NOTEBOOK
 
 
 @dataclass(frozen=True)
-class HandIn:
+class Download:
     """One downloaded notebook.
 
     Args:
@@ -57,7 +57,7 @@ class HandIn:
 def pick(hand_ins, deadline):
     """Return the hand-in that counts: the newest on time, else the newest."""
     on_time = [each for each in hand_ins if not each.is_late(deadline)]
-    return max(on_time or hand_ins, key=HandIn.age)
+    return max(on_time or hand_ins, key=Download.age)
 
 
 class HandInCollector(FileNameCollectorPlugin):
@@ -164,7 +164,7 @@ class HandInCollector(FileNameCollectorPlugin):
         if time is None and self.use_file_times:
             utc = datetime.datetime.fromtimestamp(modified, datetime.UTC)
             time = utc.replace(tzinfo=None, microsecond=0)
-        return HandIn(
+        return Download(
             path,
             safe_student(student),
             safe_notebook(told.get("file_id") or ""),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nbgrader.exchange.default import ExchangeCollect
 
-from bncourse.grading.intake.hand_in import odd_paths
+from bncourse.grading.intake.odd import odd_paths
 from bncourse.platforms.unpack import NOTEBOOK
 
 

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from nbgrader.plugins import ExtractorPlugin
 from traitlets import Int
 
-from bncourse.grading.intake.hand_in import is_plain
+from bncourse.grading.intake.odd import is_plain
 from bncourse.limits import MIB, Limits
 
 NOTEBOOK = ".ipynb"

@@ -63,7 +63,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class HandIn:
+class Answers:
     """The texts of one student."""
 
     student: str
@@ -246,7 +246,7 @@ def compare(hand_ins, known=(), least=LEAST, common=None):
     """Return ``(groups, pairs)``, the highest score first.
 
     Args:
-        hand_ins: the HandIns, one per student.
+        hand_ins: the Answers, one per student.
         known: Texts that are no evidence: the release, the book.
         least: the lowest score that is told.
         common: how many students may have a text that is still unusual.
@@ -346,10 +346,10 @@ def _pair(students, score, unusual, prints):
 
 
 def passages(left, right, prints):
-    """Return the Passages of two HandIns that hold some fingerprints, the longest first.
+    """Return the Passages of two Answers that hold some fingerprints, the longest first.
 
     Args:
-        left, right: the HandIns.
+        left, right: the Answers.
         prints: the fingerprints of their Pair.
     """
     places = _places(left, prints), _places(right, prints)

@@ -10,7 +10,7 @@ from bncourse import reference
 from bncourse.grading.intake.match import MISSING
 from bncourse.grading.intake.read import Malformed
 from bncourse.grading.work import read
-from bncourse.similar.fingerprints import MOST_CHARACTERS, HandIn, Text
+from bncourse.similar.fingerprints import MOST_CHARACTERS, Answers, Text
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -23,7 +23,7 @@ def read_hand_ins(course, releases):
         releases: ``{file name: released notebook}``.
 
     Returns:
-        the HandIns that have at least one readable notebook, and ``[(student, reason)]``.
+        the Answers that have at least one readable notebook, and ``[(student, reason)]``.
     """
     hand_ins, unreadable = [], []
     for student in course.students():
@@ -35,7 +35,7 @@ def read_hand_ins(course, releases):
                 unreadable.append((student, f"{name}: {reason}"))
         if texts:
             found, whole = shortened(sum(texts, ()))
-            hand_ins.append(HandIn(student, found))
+            hand_ins.append(Answers(student, found))
             if not whole:
                 reason = f"compared only in part: longer than {MOST_CHARACTERS} characters"
                 unreadable.append((student, reason))

@@ -5,7 +5,9 @@ import os
 import pytest
 
 from bncourse.course import load_config
-from bncourse.grading.intake.hand_in import NOTE, prepare, read_hand_in, set_aside
+from bncourse.grading.intake.aside import prepare, set_aside
+from bncourse.grading.intake.hand_in import read_hand_in
+from bncourse.grading.intake.odd import NOTE
 from bncourse.limits import Limits, limits_of
 from bncourse.trial import corpus
 

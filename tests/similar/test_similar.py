@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bncourse.commands.similar import similar
+from bncourse.grading.batch.tasks import read_tasks
 from bncourse.grading.outcome import Outcome, Report
-from bncourse.grading.work import GradedCourse, read_tasks
+from bncourse.grading.work import GradedCourse
 from bncourse.registry import load
 from bncourse.similar.fingerprints import (
     LEAST,
     MOST_CHARACTERS,
-    HandIn,
+    Answers,
     Text,
     compare,
     fingerprints,
@@ -56,7 +57,7 @@ def stubs(problem_set):
 
 
 def hand_in(student, answers, kind="code"):
-    return HandIn(student, tuple(Text(name, kind, source) for name, source in answers.items()))
+    return Answers(student, tuple(Text(name, kind, source) for name, source in answers.items()))
 
 
 def choose(some, number):
@@ -89,7 +90,7 @@ def ada():
 
 
 def dressed(hand, change):
-    return HandIn("eve", tuple(replace(text, source=change(text.source)) for text in hand.texts))
+    return Answers("eve", tuple(replace(text, source=change(text.source)) for text in hand.texts))
 
 
 class Renamer(ast.NodeTransformer):
@@ -144,7 +145,7 @@ def test_a_copy_is_found_in_each_dress(change, ada, others):
 
 def test_a_copy_is_found_in_another_order_and_in_one_cell(ada, others):
     source = "\n\n".join(text.source for text in reversed(ada.texts))
-    one_cell = HandIn("eve", (Text("cell 1", "code", renamed(source)),))
+    one_cell = Answers("eve", (Text("cell 1", "code", renamed(source)),))
     assert found([*others, ada, one_cell]) == [("ada", "eve")]
 
 
@@ -192,7 +193,7 @@ def test_a_class_with_one_who_differs_is_still_a_class():
 
 def test_the_release_and_the_book_are_no_evidence(others):
     quoting = [
-        HandIn(name, (Text("a", "written", PROSE), *other.texts))
+        Answers(name, (Text("a", "written", PROSE), *other.texts))
         for name, other in zip(("ada", "eve"), others, strict=False)
     ]
     assert found([*quoting, *others[2:]]) == [("ada", "eve")]
@@ -228,7 +229,7 @@ def test_a_comment_is_found_again_in_a_written_answer(others):
 def test_the_same_wrong_answer_weighs_more_only_if_both_are_wrong(ada, others):
     def pair_of(*wrong):
         pair = [
-            HandIn(name, tuple(replace(text, wrong=each) for text in ada.texts))
+            Answers(name, tuple(replace(text, wrong=each) for text in ada.texts))
             for name, each in zip(("ada", "eve"), wrong, strict=True)
         ]
         # One more cell, so that the two are a pair and no group.
@@ -263,7 +264,7 @@ def test_equal_hand_ins_are_a_group_in_any_order_and_under_other_names(ada, othe
 
 def test_everybody_with_the_same_prose_is_a_group():
     answers = (Text("a", "written", PROSE),)
-    assert found([HandIn(f"s{n}", answers) for n in range(3)]) == [("s0", "s1", "s2")]
+    assert found([Answers(f"s{n}", answers) for n in range(3)]) == [("s0", "s1", "s2")]
 
 
 def test_a_text_counts_less_the_more_students_have_it_and_then_not_at_all(others):
@@ -316,8 +317,8 @@ def test_the_seed_of_python_makes_no_difference():
 
 def test_a_passage_names_the_cells_and_their_lines():
     lines = PROSE.strip().splitlines()
-    left = HandIn("ada", (Text("q1", "written", "\n".join(["Mine, all mine.", *lines])),))
-    right = HandIn("eve", (Text("q2", "written", "\n".join([*lines, "Hers."])),))
+    left = Answers("ada", (Text("q1", "written", "\n".join(["Mine, all mine.", *lines])),))
+    right = Answers("eve", (Text("q2", "written", "\n".join([*lines, "Hers."])),))
     _, (pair,) = compare([left, right])
     (passage,) = passages(left, right, pair.prints)
     assert (passage.left.cell, passage.right.cell) == ("q1", "q2")
@@ -470,4 +471,4 @@ def test_an_unreleased_problem_set_is_explained(tmp_path):
 
 
 def test_the_lowest_score_is_that_of_one_picture():
-    assert found([HandIn(n, (Text(n, "picture", "AAAA"),)) for n in "ab"], least=LEAST)
+    assert found([Answers(n, (Text(n, "picture", "AAAA"),)) for n in "ab"], least=LEAST)

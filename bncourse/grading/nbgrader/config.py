@@ -10,7 +10,7 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 
-from bncourse.grading.intake.hand_in import prepare
+from bncourse.grading.intake.aside import prepare
 from bncourse.grading.nbgrader.execute import TrustedExecute
 from bncourse.grading.nbgrader.exporter import TolerantExporter
 from bncourse.grading.nbgrader.flags import RaiseFlag

@@ -11,7 +11,7 @@ from pathlib import Path
 from nbconvert.exporters import NotebookExporter
 
 from bncourse.course import read_releases
-from bncourse.grading.intake.hand_in import odd_paths
+from bncourse.grading.intake.odd import odd_paths
 from bncourse.grading.work import read, setting_of
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError, Locked
-from bncourse.grading.intake.hand_in import is_timestamp
+from bncourse.grading.intake.odd import is_timestamp
 from bncourse.grading.nbgrader.mark import mark_of
 
 LATE = "late penalty"
