@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from nbformat import v4
 
-from bncourse import judge
+from bncourse import compare, judge
 from bncourse.check import draw_cases, report
+from bncourse.diagnosis import Diagnosis
 from bncourse.exercise import Exercise
 from bncourse.grading import outcome as outcomes
-from bncourse.grading import sanitise
+from bncourse.grading import pipeline, sanitise
 from bncourse.grading.inside import protocol
-from bncourse.grading.intake import hand_in, match
+from bncourse.grading.intake import aside, hand_in, match, odd
 from bncourse.grading.intake import read as normalise
 from bncourse.grading.intake.read import new_cell
 from bncourse.grading.outcome import Outcome
@@ -54,7 +55,7 @@ def _blind_to_infinity(patch):
         def isfinite(self, array):
             return np.ones(np.shape(array), bool)
 
-    patch.setattr(judge, "np", Blind())
+    patch.setattr(compare, "np", Blind())
 
 
 def _deaf_to_errors(patch):
@@ -67,11 +68,9 @@ def _deaf_to_errors(patch):
 
 
 def _takes_what_is_there(patch):
-    compare = judge.compare
-
     def lenient(exercise, case, outputs, expected):
         there = {label: want for label, want in expected.items() if label in outputs}
-        return compare(exercise, case, outputs, there)
+        return compare.compare(exercise, case, outputs, there)
 
     patch.setattr(judge, "compare", lenient)
 
@@ -88,9 +87,9 @@ def _judge_in_their_process(patch):
             outcomes[name] = Outcome("wrong" if done.returncode else "ok")
         return grade.Report(outcomes, [])
 
-    patch.setattr(selftest, "grade", in_one_process)
+    patch.setattr(pipeline, "grade", in_one_process)
     patch.setattr(corpus, "ALL", (TARGET,))
-    patch.setattr(selftest, "load", lambda problem_set: {TARGET: EXERCISE})
+    patch.setattr(pipeline, "load", lambda problem_set: {TARGET: EXERCISE})
 
 
 def _cheats(*before, wrong=corpus.WRONG, after=()):
@@ -113,21 +112,21 @@ JUDGE = [
     Defence(
         (5,),
         "values are compared",
-        put(judge, "_value_problem", lambda *a: None),
+        put(compare, "_value_problem", lambda *a: None),
         case("one right, one wrong"),
         "normalize: ok instead of wrong",
     ),
     Defence(
         (8,),
         "shapes are compared",
-        put(judge, "_shape_problem", lambda *a: None),
+        put(compare, "_shape_problem", lambda *a: None),
         case("a wrong shape"),
         "normalize: ok instead of wrong",
     ),
     Defence(
         (8,),
         "dtypes are compared",
-        put(judge, "_dtype_problem", lambda *a: None),
+        put(compare, "_dtype_problem", lambda *a: None),
         case("float16"),
         'no message says "dtype"',
     ),
@@ -143,7 +142,7 @@ JUDGE = [
     Defence(
         (6,),
         "known mistakes are named",
-        put(judge, "diagnose", lambda *a: None),
+        put(judge, "diagnose", lambda *a: Diagnosis()),
         case("known mistakes"),
         'no message says "Lik"',
     ),
@@ -304,7 +303,7 @@ WORDS = [
     Defence(
         (46,),
         "only known sentences on rules come through",
-        put(sessions, "_rule", lambda text, case: text),
+        put(sessions, "_rule", lambda text, exercise, case: text),
         answer(
             word="wrong",
             before=[_TAKEN_OVER.format("{'rules': ('SMUGG' + 'LED',)}")],
@@ -655,7 +654,7 @@ def _copied_links(worker):
         (folder / "symbolic.txt").symlink_to(top / "gradebook")
         os.link(top / "gradebook", folder / "hard.txt")
         notebooks = [str(folder / corpus.NOTEBOOK)]
-        hand_in.prepare("ps", "*", notebooks, top / "release", top / "refused")
+        aside.prepare("ps", "*", notebooks, top / "release", top / "refused")
         shutil.copytree(folder, top / "copied")
         return sorted(p.name for p in (top / "copied").iterdir() if p.read_text() == "secret")
 
@@ -711,21 +710,21 @@ FILES = [
     Defence(
         (28,),
         "links beside the notebook are refused",
-        put(hand_in, "is_plain", lambda path: True),
+        put(odd, "is_plain", lambda path: True),
         _copied_links,
         "symbolic",
     ),
     Defence(
         (28,),
         "second names beside the notebook are refused",
-        put(hand_in, "is_plain", lambda path: True),
+        put(odd, "is_plain", lambda path: True),
         _copied_links,
         "hard",
     ),
     Defence(
         (44,),
         "files of other kinds are flagged",
-        put(hand_in, "_HARMLESS", {".pt", ".keras", ".pkl"}),
+        put(odd, "_HARMLESS", {".pt", ".keras", ".pkl"}),
         case("poisoned weights beside the notebook"),
         'no flag says "weights.pt was not read"',
     ),

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from bncourse.commands.grade import grade
 from bncourse.commands.similar import similar
+from bncourse.grading import pipeline
 from bncourse.grading.batch import tasks as batch
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.outside import sandbox
@@ -138,7 +139,7 @@ def course(made, tmp_path, monkeypatch):
     """A course of four students, in which every answer is right at once."""
     shutil.copytree(made, tmp_path / "course")
     monkeypatch.setattr(sandbox, "why_not", lambda: None)
-    monkeypatch.setattr(batch, "warm_process", lambda *arguments: None)
+    monkeypatch.setattr(pipeline, "warm_process", lambda *arguments: None)
     answer_with(monkeypatch, Outcome("ok"))
     return tmp_path / "course"
 
@@ -150,7 +151,7 @@ def answer_with(monkeypatch, outcome, flags=()):
         results = [CellResult() for _ in script.sources]
         return Report(dict.fromkeys(exercises, outcome), results, flags=list(flags))
 
-    monkeypatch.setattr(batch, "grade", grade)
+    monkeypatch.setattr(pipeline, "grade", grade)
 
 
 def call(course, *options, command=grade, problem_set=corpus.PROBLEM_SET):
