@@ -60,11 +60,6 @@ def normalize_affine(x, mean, var, eps=1e-5):
     return x * scale - mean * scale
 
 
-def normalize_float32_inside(x, mean, var, eps=1e-5):
-    x32, mean32, var32 = (value.astype(np.float32) for value in (x, mean, var))
-    return ((x32 - mean32) / np.sqrt(var32 + np.float32(eps))).astype(x.dtype)
-
-
 # --- batchnorm_forward ------------------------------------------------------------------------
 
 
@@ -91,26 +86,6 @@ def forward_projection(x, gamma, beta, eps=1e-5):
     x_hat = centred @ np.diag(inv_std)
     cache = {"x_hat": x_hat, "inv_std": inv_std, "gamma": gamma, "more": "than asked is fine"}
     return np.multiply(x_hat, gamma) + beta, cache
-
-
-def forward_float32_inside(x, gamma, beta, eps=1e-5):
-    y, cache = forward_numpy(*(v.astype(np.float32) for v in (x, gamma, beta)), eps)
-    return y.astype(x.dtype), {name: value.astype(x.dtype) for name, value in cache.items()}
-
-
-def forward_float32_accumulators(x, gamma, beta, eps=1e-5):
-    mean, var = np.zeros(x.shape[1], np.float32), np.zeros(x.shape[1], np.float32)
-    for row in x:
-        mean += row / len(x)
-    for row in x:
-        var += (row - mean) ** 2 / len(x)
-    inv_std = 1 / np.sqrt(var + eps)
-    x_hat = (x - mean) * inv_std
-    return gamma * x_hat + beta, {
-        "x_hat": x_hat,
-        "inv_std": inv_std.astype(x.dtype),
-        "gamma": gamma,
-    }
 
 
 # --- update_running ---------------------------------------------------------------------------

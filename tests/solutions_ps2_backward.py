@@ -143,21 +143,6 @@ def staged_welford(dy, x, gamma, eps=1e-5):
     return parts | {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
 
 
-def staged_float32_inside(dy, x, gamma, eps=1e-5):
-    dtype = x.dtype
-    dy, x, gamma = (value.astype(np.float32) for value in (dy, x, gamma))
-    centred = x - x.mean(axis=0)
-    inv_std = 1 / np.sqrt((centred**2).mean(axis=0) + np.float32(eps))
-    dx_hat = dy * gamma
-    dvar = -(dx_hat * centred).sum(axis=0) * inv_std**3 / 2
-    dmean = -inv_std * dx_hat.sum(axis=0)
-    dx = dx_hat * inv_std + (2 * dvar * centred + dmean) / len(x)
-    dgamma, dbeta = (dy * centred * inv_std).sum(axis=0), dy.sum(axis=0)
-    parts = {"dx_hat": dx_hat, "dvar": dvar, "dmean": dmean}
-    parts |= {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
-    return {key: value.astype(dtype) for key, value in parts.items()}
-
-
 # --- batchnorm_backward -----------------------------------------------------------------------
 
 
@@ -198,15 +183,6 @@ def backward_loops(dy, cache):
         for i in range(n):
             dx[i, j] = factor * (n * dy[i, j] - dbeta[j] - x_hat[i] * dgamma[j])
     return dx, dgamma, dbeta
-
-
-def backward_float32_inside(dy, cache):
-    dtype, n = dy.dtype, np.float32(len(dy))
-    dy, x_hat = dy.astype(np.float32), cache["x_hat"].astype(np.float32)
-    scale = (cache["gamma"] * cache["inv_std"]).astype(np.float32)
-    dgamma, dbeta = (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    dx = scale * (dy - dbeta / n - x_hat * (dgamma / n))
-    return [value.astype(dtype) for value in (dx, dgamma, dbeta)]
 
 
 # --- batchnorm_jacobian -----------------------------------------------------------------------
@@ -303,16 +279,6 @@ def inference_einsum(dy, x, gamma, running_mean, running_var, eps=1e-5):
     dx = np.einsum("ij,j,j->ij", dy, gamma, inv_std)
     dgamma = np.einsum("ij,ij,j->j", dy, x - running_mean, inv_std)
     return dx, dgamma, np.einsum("ij->j", dy)
-
-
-def inference_float32_inside(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    dtype = x.dtype
-    dy, x, gamma, mean, var = (
-        value.astype(np.float32) for value in (dy, x, gamma, running_mean, running_var)
-    )
-    inv_std = 1 / np.sqrt(var + np.float32(eps))
-    dgamma = (dy * (x - mean) * inv_std).sum(axis=0)
-    return [part.astype(dtype) for part in (dy * gamma * inv_std, dgamma, dy.sum(axis=0))]
 
 
 # The right solutions in which the specs make their slips are judged as any other.

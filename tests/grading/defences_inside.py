@@ -833,11 +833,11 @@ OUTER = [
     ),
     Outer(
         (39,),
-        "no known mistake in memory: some are right by value",
+        "no spec in memory: the known mistakes are made of a right solution",
         answer(
             "import sys",
             "spec = sys.modules['bncourse.exercises.ps1_forward.normalize']",
-            "return spec.normalize_in_place(x.copy(), mean, var, eps)",
+            "return spec.normalize(x, mean, var, eps)",
             word="error",
         ),
         "ok instead of error",

@@ -95,10 +95,10 @@ def _finds_the_answer():
         ),
         trick(
             39,
-            "calls a known mistake that is right by value",
+            "calls the right solution that the known mistakes are made of",
             "import sys",
             "spec = sys.modules['bncourse.exercises.ps1_forward.normalize']",
-            "return spec.normalize_in_place(x.copy(), mean, var, eps)",
+            "return spec.normalize(x, mean, var, eps)",
             word="error",
         ),
         returns(
