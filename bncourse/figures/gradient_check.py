@@ -138,10 +138,40 @@ def survivors(seed=0):
     axis.tick_params(length=0)
     axis.xaxis.tick_top()
     axis.xaxis.set_label_position("top")
-    axis.set(xlabel="loss of the test", ylabel="slip in dx")
+    axis.set_xlabel("loss of the test", labelpad=8)
+    axis.set_ylabel("slip in dx")
     axis.set(xlim=(-0.6, len(found) - 0.4), ylim=(len(SLIPS) - 0.4, -0.6))
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
+    return made
+
+
+@figure
+def losses(seed=0):
+    """Draw, for three losses, the gradient that arrives and what batch norm leaves of it.
+
+    Args:
+        seed: of the batch of eight examples and of the random projection.
+
+    Returns:
+        A matplotlib Figure of three panels; gamma is 1 and beta 0.
+    """
+    rng = np.random.default_rng(seed)
+    x, p = rng.standard_normal((2, 8, 1))
+    y, cache = batchnorm_forward(x, np.ones(1), np.zeros(1))
+    panels = {"Σ y": total(y)[1], "Σ y²": square(y)[1], "Σ p y": project(p)(y)[1]}
+    made, axes = plt.subplots(1, 3, sharey=True, figsize=(6.4, 2.5))
+    places = np.arange(1, len(x) + 1)
+    for axis, (title, dy) in zip(axes, panels.items(), strict=True):
+        left = batchnorm_backward(dy, cache)[0] / cache["inv_std"]
+        axis.bar(places - 0.2, dy.ravel(), width=0.4, color="#BBBBBB")
+        axis.bar(places + 0.2, left.ravel(), width=0.4, color=COLORS["black"])
+        axis.axhline(0, color=COLORS["grey"], linewidth=0.8)
+        axis.set(title=title, xlabel="example", xticks=places[1::2])
+        axis.grid(visible=False)
+    axes[0].set(ylabel="gradient")
+    axes[0].text(0.6, 1.3, "grey: arrives", color=COLORS["grey"])
+    axes[0].text(0.6, -0.9, "black: is left")
     return made
 
 

@@ -25,7 +25,7 @@ def numerical_gradient(f, x, h=1e-5):
     >>> numerical_gradient(lambda x: (x**2).sum(), np.array([1, 3])).round(6)
     array([2., 6.])
 
-    Source: nocedal2006numerical, section 8.1.
+    Source: nocedal2006numerical.
     """
     if h <= 0:
         raise ValueError(f"h must be positive. Received: h={h}")
