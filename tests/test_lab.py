@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from bncourse.figures import why_normalise
 from bncourse.lab import (
     data,
     dead_bias,
@@ -265,6 +266,28 @@ def test_all_places_start_from_the_same_weights():
     nets = [placement.deep_net(place, "ReLU", seed=3) for place in placement.PLACES]
     first = nets[0][0].weight
     assert all(torch.equal(net[0].weight, first) for net in nets)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("activation", "place"), placement.BEST_RATE)
+def test_each_place_is_shown_at_its_best_rate(activation, place):
+    losses = {lr: placement.hidden(place, activation, lr, 0).loss for lr in placement.RATES}
+    finite = {lr: loss for lr, loss in losses.items() if np.isfinite(loss)}
+    assert min(finite, key=finite.get) == placement.BEST_RATE[activation, place]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["large weights", "small weights, batch norm"])
+def test_each_start_that_learns_is_shown_at_its_best_rate(label):
+    start = why_normalise.STARTS[label]
+    found = {lr: experiments.deep_accuracy(*start, 0, lr) for lr in why_normalise.RATES}
+    assert found[why_normalise.BEST_RATE[label]] == max(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lr", why_normalise.RATES)
+def test_small_weights_learn_at_no_rate(lr):
+    assert experiments.deep_accuracy(*why_normalise.STARTS["small weights"], 0, lr) < 0.2
 
 
 @pytest.mark.equation("F16")

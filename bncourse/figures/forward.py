@@ -325,7 +325,7 @@ def placed_losses():
     for axis, activation in zip(axes, placement.ACTIVATIONS, strict=True):
         for x, (line, place) in enumerate(zip(LINES, placement.PLACES, strict=False)):
             losses = [run.loss for run in placement.at_its_best(place, activation)]
-            rate = placement.best_rate(place, activation)
+            rate = placement.BEST_RATE[activation, place]
             axis.plot([x] * len(losses), losses, **line | {"linestyle": ""}, alpha=0.7)
             axis.text(x + 0.14, np.median(losses), rf"$\eta$ = {rate:g}", va="center")
         axis.set(title=activation, xlabel="batch norm", xlim=(-0.4, 2.9), yscale="log")

@@ -111,29 +111,21 @@ def spread(percentiles: np.ndarray) -> float:
 
 
 class DeepStart(NamedTuple):
-    """A deep sigmoid net before and after a short training."""
+    """A deep sigmoid net before training."""
 
-    saturated: float
+    saturated: float  # share of hidden units times examples with a slope (W1) below 0.01
     gradient: np.ndarray  # (layers,): length of the gradient of each layer's weights
-    accuracy: float
 
 
 @cache
 @one_thread()
-def deep_sigmoid(
-    batch_norm: bool, std: float, seed: int, lr: float = 0.3, steps: int = 200
-) -> DeepStart:
-    """Return how a net of eight hidden layers of 100 sigmoids starts, and where it gets.
+def deep_start(batch_norm: bool, std: float, seed: int) -> DeepStart:
+    """Return how a net of eight hidden layers of 100 sigmoids starts.
 
     Args:
         batch_norm: whether the hidden layers have it.
         std: standard deviation of the weights.
-        seed: of the split, the weights and the batches of 60.
-        lr, steps: of plain gradient descent, before the accuracy is taken.
-
-    Returns:
-        The share of hidden units times examples with a slope (W1) below 0.01, the gradients at
-        the start, and the test accuracy.
+        seed: of the split and the weights.
     """
     digits = data.digits(seed)
     model = sigmoid_net(batch_norm, 8, seed, std)
@@ -141,6 +133,19 @@ def deep_sigmoid(
     a = torch.stack(outputs)
     saturated = (a * (1 - a) < 0.01).float().mean().item()
     pairs = probes.gradient_pairs(model, cross_entropy, digits.x[:60], digits.y[:60], lr=0.0)
+    return DeepStart(saturated, np.array([before.norm() for before, _ in pairs]))
+
+
+@cache
+@one_thread()
+def deep_accuracy(batch_norm: bool, std: float, seed: int, lr: float, steps: int = 200) -> float:
+    """Return the test accuracy of the net of ``deep_start`` after plain gradient descent.
+
+    Args:
+        batch_norm, std, seed: as there; the seed is that of the batches of 60 too.
+        lr, steps: of the descent.
+    """
+    digits = data.digits(seed)
+    model = sigmoid_net(batch_norm, 8, seed, std)
     _train(_losses(model, digits.x, digits.y, lr, seed), steps)
-    accuracy = training.accuracy(model, digits.x_test, digits.y_test)
-    return DeepStart(saturated, np.array([before.norm() for before, _ in pairs]), accuracy)
+    return training.accuracy(model, digits.x_test, digits.y_test)
