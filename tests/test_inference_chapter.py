@@ -183,6 +183,15 @@ def test_company_changes_the_answer():
     assert figures.in_company(256, 100).std() < figures.in_company(8, 100).std()
 
 
+def test_the_small_training_of_the_first_figure_is_that_of_a_layer():
+    x, means, variances = figures.small_training()
+    layer = nn.BatchNorm1d(1, momentum=figures.MOMENTUM, dtype=torch.float64)
+    for batch, mean, var in zip(x, means[1:], variances[1:], strict=True):
+        layer(torch.from_numpy(batch[:, None]))
+        assert layer.running_mean.item() == pytest.approx(mean)
+        assert layer.running_var.item() == pytest.approx(var)
+
+
 @pytest.mark.equation("R2")
 @pytest.mark.equation("R6")
 def test_the_exponential_average_of_the_figure():

@@ -121,6 +121,22 @@ def test_equal_pixels_make_an_image_worth_one_value():
     assert_close(convolution_figures.share_between(np.tile(values, (1, 1, 3, 3))), 1)
 
 
+@pytest.mark.equation("C10")
+def test_a_layer_misses_what_lies_between_the_images():
+    # All pixels of an image equal, two images a batch: r = 1, half of the variance.
+    values = np.random.default_rng(0).standard_normal((40, 2, 1, 1)) * np.ones((1, 1, 3, 3))
+    stored = convolution_figures.stored_shares(values, size=2, batches=3000)
+    assert stored["averaged"] == pytest.approx(0.5 * 18 / 17, abs=0.03)
+    assert stored["pooled"] == pytest.approx(1, abs=0.03)
+
+
+def test_bessel_is_right_for_independent_pixels():
+    # One pixel a channel: r = 1 and N H W = N, so that nothing is missing.
+    values = np.random.default_rng(0).standard_normal((40, 2, 1, 1))
+    stored = convolution_figures.stored_shares(values, size=2, batches=3000)
+    assert stored["averaged"] == pytest.approx(1, abs=0.06)
+
+
 # --- layers -----------------------------------------------------------------------------------
 
 

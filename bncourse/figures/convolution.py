@@ -73,7 +73,7 @@ def pixel_rows():
     Returns:
         A matplotlib Figure, a diagram: each channel has one colour, and so has each column.
     """
-    made, axis = plt.subplots(figsize=(6.4, 2.9))
+    made, axis = plt.subplots(figsize=(6.4, 2.4))
     rows = layers.to_features(EXAMPLE)
     pixels = EXAMPLE.shape[3]
     for (n, c, _, w), value in np.ndenumerate(EXAMPLE):
@@ -108,7 +108,7 @@ def layouts():
     Returns:
         A matplotlib Figure, a diagram with a strip for each layout.
     """
-    made, axis = plt.subplots(figsize=(6.4, 1.9))
+    made, axis = plt.subplots(figsize=(6.4, 1.4))
     channel, pixel = np.indices((3, 4))
     for row, (name, order) in enumerate({"NCHW": "C", "NHWC": "F"}.items()):
         places = zip(channel.ravel(order), pixel.ravel(order), strict=True)
@@ -139,7 +139,7 @@ def residual_blocks():
     Returns:
         A matplotlib Figure, a diagram with one row for each order.
     """
-    made, axes = plt.subplots(2, 1, figsize=(6.4, 3.0))
+    made, axes = plt.subplots(2, 1, figsize=(6.4, 2.2))
     for axis, (name, parts) in zip(axes, BRANCHES.items(), strict=True):
         axis.text(-0.9, 1.35, name, fontweight="bold")
         _block(axis, parts)
@@ -219,7 +219,7 @@ def noise(seeds=5):
         A matplotlib Figure: measured points on the lines of (C8).
     """
     sizes = 2 ** np.arange(0, 9)
-    made, axis = plt.subplots()
+    made, axis = plt.subplots(figsize=(6.4, 2.7))
     kinds = {
         "all outputs of a filter": ((100, 0.016), lambda values, seed: values),
         "the same, brightness varies": ((280, 0.45), brightened),
@@ -291,7 +291,7 @@ def bessel(seeds=5):
         [stored_shares(values, size, seed=seed) for seed, values in enumerate(populations)]
         for size in sizes
     ]
-    made, axis = plt.subplots()
+    made, axis = plt.subplots(figsize=(6.4, 2.5))
     for line, kind in zip(LINES, ("averaged", "pooled"), strict=False):
         _with_spread(axis, sizes, np.array([[run[kind] for run in row] for row in shares]), line)
     between = np.mean([share_between(values).mean() for values in populations])

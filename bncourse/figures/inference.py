@@ -325,10 +325,11 @@ def recalibrated_accuracy():
     """
     made, axis = plt.subplots(figsize=(6.4, 2.7))
     runs = _runs("accuracy")
-    words = {0.1: (13, 60), 0.01: (45, 62), recalibration.RECALIBRATED: (1.4, 78)}
+    words = {0.1: (11.5, 60), 0.01: (45, 62), recalibration.RECALIBRATED: (1.4, 78)}
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
     for line, (key, place) in zip(LINES, words.items(), strict=False):
         band(axis, recalibration.LOOKS, 100 * runs[key], line)
-        axis.text(*place, _name(key), color=_dark(line))
+        axis.text(*place, _name(key), color=_dark(line), bbox=box)
     axis.set(xscale="log", ylim=(0, 102))
     axis.set(xlabel="steps of training", ylabel="test accuracy, percent")
     return made
