@@ -1,7 +1,12 @@
 """Problem set 5 against Keras itself, on the backend that KERAS_BACKEND names."""
 
+import ast
+import inspect
 import random
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +18,7 @@ from solutions_ps5_keras import CORRECT, LayerByReduction, LayerByRows, classifi
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
+from bncourse.exercises import ps5_keras
 from bncourse.exercises.ps5_keras import EXERCISES
 from bncourse.exercises.ps5_keras.classifier import count_parameters
 from bncourse.exercises.ps5_keras.drive import STATE, drive_layer, session, to_numpy
@@ -362,6 +368,32 @@ def test_a_layer_of_ones_own_trains_in_a_model(solution):
 
 
 # --- what a check must see, and how it says it ----------------------------------------------------
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="another backend tells, make test-backends")
+def test_the_set_works_where_there_is_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from bncourse.attempt import attempt\n"
+        "from bncourse.check import draw_cases\n"
+        "from bncourse.exercises.ps5_keras.layer_mistakes import BatchNormalization\n"
+        "from bncourse.judge import judge\n"
+        "from bncourse.registry import load\n"
+        "exercise = load('ps5_keras')['BatchNormalization']\n"
+        "cases = draw_cases(exercise, 0)\n"
+        "made = {name: attempt(exercise, BatchNormalization, cases[name]) for name in cases}\n"
+        "print(judge(exercise, cases, made).kind)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_no_module_of_the_set_imports_torch_when_it_is_loaded():
+    for path in Path(inspect.getfile(ps5_keras)).parent.glob("*.py"):
+        body = ast.parse(path.read_text()).body
+        names = [alias.name for n in body if isinstance(n, ast.Import) for alias in n.names]
+        names += [node.module for node in body if isinstance(node, ast.ImportFrom)]
+        assert not [name for name in names if name.split(".")[0] == "torch"], path
 
 
 @pytest.mark.parametrize("key", ["axis", "momentum", "epsilon", "center", "scale"])
