@@ -6,6 +6,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bncourse.exercises.ps4_pytorch.fold import fold
+from bncourse.exercises.ps4_pytorch.function import BatchNormFunction
+from bncourse.exercises.ps4_pytorch.layer_mistakes import BatchNorm
+from bncourse.exercises.ps4_pytorch.recalibrate import recalibrate_hooked, recalibrate_pooled
+
 # --- BatchNormFunction ------------------------------------------------------------------------
 
 
@@ -318,6 +323,30 @@ def fold_matrix(conv, bn):
     return folded
 
 
+def fold_in_default_dtype(conv, bn):
+    """As published fusions do: a new layer in the default dtype, the scale as a matrix."""
+    folded = type(conv)(
+        conv.in_channels,
+        conv.out_channels,
+        kernel_size=conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=True,
+        padding_mode=conv.padding_mode,
+    ).requires_grad_(False)
+    ones, zeros = torch.ones(conv.out_channels), torch.zeros(conv.out_channels)
+    gamma, beta = (ones, zeros) if bn.weight is None else (bn.weight, bn.bias)
+    scale = torch.diag(gamma.div(torch.sqrt(bn.eps + bn.running_var)))
+    rows = conv.weight.clone().view(conv.out_channels, -1)
+    folded.weight.copy_(torch.mm(scale, rows).view(folded.weight.shape))
+    bias = zeros if conv.bias is None else conv.bias
+    offset = beta - gamma.mul(bn.running_mean).div(torch.sqrt(bn.running_var + bn.eps))
+    folded.bias.copy_(torch.mm(scale, bias.reshape(-1, 1)).reshape(-1) + offset)
+    return folded
+
+
 # --- recalibrate ------------------------------------------------------------------------------
 
 
@@ -406,10 +435,23 @@ def recalibrate_summing(model, batches):
 
 
 CORRECT = {
-    "BatchNormFunction": [ClosedForm, Staged, Recomputed, Projected, TwoFunctions],
-    "BatchNorm": [ByReduction, ByRows, ByChannels, ByAffineMap],
-    "fold_conv_bn": [fold_copy, fold_new, fold_matrix],
-    "recalibrate": [recalibrate_merging, recalibrate_keeping_all, recalibrate_summing],
+    "BatchNormFunction": [
+        BatchNormFunction,
+        ClosedForm,
+        Staged,
+        Recomputed,
+        Projected,
+        TwoFunctions,
+    ],
+    "BatchNorm": [BatchNorm, ByReduction, ByRows, ByChannels, ByAffineMap],
+    "fold_conv_bn": [fold, fold_copy, fold_new, fold_matrix, fold_in_default_dtype],
+    "recalibrate": [
+        recalibrate_pooled,
+        recalibrate_hooked,
+        recalibrate_merging,
+        recalibrate_keeping_all,
+        recalibrate_summing,
+    ],
 }
 
 

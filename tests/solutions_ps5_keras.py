@@ -4,6 +4,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from bncourse.exercises.ps5_keras.classifier_mistakes import classifier
+from bncourse.exercises.ps5_keras.layer_mistakes import BatchNormalization
+
 # --- BatchNormalization -----------------------------------------------------------------------
 
 
@@ -225,8 +228,9 @@ def classifier_nested(input_dim, hidden=(64, 32)):
 
 
 CORRECT = {
-    "BatchNormalization": [LayerByReduction, LayerByRows, LayerByAffineMap],
+    "BatchNormalization": [BatchNormalization, LayerByReduction, LayerByRows, LayerByAffineMap],
     "build_classifier": [
+        classifier,
         classifier_loop,
         classifier_list,
         classifier_built_at_the_end,

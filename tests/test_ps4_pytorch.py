@@ -268,13 +268,13 @@ def test_a_compiled_layer_does_the_same():
 @pytest.mark.parametrize("fold", CORRECT["fold_conv_bn"])
 def test_folding_keeps_the_output_as_torchs_folding_does(fold):
     with torch.random.fork_rng():
-        conv = nn.Conv2d(4, 6, 3, padding=1, stride=2, groups=2).double().eval()
-    norm = filled(nn.BatchNorm2d(6)).eval()
+        conv = nn.Conv2d(4, 6, 3, padding=1, stride=2, groups=2).eval()
+    norm = filled(nn.BatchNorm2d(6)).float().eval()
     folded, theirs = fold(conv, norm), nn.utils.fuse_conv_bn_eval(conv, norm)
     torch.testing.assert_close(folded.weight, theirs.weight)
     torch.testing.assert_close(folded.bias, theirs.bias)
-    (x,) = draw((2, 4, 7, 6))
-    torch.testing.assert_close(folded(x), norm(conv(x)))
+    x = draw((2, 4, 7, 6))[0].float()
+    torch.testing.assert_close(folded(x), norm(conv(x)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("recalibrate", CORRECT["recalibrate"])
@@ -409,3 +409,81 @@ def test_the_source_of_a_mistake_stands_alone(name, mistake):
     namespace = {"copy": copy, "torch": torch, "nn": nn}
     exec(source_of(mistake, name), namespace)
     assert namespace[name].__name__ == name
+
+
+# --- what a check must see, and how it says it ----------------------------------------------------
+
+
+def test_a_batch_kept_without_a_clone_is_told_of_the_clone():
+    """running_mean is one tensor: three names for it hold the statistics of the last batch."""
+
+    def recalibrate(model, batches):
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        momentums = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        model.train()
+        with torch.no_grad():
+            seen = [
+                [(model(x), len(x), norm.running_mean, norm.running_var)[1:] for norm in norms]
+                for x in batches
+            ]
+        for norm, momentum, rows in zip(norms, momentums, zip(*seen, strict=True), strict=True):
+            n = sum(row[0] for row in rows)
+            mean = sum(row[0] * row[1] for row in rows) / n
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(sum(row[0] * row[2] for row in rows) / n)
+            norm.momentum = momentum
+        return model.eval()
+
+    assert "keep a clone()" in " ".join(message(recalibrate, "recalibrate").split())
+
+
+def test_a_right_forward_is_told_where_backward_is_not_written():
+    class BatchNormFunction(FUNCTIONS[0]):
+        @staticmethod
+        def backward(ctx, dy):
+            raise NotImplementedError
+
+    text = message(BatchNormFunction, "BatchNormFunction")
+    assert "forward is right" in text
+    assert "answer is missing" not in text
+
+
+def test_a_wrong_forward_is_told_though_backward_is_not_written():
+    class BatchNormFunction(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, gamma, beta, eps):
+            return gamma * x + beta
+
+        @staticmethod
+        def backward(ctx, dy):
+            raise NotImplementedError
+
+    text = message(BatchNormFunction, "BatchNormFunction")
+    assert "y is off" in text
+    assert "forward is right" not in text
+
+
+def test_a_folded_layer_of_another_dtype_is_told_what_is_asked():
+    def fold_conv_bn(conv, bn):
+        return CORRECT["fold_conv_bn"][0](conv, bn).double()
+
+    text = " ".join(message(fold_conv_bn, "fold_conv_bn").split())
+    assert "must be torch.float32 on cpu, as that of conv is. Received: torch.float64" in text
+
+
+def test_a_typo_is_not_taken_for_a_known_mistake():
+    class BatchNorm(LAYERS[0]):
+        def forward(self, x):
+            return super().forward(x) * self.wieght
+
+    text = message(BatchNorm, "BatchNorm")
+    assert "has no attribute 'wieght'" in text
+    assert "Likely cause" not in text
+
+
+def test_mistakes_of_half_precision_point_to_its_equation():
+    half = [m for m in find("BatchNorm").mistakes if "bfloat16" in m.hint]
+    assert len(half) >= 4
+    assert {mistake.see for mistake in half} == {"L5"}

@@ -1,7 +1,12 @@
 """Problem set 5 against Keras itself, on the backend that KERAS_BACKEND names."""
 
+import ast
+import inspect
 import random
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +18,7 @@ from solutions_ps5_keras import CORRECT, LayerByReduction, LayerByRows, classifi
 
 from bncourse.attempt import attempt
 from bncourse.check import draw_cases
+from bncourse.exercises import ps5_keras
 from bncourse.exercises.ps5_keras import EXERCISES
 from bncourse.exercises.ps5_keras.classifier import count_parameters
 from bncourse.exercises.ps5_keras.drive import STATE, drive_layer, session, to_numpy
@@ -359,3 +365,96 @@ def test_a_layer_of_ones_own_trains_in_a_model(solution):
     history = model.fit(x, target, batch_size=16, epochs=8, verbose=0).history["loss"]
     assert history[-1] < 0.6 * history[0]
     assert not np.allclose(to_numpy(model.layers[1].moving_mean), 0)
+
+
+# --- what a check must see, and how it says it ----------------------------------------------------
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="another backend tells, make test-backends")
+def test_the_set_works_where_there_is_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from bncourse.attempt import attempt\n"
+        "from bncourse.check import draw_cases\n"
+        "from bncourse.exercises.ps5_keras.layer_mistakes import BatchNormalization\n"
+        "from bncourse.judge import judge\n"
+        "from bncourse.registry import load\n"
+        "exercise = load('ps5_keras')['BatchNormalization']\n"
+        "cases = draw_cases(exercise, 0)\n"
+        "made = {name: attempt(exercise, BatchNormalization, cases[name]) for name in cases}\n"
+        "print(judge(exercise, cases, made).kind)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_no_module_of_the_set_imports_torch_when_it_is_loaded():
+    for path in Path(inspect.getfile(ps5_keras)).parent.glob("*.py"):
+        body = ast.parse(path.read_text()).body
+        names = [alias.name for n in body if isinstance(n, ast.Import) for alias in n.names]
+        names += [node.module for node in body if isinstance(node, ast.ImportFrom)]
+        assert not [name for name in names if name.split(".")[0] == "torch"], path
+
+
+@pytest.mark.parametrize("key", ["axis", "momentum", "epsilon", "center", "scale"])
+def test_a_key_that_a_config_lacks_is_named(key):
+    class Lacking(LayerByReduction):
+        def get_config(self):
+            return {name: value for name, value in super().get_config().items() if name != key}
+
+    verdict = verdict_on(LAYER, Lacking)
+    assert f"Missing: {key}." in verdict.finding
+    assert verdict.mistake.name == f"{key} missing in get_config"
+
+
+def test_a_right_layer_is_told_that_its_config_is_not_written():
+    class Unfinished(LayerByRows):
+        def get_config(self):
+            raise NotImplementedError
+
+    verdict = verdict_on(LAYER, Unfinished)
+    assert "The rest is right" in verdict.finding
+    assert verdict.mistake.name == "get_config not written"
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="what torch does")
+def test_an_update_of_a_half_copy_is_lost():
+    """Keras 3.15 on torch: assign writes into the copy that a variable is cast to in call."""
+
+    class Counter(keras.layers.Layer):
+        def build(self, input_shape):
+            self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, inputs):
+            self.steps.assign(self.steps + 1)
+            return inputs
+
+    counted = []
+    for policy in ("float32", "mixed_float16"):
+        layer = Counter(dtype=policy)
+        layer(np.ones((2, 3), np.float32))
+        counted.append(float(to_numpy(layer.steps)))
+    assert counted == [1.0, 0.0]
+
+
+def test_a_setting_of_all_of_keras_is_put_back():
+    def build(input_dim, hidden=(64, 32)):
+        keras.config.set_epsilon(0.25)
+        return classifier_loop(input_dim, hidden)
+
+    before = keras.config.epsilon()
+    assert "changes a setting of all of Keras, epsilon" in first_message(CLASSIFIER, build)
+    assert keras.config.epsilon() == before
+
+
+def test_an_option_that_is_not_the_default_is_named():
+    def build(input_dim, hidden=(64, 32)):
+        model = keras.Sequential([keras.Input((input_dim,))])
+        for units in hidden:
+            model.add(keras.layers.Dense(units, use_bias=False))
+            model.add(keras.layers.BatchNormalization(momentum=0.5))
+            model.add(keras.layers.ReLU())
+        model.add(keras.layers.Dense(1, activation="sigmoid"))
+        return model
+
+    assert "Received: momentum=0.5." in first_message(CLASSIFIER, build)

@@ -192,7 +192,7 @@ MISTAKES = (
     ),
     slip(
         "one model for all calls",
-        "A second call returns the same model, weights and all. Make a new model in each call.",
+        "A second call returns the same model, weights and all. Make new layers in each call.",
         "F5",
         returns=Instead(
             'if not hasattr(classifier, "model"):\n'

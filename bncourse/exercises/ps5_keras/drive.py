@@ -115,7 +115,6 @@ def _life_of_a_layer(obj, inputs):
     _require_dtype(layer, inputs["dtype"])
     layer.build(inputs["x_new"].shape)
     _require_same_shape(layer, inputs["x_new"].shape)
-    _use_another(obj, inputs, options)
     weights = _weights(layer, inputs)
     outputs = {f"{name} at the start": to_numpy(weight) for name, weight in weights.items()}
     for name, weight in weights.items():
@@ -123,6 +122,8 @@ def _life_of_a_layer(obj, inputs):
     for step, (x, dy) in enumerate(zip(inputs["x"], inputs["dy"], strict=True), start=1):
         moment = f"in training step {step}"
         outputs |= _training_step(layer, weights, x, dy, moment) | _state(layer, weights, moment)
+        # Between the steps, so that a state which the two share shows in the second.
+        _use_another(obj, inputs, options)
     _require_no_graph(layer)
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
     outputs["y with training left out"] = _run(layer, inputs["x_new"])
@@ -350,9 +351,8 @@ def drive_classifier(obj, inputs):
     with session(inputs["device"]):
         options = {name: inputs[name] for name in ("hidden",) if name in inputs}
         model = obj(inputs["input_dim"], **options)
-        if obj(inputs["input_dim"], **options) is model:
-            raise Unusable("A second call returns the same model. Make a new one in each call.")
         _require_structure(model)
+        _require_another(obj(inputs["input_dim"], **options), model)
         _fill(model, inputs["weights"])
         y = model(ops.convert_to_tensor(inputs["x"]), training=False)
         return {
@@ -391,6 +391,14 @@ def _require_structure(model):
     if len({id(layer) for layer in _layers(model)}) < len(names):
         raise Unusable("One layer stands in the model at several places. Make a new one for each.")
     _require_defaults(_layers(model))
+
+
+def _require_another(twin, model):
+    """Raise Unusable if the models of two calls share a layer."""
+    if {id(layer) for layer in _layers(twin)} & {id(layer) for layer in _layers(model)}:
+        raise Unusable(
+            "A second call returns layers of the first model again. Make new ones in each call."
+        )
 
 
 def _require_defaults(layers):
