@@ -215,10 +215,17 @@ EXERCISE = function_exercise(
         ),
         slip(
             "two or four axes only",
-            "The scale fits a weight with two axes and one with four. A convolution over one axis "
-            "has three, over three axes five. Count the axes of the weight: weight.ndim.",
+            "A weight that has not four axes is taken for one with two. A convolution over one "
+            "axis has three, over three axes five. Count the axes of the weight: weight.ndim.",
             "C7",
             column="scale[:, None, None, None] if weight.ndim == 4 else scale[:, None]",
+        ),
+        slip(
+            "four axes unless two",
+            "A weight that has not two axes is taken for one with four. A convolution over one "
+            "axis has three, over three axes five. Count the axes of the weight: weight.ndim.",
+            "C7",
+            column="scale[:, None] if weight.ndim == 2 else scale[:, None, None, None]",
         ),
         slip(
             "weight unchanged",

@@ -35,9 +35,10 @@ def _cases(rng):
             stored_nhwc | {"x": channels_last_memory(stored_nhwc["x"])}
         ),
         "float32": Case(cast(given(), np.float32), "float32"),
-        # float32 stores x to 1e-3 here, so correct solutions agree to about 1e-3 only.
+        # Correct solutions agree to some 1e-4 only. E[x^2] - E[x]^2 is off by 1e-2 and more, but
+        # seldom so far that the root of a negative number hides it.
         "float32 with mean near 1e4": Case(
-            cast(given(offset=1e4), np.float32), "float32", rtol=2e-2, noisy=True
+            cast(given(offset=1e4, scale=5.0), np.float32), "float32", rtol=3e-3, noisy=True
         ),
     }
 
