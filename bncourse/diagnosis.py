@@ -187,7 +187,7 @@ def diagnose(exercise, cases, attempts):
         if first is None:
             return _without_values(exercise, evidence)
         candidates = [_Candidate((each,), each.obj, evidence) for each in exercise.mistakes]
-        found = _whole([each for each in candidates if each.matches(first)])
+        found = _whole(each for each in candidates if each.matches(first))
         if found:
             return Diagnosis(found.mistakes, found.is_sure)
         part = [each for each in candidates if each.touches(first)]
@@ -230,6 +230,17 @@ class _Candidate:
         return len(same) >= _MOST * len(shown) and self.rules <= _rules(self.evidence)
 
     @property
+    def is_perfect(self):
+        return self.rules == _rules(self.evidence) and not any(
+            each.unclear for each in self.everywhere
+        )
+
+    @property
+    def weight(self):
+        """How many more results look the same than differ, of those that it has wrong."""
+        return sum(len(each.same) - len(each.other & each.known_wrong) for each in self.everywhere)
+
+    @property
     def rules(self):
         made = [each.try_out(self.name, self.obj)[0] for each in self.evidence]
         return {rule for one in made for rule in one.rules}
@@ -244,7 +255,14 @@ class _Candidate:
 
 def _whole(candidates):
     """Return the candidate that looks like the solution in every case, or None."""
-    return max((each for each in candidates if each.is_whole), key=lambda c: c.rank, default=None)
+    found = []
+    for each in candidates:
+        if each.is_whole:
+            if each.is_perfect:
+                # No other can be more alike, and each costs time.
+                return each
+            found.append(each)
+    return max(found, key=lambda each: each.rank, default=None)
 
 
 def _pairs(exercise, first, candidates):
@@ -325,7 +343,7 @@ def _best_for(labels, candidates):
     for each in candidates:
         explained = _explained(each)
         # Where it would be wrong and the solution is right, it is not what happened.
-        if explained & set(labels) and not _contradicted(each):
+        if explained & set(labels) and each.weight >= 0 and not _contradicted(each):
             ranked.append((len(explained), each))
     most = max((size for size, _ in ranked), default=0)
     best = [each for size, each in ranked if size == most]

@@ -1,6 +1,7 @@
 """Wrong solutions of problem set 1."""
 
 import numpy as np
+
 from unseen import Table, written
 
 TABLE = Table()

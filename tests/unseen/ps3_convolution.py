@@ -27,23 +27,45 @@ take_in(
     SPATIAL,
     [
         ([("sum(0) / m + eps", "sum(0) / max(m - 1, 1) + eps")], ["unbiased variance"]),
-        ([("sum(0) / m + eps", "sum(0) / (m - 1) + eps"), (" + beta", "")], ["unbiased variance", "beta missing"]),
+        (
+            [("sum(0) / m + eps", "sum(0) / (m - 1) + eps"), (" + beta", "")],
+            ["unbiased variance", "beta missing"],
+        ),
         ([("x_hat * gamma + beta", "(x_hat + beta) * gamma")], ["beta scaled"]),
         ([("x_hat * gamma + beta", "x_hat * beta + gamma")], ["gamma and beta swapped"]),
         ([("x_hat * gamma + beta", "x_hat * gamma - beta")], []),
         ([('"inv_std": 1 / std', '"inv_std": std')], ["cache holds the standard deviation"]),
-        ([('"inv_std": 1 / std', '"inv_std": std'), ("x_hat * gamma", "x_hat")],
-         ["cache holds the standard deviation", "gamma missing"]),
+        (
+            [('"inv_std": 1 / std', '"inv_std": std'), ("x_hat * gamma", "x_hat")],
+            ["cache holds the standard deviation", "gamma missing"],
+        ),
         ([('back(x_hat), "inv', 'back(y), "inv')], ["cache holds y"]),
         ([("m + eps) ** 0.5", "m) ** 0.5 + eps")], ["eps outside the root"]),
-        ([("m + eps) ** 0.5", "m) ** 0.5"), ("x_hat * gamma + beta", "x_hat")], ["eps missing", "scale and shift missing"]),
+        (
+            [("m + eps) ** 0.5", "m) ** 0.5"), ("x_hat * gamma + beta", "x_hat")],
+            ["eps missing", "scale and shift missing"],
+        ),
         ([("m + eps) ** 0.5", "m + eps**2) ** 0.5")], []),
-        ([("m = N * H * W\n    rows = np.moveaxis(x, 1, 3).reshape(m, C)", "m = N * H * W\n    rows = x.reshape(m, C)")],
-         ["reshaped without moving the channels"]),
-        ([("np.moveaxis(x, 1, 3)", "x"), ("np.moveaxis(a.reshape(N, H, W, C), 3, 1)", "a.reshape(x.shape)")],
-         ["reshaped without moving the channels"]),
-        ([("np.moveaxis(a.reshape(N, H, W, C), 3, 1)", "a.reshape(x.shape)")],
-         ["reshaped back without moving the channels"]),
+        (
+            [
+                (
+                    "m = N * H * W\n    rows = np.moveaxis(x, 1, 3).reshape(m, C)",
+                    "m = N * H * W\n    rows = x.reshape(m, C)",
+                )
+            ],
+            ["reshaped without moving the channels"],
+        ),
+        (
+            [
+                ("np.moveaxis(x, 1, 3)", "x"),
+                ("np.moveaxis(a.reshape(N, H, W, C), 3, 1)", "a.reshape(x.shape)"),
+            ],
+            ["reshaped without moving the channels"],
+        ),
+        (
+            [("np.moveaxis(a.reshape(N, H, W, C), 3, 1)", "a.reshape(x.shape)")],
+            ["reshaped back without moving the channels"],
+        ),
         ([("centred = rows", "centred = rows * 1.0; rows = rows * 1.001; centred = rows")], []),
         ([("1 / std", "1 / std[:, None]")], []),
         ([("return back(y), {", "return back(y).astype('f4'), {")], []),
@@ -68,20 +90,30 @@ take_in(
         ([(" - x_hat * wide(dgamma) / m", "")], ["path through the variance missing"]),
         ([("gamma * inv_std", "inv_std")], ["gamma forgotten in dx"]),
         ([("gamma * inv_std", "gamma")], ["inv_std forgotten in dx"]),
-        ([("gamma * inv_std", "1 + 0 * gamma")], ["gamma forgotten in dx", "inv_std forgotten in dx"]),
+        (
+            [("gamma * inv_std", "1 + 0 * gamma")],
+            ["gamma forgotten in dx", "inv_std forgotten in dx"],
+        ),
         ([("dy.size // dy.shape[1]", "len(dy)")], ["divided by N only"]),
         ([("dy.size // dy.shape[1]", "1")], ["sums in place of means"]),
-        ([("dy.size // dy.shape[1]", "dy.size")], ["divided by all channels", "means over all channels"]),
+        (
+            [("dy.size // dy.shape[1]", "dy.size")],
+            ["divided by all channels", "means over all channels"],
+        ),
         ([("inner, dgamma, dbeta", "inner, dbeta, dgamma")], ["dgamma and dbeta swapped"]),
-        ([("inner, dgamma, dbeta", "inner, dbeta, dgamma"), ("dy - wide(dbeta) / m", "dy")],
-         ["dgamma and dbeta swapped", "path through the mean missing"]),
+        (
+            [("inner, dgamma, dbeta", "inner, dbeta, dgamma"), ("dy - wide(dbeta) / m", "dy")],
+            ["dgamma and dbeta swapped", "path through the mean missing"],
+        ),
         ([("inner, dgamma, dbeta", "inner, dgamma / m, dbeta / m")], ["averaged"]),
         ([("inner, dgamma, dbeta", "inner, dgamma / m, dbeta")], ["dgamma averaged"]),
         ([("inner, dgamma, dbeta", "inner, dgamma, dbeta / m")], []),
         ([("inner, dgamma, dbeta", "m * inner, dgamma, dbeta")], ["N*H*W times too large"]),
         ([("inner, dgamma, dbeta", "-inner, dgamma, dbeta")], []),
-        ([("- x_hat * wide(dgamma)", "+ x_hat * wide(dgamma)"), ("gamma * inv_std", "inv_std")],
-         ["sign of the variance path", "gamma forgotten in dx"]),
+        (
+            [("- x_hat * wide(dgamma)", "+ x_hat * wide(dgamma)"), ("gamma * inv_std", "inv_std")],
+            ["sign of the variance path", "gamma forgotten in dx"],
+        ),
         ([("x_hat * wide(dgamma) / m", "x_hat**2 * wide(dgamma) / m")], []),
     ],
 )
@@ -101,19 +133,29 @@ take_in(
     LAYER,
     [
         ([(" / D\n    inv", " / (D - 1)\n    inv")], ["unbiased variance"]),
-        ([(" / D\n    inv", " / (D - 1)\n    inv"), (" + beta", "")], ["unbiased variance", "beta missing"]),
+        (
+            [(" / D\n    inv", " / (D - 1)\n    inv"), (" + beta", "")],
+            ["unbiased variance", "beta missing"],
+        ),
         ([("(var + eps) ** -0.5", "1 / (var**0.5 + eps)")], ["eps outside the root"]),
         ([("(var + eps) ** -0.5", "1 / (var + eps)")], ["root missing"]),
-        ([("(var + eps) ** -0.5", "1 / (var + eps)"), ("x_hat * gamma + beta", "x_hat * beta + gamma")],
-         ["root missing", "gamma and beta swapped"]),
+        (
+            [
+                ("(var + eps) ** -0.5", "1 / (var + eps)"),
+                ("x_hat * gamma + beta", "x_hat * beta + gamma"),
+            ],
+            ["root missing", "gamma and beta swapped"],
+        ),
         ([("(var + eps) ** -0.5", "var**-0.5")], ["eps missing"]),
         ([("x_hat * gamma + beta", "x_hat + beta")], ["gamma missing"]),
         ([("x_hat * gamma + beta", "gamma * (x_hat + beta)")], ["beta scaled"]),
         ([("x - (x.sum(1) / D)[:, None]", "1.0 * x")], ["root mean square"]),
         ([("x - (x.sum(1) / D)[:, None]", "x - np.median(x, 1)[:, None]")], []),
         ([('"x_hat": x_hat', '"x_hat": centred')], ["cache holds the centred batch"]),
-        ([('"x_hat": x_hat', '"x_hat": centred'), (" + beta", "")],
-         ["cache holds the centred batch", "beta missing"]),
+        (
+            [('"x_hat": x_hat', '"x_hat": centred'), (" + beta", "")],
+            ["cache holds the centred batch", "beta missing"],
+        ),
     ],
 )
 
@@ -131,14 +173,25 @@ take_in(
     [
         ([(" - g.sum(1)[:, None]", "")], ["path through the mean missing"]),
         ([("g = gamma * dy", "g = dy")], ["gamma forgotten in dx"]),
-        ([("g = gamma * dy", "g = dy"), ("(dy * x_hat).sum(0), dy.sum(0)", "dy.sum(0), (dy * x_hat).sum(0)")],
-         ["gamma forgotten in dx", "dgamma and dbeta swapped"]),
+        (
+            [
+                ("g = gamma * dy", "g = dy"),
+                ("(dy * x_hat).sum(0), dy.sum(0)", "dy.sum(0), (dy * x_hat).sum(0)"),
+            ],
+            ["gamma forgotten in dx", "dgamma and dbeta swapped"],
+        ),
         ([("inv_std / D", "inv_std")], ["D times too large"]),
         ([("inv_std / D", "1 / D")], ["inv_std forgotten in dx"]),
         ([("inv_std / D", "-inv_std / D")], []),
         ([("(dy * x_hat).sum(0), dy.sum(0)", "(dy * x_hat).mean(0), dy.mean(0)")], ["averaged"]),
-        ([("(dy * x_hat).sum(0), dy.sum(0)", "(g * x_hat).sum(0), g.sum(0)")], ["gamma in dgamma and dbeta"]),
-        ([("(dy * x_hat).sum(0), dy.sum(0)", "(dy * x_hat).sum(1), dy.sum(1)")], ["summed over the features"]),
+        (
+            [("(dy * x_hat).sum(0), dy.sum(0)", "(g * x_hat).sum(0), g.sum(0)")],
+            ["gamma in dgamma and dbeta"],
+        ),
+        (
+            [("(dy * x_hat).sum(0), dy.sum(0)", "(dy * x_hat).sum(1), dy.sum(1)")],
+            ["summed over the features"],
+        ),
     ],
 )
 
@@ -158,9 +211,15 @@ take_in(
         ([("(var + eps) ** 0.5", "(var**0.5 + eps)")], ["eps outside the root"]),
         ([("(var + eps) ** 0.5", "var**0.5")], ["eps missing"]),
         ([("(var + eps) ** 0.5", "(var + eps)")], ["root missing"]),
-        ([("(var + eps) ** 0.5", "(var + eps)"), (" + beta.reshape(C, 1, 1)", "")], ["root missing", "beta missing"]),
+        (
+            [("(var + eps) ** 0.5", "(var + eps)"), (" + beta.reshape(C, 1, 1)", "")],
+            ["root missing", "beta missing"],
+        ),
         ([("x_hat * gamma.reshape(C, 1, 1)", "x_hat")], ["gamma missing"]),
-        ([(".mean(1)[:, None]\n    x_hat", ".sum(1)[:, None] / (rows.shape[1] - 1)\n    x_hat")], ["unbiased variance"]),
+        (
+            [(".mean(1)[:, None]\n    x_hat", ".sum(1)[:, None] / (rows.shape[1] - 1)\n    x_hat")],
+            ["unbiased variance"],
+        ),
         ([("N * groups, -1", "N, -1")], ["groups ignored"]),
         ([("(rows - mean) /", "(rows - np.median(rows, 1)[:, None]) /")], []),
         ([(" + beta.reshape", " - beta.reshape")], []),
@@ -182,7 +241,10 @@ take_in(
         ([(" - s * mean", "")], ["mean not subtracted"]),
         ([(" - s * mean", ""), ("gamma * (var", "(var")], ["mean not subtracted", "gamma missing"]),
         ([("gamma * (var + eps) ** -0.5", "gamma / (var**0.5 + eps)")], ["eps outside the root"]),
-        ([("gamma * (var + eps) ** -0.5", "gamma / var**0.5"), ("+ beta ", "")], ["eps missing", "beta missing"]),
+        (
+            [("gamma * (var + eps) ** -0.5", "gamma / var**0.5"), ("+ beta ", "")],
+            ["eps missing", "beta missing"],
+        ),
         ([("- s * mean", "+ s * mean")], ["mean added"]),
         ([("** -0.5", "** -1"), (" - s * mean", "")], ["root missing", "mean not subtracted"]),
         ([("+ beta -", "- beta -")], []),

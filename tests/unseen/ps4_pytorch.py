@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+
 from unseen import Table, written
 
 TABLE = Table()
@@ -40,17 +41,23 @@ take_in(
         ([("(n * dy - db -", "(n * dy -")], ["mean path missing"]),
         ([(" - x_hat * dg)", ")")], ["variance path missing"]),
         ([("gamma * s / n", "s / n")], ["gamma forgotten in dx"]),
-        ([("gamma * s / n", "s / n"), ("dx, dg, db", "dx, db, dg")],
-         ["gamma forgotten in dx", "dgamma and dbeta swapped"]),
+        (
+            [("gamma * s / n", "s / n"), ("dx, dg, db", "dx, db, dg")],
+            ["gamma forgotten in dx", "dgamma and dbeta swapped"],
+        ),
         ([("gamma * s / n", "gamma / n")], ["inv_std forgotten in dx"]),
         ([("dx, dg, db, None", "dx, dg, db")], ["gradient for eps missing"]),
         ([("torch.addcmul(beta, gamma, centred / std)", "centred / std * gamma - beta")], []),
-        ([("torch.addcmul(beta, gamma, centred / std)", "centred / std * gamma + 0 * beta")],
-         ["beta missing"]),
+        (
+            [("torch.addcmul(beta, gamma, centred / std)", "centred / std * gamma + 0 * beta")],
+            ["beta missing"],
+        ),
         ([("return dx, dg", "return -dx, dg")], []),
         ([("gamma * s / n", "gamma * s")], []),
-        ([("x, gamma = ctx.saved_tensors", "x, gamma = [t.data for t in ctx.saved_tensors]")],
-         ["saved tensors detached"]),
+        (
+            [("x, gamma = ctx.saved_tensors", "x, gamma = [t.data for t in ctx.saved_tensors]")],
+            ["saved tensors detached"],
+        ),
     ],
 )
 
@@ -106,9 +113,15 @@ take_in(
         ([(" + self.bias.view(wide)", "")], ["bias ignored"]),
         ([(" + self.bias.view(wide)", " - self.bias.view(wide)")], []),
         ([("            self.num_batches_tracked += 1\n", "")], ["batches not counted"]),
-        ([("self.momentum\n            if", "1 - self.momentum\n            if")], ["momentum reversed"]),
+        (
+            [("self.momentum\n            if", "1 - self.momentum\n            if")],
+            ["momentum reversed"],
+        ),
         ([("y.to(given.dtype)", "y.to(given.dtype) * 2")], []),
-        ([("if self.training or not self.track_running_stats:", "if True:")], ["batch statistics in eval"]),
+        (
+            [("if self.training or not self.track_running_stats:", "if True:")],
+            ["batch statistics in eval"],
+        ),
     ],
 )
 
@@ -135,10 +148,20 @@ take_in(
         ([(" - s * bn.running_mean", "")], ["running mean forgotten"]),
         ([(" - s * bn.running_mean", " + s * bn.running_mean")], []),
         ([(" + bn.eps)", ")")], ["eps missing"]),
-        ([("torch.rsqrt(bn.running_var + bn.eps)", "1 / (bn.running_var + bn.eps)")], ["root missing"]),
+        (
+            [("torch.rsqrt(bn.running_var + bn.eps)", "1 / (bn.running_var + bn.eps)")],
+            ["root missing"],
+        ),
         ([("        s = s * bn.weight", "        pass")], ["gamma forgotten"]),
         ([("shift + s * old", "s * old")], ["beta forgotten"]),
-        ([("folded.weight = nn.Parameter(torch.einsum(\"o,o...->o...\", s, conv.weight))", "pass")],
-         ["weight not scaled"]),
+        (
+            [
+                (
+                    'folded.weight = nn.Parameter(torch.einsum("o,o...->o...", s, conv.weight))',
+                    "pass",
+                )
+            ],
+            ["weight not scaled"],
+        ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+
 from unseen import Table, written
 
 TABLE = Table()
@@ -57,8 +58,7 @@ for changes, names in [
     ([(SHIFT, "")], ["beta missing"]),
     ([("y + ops.reshape(self.beta", "y - ops.reshape(self.beta")], []),
     ([("if training and self.trainable", "if training")], ["trainable=False ignored"]),
-    ([("if training and self.trainable", "if self.trainable")],
-     ["training argument missing"]),
+    ([("if training and self.trainable", "if self.trainable")], ["training argument missing"]),
     ([("super().__init__(**kwargs)", "super().__init__()")], ["keyword arguments dropped"]),
 ]:
     TABLE.of("BatchNormalization", *names)(
