@@ -85,9 +85,10 @@ def _what_holds(exercise, cases, attempts, wrong):
         if label not in bad or made.error or case.noisy:
             continue
         got, want = made.outputs.get(label), bad[label]
-        if got is None or got.shape != want.shape or want.size < 2:
+        if got is None or got.shape != want.shape:
             return ""
-        if not np.isfinite(got).all():
+        # Of one number much is true, and nothing of one that is not finite.
+        if want.size < 2 or not np.isfinite(got).all():
             continue
         holds = set(_relations(label, got.astype(np.float64), want, case, exercise))
         found = holds if found is None else found & holds
@@ -97,12 +98,12 @@ def _what_holds(exercise, cases, attempts, wrong):
     return min(found, key=lambda each: each[0])[1]
 
 
-_ADDED = {-1: "is right but for {}, which is missing", 1: "has {} added once too often"}
+_ADDED = {-1: "is right but for {}, which is missing", 1: "has {} once too often"}
 
 
 def _relations(label, got, want, case, exercise):
     """Yield (order, sentence) for each relation that holds between a result and what is right."""
-    limit = exercise.rtol(label, case) * scale(want)
+    limit = exercise.rtol(label, case) * max(scale(want), scale(got))
 
     def near(a, b):
         # Broadcasting to another shape would be another result.
@@ -113,11 +114,7 @@ def _relations(label, got, want, case, exercise):
         yield 0, f"{label} has the wrong sign and is right otherwise."
     if near(got, np.zeros_like(want)):
         yield 0, f"{label} is zero everywhere."
-        return
-    for sign, words in (
-        (-1, "is right but for {}, which is missing"),
-        (1, "has {} once too often"),
-    ):
+    for sign, words in _ADDED.items():
         for name, array in _fitting(case, want):
             if near(got, want + sign * array):
                 yield 1, f"{label} {words.format(name)}."
@@ -128,7 +125,7 @@ def _relations(label, got, want, case, exercise):
             yield 2, f"{label} lacks the factor {name}."
     if _spread(got - want) <= 10 * limit:
         yield 3, f"{label} is off by one and the same number everywhere."
-    elif want.ndim > 1 and _spread(got - want, axis=0) <= 10 * limit:
+    if want.ndim > 1 and _spread(got - want, axis=0) <= 10 * limit:
         yield 4, f"{label} is off by the same in every row: look at what is added to all of them."
     large = np.abs(want) > 0.05 * scale(want)
     if large.sum() > 1:

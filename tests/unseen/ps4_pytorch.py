@@ -66,8 +66,9 @@ class BatchNorm(nn.Module):
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
         super().__init__()
         self.eps, self.momentum = eps, momentum
-        self.register_parameter("weight", nn.Parameter(torch.ones(num_features)) if affine else None)
-        self.register_parameter("bias", nn.Parameter(torch.zeros(num_features)) if affine else None)
+        ones, zeros = torch.ones(num_features), torch.zeros(num_features)
+        self.register_parameter("weight", nn.Parameter(ones) if affine else None)
+        self.register_parameter("bias", nn.Parameter(zeros) if affine else None)
         self.track_running_stats = track_running_stats
         if track_running_stats:
             self.register_buffer("running_mean", torch.zeros(num_features))

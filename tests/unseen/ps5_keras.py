@@ -15,13 +15,13 @@ class BatchNormalization(keras.layers.Layer):
         self.center, self.scale = center, scale
 
     def build(self, input_shape):
-        shape = (input_shape[self.axis],)
+        options = {"shape": (input_shape[self.axis],), "autocast": False}
         self.gamma = self.beta = None
         if self.scale:
-            self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma", autocast=False)
+            self.gamma = self.add_weight(initializer="ones", name="gamma", **options)
         if self.center:
-            self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta", autocast=False)
-        fixed = {"shape": shape, "trainable": False, "autocast": False}
+            self.beta = self.add_weight(initializer="zeros", name="beta", **options)
+        fixed = {**options, "trainable": False}
         self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **fixed)
         self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **fixed)
 
