@@ -21,16 +21,14 @@ def progress(exercise, cases, attempts, passing, named):
         passing: the names of the cases that pass.
         named: whether a known mistake says the rest.
     """
-    said = [_count(cases, passing)]
+    if not any(attempts[name].outputs for name in cases):
+        return ()
+    said = [f"{len(passing)} of {len(cases)} cases pass."]
     wrong = _wrong_by_case(exercise, cases, attempts)
     said += [_right_labels(exercise, cases, attempts, wrong)]
     if not named:
         said += [_which_cases(cases, passing), _what_holds(exercise, cases, attempts, wrong)]
     return tuple(each for each in said if each)
-
-
-def _count(cases, passing):
-    return f"{len(passing)} of {len(cases)} cases pass."
 
 
 def _wrong_by_case(exercise, cases, attempts):
@@ -98,11 +96,17 @@ def _what_holds(exercise, cases, attempts, wrong):
     return min(found, key=lambda each: each[0])[1]
 
 
-_ADDED = {-1: "is right but for {}, which is missing", 1: "has {} once too often"}
+# What a result lacks or has too much, in units of one input.
+_ADDED = {
+    -1: "is right but for {}, which is missing",
+    1: "has {} once too often",
+    -2: "has {} subtracted where it is added",
+}
 
 
 def _relations(label, got, want, case, exercise):
     """Yield (order, sentence) for each relation that holds between a result and what is right."""
+    want = want.astype(np.float64)
     limit = exercise.rtol(label, case) * max(scale(want), scale(got))
 
     def near(a, b):

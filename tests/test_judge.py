@@ -112,6 +112,21 @@ def test_a_message_says_what_holds(formula, text):
     assert text in message(space["normalize"], "normalize")
 
 
+def test_a_message_says_that_a_shift_has_the_wrong_sign():
+    def batchnorm_inference(x, gamma, beta, running_mean, running_var, eps=1e-5):
+        return gamma * (x - running_mean) / np.sqrt(running_var + eps) - beta
+
+    text = message(batchnorm_inference, "batchnorm_inference")
+    assert "y has beta subtracted where it is added." in text
+
+
+def test_an_answer_that_is_missing_has_no_progress():
+    def normalize(x, mean, var, eps=1e-5):
+        raise NotImplementedError
+
+    assert "So far" not in message(normalize, "normalize")
+
+
 def test_a_message_names_the_few_cases_that_fail():
     def batch_statistics(x):
         return x.mean(0), x.var(0) * (1 + (len(x) == 1)) + (len(x) == 1)
