@@ -178,6 +178,8 @@ def diagnose(exercise, cases, attempts):
         _Evidence(exercise, case, attempts[name], exercise.reference(case.inputs))
         for name, case in cases.items()
     ]
+    if not exercise.mistakes:
+        return Diagnosis()
     if not any(each.fails for each in evidence):
         return _by_rules(exercise, evidence)
     first = next((each for each in evidence if each.tells), None)
@@ -185,11 +187,11 @@ def diagnose(exercise, cases, attempts):
         if first is None:
             return _without_values(exercise, evidence)
         candidates = [_Candidate((each,), each.obj, evidence) for each in exercise.mistakes]
-        found = _whole([each for each in candidates if each.matches(first)])
+        found = _whole(each for each in candidates if each.matches(first))
         if found:
             return Diagnosis(found.mistakes, found.is_sure)
         part = [each for each in candidates if each.touches(first)]
-        return _pairs(exercise, first, evidence, part) or _parts(first, part)
+        return _pairs(exercise, first, candidates) or _parts(part)
 
 
 class _Candidate:
@@ -228,6 +230,17 @@ class _Candidate:
         return len(same) >= _MOST * len(shown) and self.rules <= _rules(self.evidence)
 
     @property
+    def is_perfect(self):
+        return self.rules == _rules(self.evidence) and not any(
+            each.unclear for each in self.everywhere
+        )
+
+    @property
+    def weight(self):
+        """How many more results look the same than differ, of those that it has wrong."""
+        return sum(len(each.same) - len(each.other & each.known_wrong) for each in self.everywhere)
+
+    @property
     def rules(self):
         made = [each.try_out(self.name, self.obj)[0] for each in self.evidence]
         return {rule for one in made for rule in one.rules}
@@ -242,27 +255,51 @@ class _Candidate:
 
 def _whole(candidates):
     """Return the candidate that looks like the solution in every case, or None."""
-    return max((each for each in candidates if each.is_whole), key=lambda c: c.rank, default=None)
-
-
-def _pairs(exercise, first, evidence, part):
-    """Return the Diagnosis that two slips at once give, or None."""
-    # A layer takes long to try, so there one of the two must show by itself.
-    chosen = [each.mistakes[0] for each in part] if exercise.takes_device else exercise.mistakes
     found = []
-    for pair in itertools.combinations(chosen, 2):
+    for each in candidates:
+        if each.is_whole:
+            if each.is_perfect:
+                # No other can be more alike, and each costs time.
+                return each
+            found.append(each)
+    return max(found, key=lambda each: each.rank, default=None)
+
+
+def _pairs(exercise, first, candidates):
+    """Return the Diagnosis that two slips at once give, or None."""
+    found = []
+    for pair in _likely_pairs(exercise, first, candidates):
         obj = both(*pair)
         if obj is None or not _quick_look(exercise, first, obj):
             continue
-        candidate = _Candidate(pair, obj, evidence)
+        candidate = _Candidate(pair, obj, candidates[0].evidence)
         if candidate.matches(first) and candidate.is_whole:
             found.append(candidate)
     if not found:
         return None
-    common = [m for m in found[0].mistakes if all(m in each.mistakes for each in found)]
     if len(found) == 1:
         return Diagnosis(found[0].mistakes, found[0].is_sure)
+    common = [m for m in found[0].mistakes if all(m in each.mistakes for each in found)]
     return Diagnosis(tuple(common), False) if common else None
+
+
+def _likely_pairs(exercise, first, candidates):
+    """Yield the pairs of mistakes that can give together what is wrong in one case."""
+    right = set(first.want) - set(first.wrong)
+    # Two mistakes hardly ever mend each other.
+    able = [each for each in candidates if not each.at(first).known_wrong & right]
+    for one, other in itertools.combinations(able, 2):
+        pair = one.mistakes[0], other.mistakes[0]
+        shown = [each.at(first).known_wrong for each in (one, other)]
+        if not all(shown):
+            # One does not show here, so the other must explain this case alone.
+            if one.matches(first) or other.matches(first):
+                yield pair
+        elif shown[0] | shown[1] >= set(first.wrong) and (
+            # A layer takes long to try, so there one of the two must show by itself.
+            not exercise.takes_device or one.touches(first) or other.touches(first)
+        ):
+            yield pair
 
 
 def _quick_look(exercise, first, obj):
@@ -286,22 +323,15 @@ def _plain(value):
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
-def _parts(first, candidates):
-    """Return the Diagnosis of mistakes that explain some results, or some cases."""
-    return _by_label(candidates) or _by_case(first, candidates) or Diagnosis()
-
-
-def _by_label(candidates):
-    wrong = _wrong_anywhere(candidates[0].evidence) if candidates else []
-    left, chosen = list(wrong), []
-    while left:
-        best = _best_for(left, candidates)
-        if best is None:
-            break
+def _parts(candidates):
+    """Return the Diagnosis of mistakes that explain some of the results, each in every case."""
+    if not candidates:
+        return Diagnosis()
+    wrong = left = _wrong_anywhere(candidates[0].evidence)
+    chosen = []
+    while left and (best := _best_for(left, candidates)):
         chosen.append(best)
         left = [label for label in left if label not in _known_wrong(best)]
-    if not chosen:
-        return None
     explained = {label for each in chosen for label in _explained(each)}
     mistakes = tuple(each.mistakes[0] for each in chosen)
     return Diagnosis(mistakes, set(wrong) <= explained)
@@ -313,7 +343,7 @@ def _best_for(labels, candidates):
     for each in candidates:
         explained = _explained(each)
         # Where it would be wrong and the solution is right, it is not what happened.
-        if explained & set(labels) and not _contradicted(each):
+        if explained & set(labels) and each.weight >= 0 and not _contradicted(each):
             ranked.append((len(explained), each))
     most = max((size for size, _ in ranked), default=0)
     best = [each for size, each in ranked if size == most]
@@ -337,21 +367,6 @@ def _contradicted(candidate):
         for label in likeness.other & likeness.known_wrong
         if not each.made.error
     )
-
-
-def _by_case(first, candidates):
-    """Return the Diagnosis of a mistake that explains most of the cases in which it shows."""
-    ranked = []
-    for each in candidates:
-        if not each.matches(first) or _contradicted(each):
-            continue
-        same = sum(bool(like.same) and not like.other for like in each.everywhere)
-        other = sum(bool(like.other) for like in each.everywhere)
-        if same >= 2 and same >= _MOST * (same + other):
-            ranked.append((same, each))
-    most = max((same for same, _ in ranked), default=0)
-    best = [each for same, each in ranked if same == most]
-    return Diagnosis(best[0].mistakes, False) if len(best) == 1 else None
 
 
 def _without_values(exercise, evidence):

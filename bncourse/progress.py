@@ -21,16 +21,14 @@ def progress(exercise, cases, attempts, passing, named):
         passing: the names of the cases that pass.
         named: whether a known mistake says the rest.
     """
-    said = [_count(cases, passing)]
+    if not any(attempts[name].outputs for name in cases):
+        return ()
+    said = [f"{len(passing)} of {len(cases)} cases pass."]
     wrong = _wrong_by_case(exercise, cases, attempts)
     said += [_right_labels(exercise, cases, attempts, wrong)]
     if not named:
         said += [_which_cases(cases, passing), _what_holds(exercise, cases, attempts, wrong)]
     return tuple(each for each in said if each)
-
-
-def _count(cases, passing):
-    return f"{len(passing)} of {len(cases)} cases pass."
 
 
 def _wrong_by_case(exercise, cases, attempts):
@@ -85,9 +83,10 @@ def _what_holds(exercise, cases, attempts, wrong):
         if label not in bad or made.error or case.noisy:
             continue
         got, want = made.outputs.get(label), bad[label]
-        if got is None or got.shape != want.shape or want.size < 2:
+        if got is None or got.shape != want.shape:
             return ""
-        if not np.isfinite(got).all():
+        # Of one number much is true, and nothing of one that is not finite.
+        if want.size < 2 or not np.isfinite(got).all():
             continue
         holds = set(_relations(label, got.astype(np.float64), want, case, exercise))
         found = holds if found is None else found & holds
@@ -97,12 +96,18 @@ def _what_holds(exercise, cases, attempts, wrong):
     return min(found, key=lambda each: each[0])[1]
 
 
-_ADDED = {-1: "is right but for {}, which is missing", 1: "has {} added once too often"}
+# What a result lacks or has too much, in units of one input.
+_ADDED = {
+    -1: "is right but for {}, which is missing",
+    1: "has {} once too often",
+    -2: "has {} subtracted where it is added",
+}
 
 
 def _relations(label, got, want, case, exercise):
     """Yield (order, sentence) for each relation that holds between a result and what is right."""
-    limit = exercise.rtol(label, case) * scale(want)
+    want = want.astype(np.float64)
+    limit = exercise.rtol(label, case) * max(scale(want), scale(got))
 
     def near(a, b):
         # Broadcasting to another shape would be another result.
@@ -113,11 +118,7 @@ def _relations(label, got, want, case, exercise):
         yield 0, f"{label} has the wrong sign and is right otherwise."
     if near(got, np.zeros_like(want)):
         yield 0, f"{label} is zero everywhere."
-        return
-    for sign, words in (
-        (-1, "is right but for {}, which is missing"),
-        (1, "has {} once too often"),
-    ):
+    for sign, words in _ADDED.items():
         for name, array in _fitting(case, want):
             if near(got, want + sign * array):
                 yield 1, f"{label} {words.format(name)}."
@@ -128,7 +129,7 @@ def _relations(label, got, want, case, exercise):
             yield 2, f"{label} lacks the factor {name}."
     if _spread(got - want) <= 10 * limit:
         yield 3, f"{label} is off by one and the same number everywhere."
-    elif want.ndim > 1 and _spread(got - want, axis=0) <= 10 * limit:
+    if want.ndim > 1 and _spread(got - want, axis=0) <= 10 * limit:
         yield 4, f"{label} is off by the same in every row: look at what is added to all of them."
     large = np.abs(want) > 0.05 * scale(want)
     if large.sum() > 1:

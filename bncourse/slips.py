@@ -89,11 +89,12 @@ class Right:
             return None
 
     @functools.cached_property
-    def _tree(self):
-        return ast.parse(self.source)
+    def _places(self):
+        """The places of all steps, found once: a diagnosis tries hundreds of pairs."""
+        return _places(self.source)
 
     def _edited(self, steps):
-        edits = [_edit(self.source, self._tree, name, new) for name, new in steps.items()]
+        edits = [_edit(self._places, name, new) for name, new in steps.items()]
         source, end_of_last = self.source, len(self.source)
         # From the end, so that the places of earlier edits stay right.
         for start, end, text in sorted(edits, reverse=True):
@@ -121,19 +122,36 @@ def both(mistake, other):
     return mistake.right.pair(mistake.steps, other.steps)
 
 
-def _edit(source, tree, name, new):
+@dataclass(frozen=True)
+class _Place:
+    """Where a step stands: its names, its statement and its value as spans, and its indent."""
+
+    names: frozenset
+    statement: tuple[int, int]
+    value: tuple[int, int]
+    indent: str
+
+
+def _places(source):
+    span = _Spans(source)
+    return [
+        _Place(frozenset(names), span(statement), span(value), " " * statement.col_offset)
+        for names, statement, value in _steps(ast.parse(source))
+    ]
+
+
+def _edit(places, name, new):
     """Return (start, end, text) of one step, as positions in the source."""
-    found = [each for each in _steps(tree) if name in each[0]]
+    found = [each for each in places if name in each.names]
     if len(found) != 1:
         raise ValueError(
             f"A step must stand once in a right solution. Received: {name!r}, {len(found)} times"
         )
-    _, statement, value = found[0]
+    place = found[0]
     if isinstance(new, Instead):
-        start, end = _span(source, statement)
         lines = textwrap.dedent(new.statements).strip().splitlines() or ["pass"]
-        return start, end, f"\n{' ' * statement.col_offset}".join(lines)
-    return *_span(source, value), new
+        return *place.statement, f"\n{place.indent}".join(lines)
+    return *place.value, new
 
 
 def _steps(tree):
@@ -202,12 +220,18 @@ def _called(function):
         yield function.id
 
 
-def _span(source, node):
-    starts = [0, *itertools.accumulate(len(line.encode()) for line in source.splitlines(True))]
-    raw = source.encode()
-    start = starts[node.lineno - 1] + node.col_offset
-    end = starts[node.end_lineno - 1] + node.end_col_offset
-    return len(raw[:start].decode()), len(raw[:end].decode())
+class _Spans:
+    """From a node of a source to its (start, end); ast counts bytes, and we count characters."""
+
+    def __init__(self, source):
+        lines = source.splitlines(True)
+        self.raw = source.encode()
+        self.starts = [0, *itertools.accumulate(len(line.encode()) for line in lines)]
+
+    def __call__(self, node):
+        start = self.starts[node.lineno - 1] + node.col_offset
+        end = self.starts[node.end_lineno - 1] + node.end_col_offset
+        return len(self.raw[:start].decode()), len(self.raw[:end].decode())
 
 
 def _executed(source, original):

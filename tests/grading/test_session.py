@@ -1,5 +1,6 @@
 """What a taken-over process says in words does not come through."""
 
+import inspect
 import time
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from bncourse.grading.outside.session import Lost, Session
 from bncourse.limits import Limits
 
 CASES = {"a": Case({"x": np.ones(3)})}
-EXERCISE = SimpleNamespace(name="f")
+EXERCISE = SimpleNamespace(name="f", signature=inspect.signature(lambda x, eps=1e-5: None))
 SECRET = "the hidden inputs are 1 2 3"
 
 
@@ -53,6 +54,12 @@ def test_known_exceptions_keep_our_words(error):
 
 def test_unknown_exceptions_lose_their_name():
     assert attempt(answer(error=SECRET)).error == "an exception"
+
+
+def test_a_default_loses_what_stands_in_its_place():
+    rule = "The default of eps must be 1e-05."
+    made = attempt(answer(rules=[f"{rule} Received: eps=3."]))
+    assert made.rules == (rule,)
 
 
 def test_unknown_rules_lose_their_text():

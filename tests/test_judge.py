@@ -1,0 +1,248 @@
+"""What a verdict says: the mistakes, how sure it is of them, and what is right already."""
+
+import inspect
+
+import numpy as np
+import pytest
+from test_exercises import verdict_on
+
+from bncourse.check import draw_cases, report
+from bncourse.exercise import Case, Exercise, Mistake, Unusable, so_far
+from bncourse.inputs import batch
+from bncourse.registry import find
+from bncourse.slips import Right
+
+
+def message(obj, name):
+    verdict = verdict_on(find(name), obj, 0)
+    return " ".join(report(find(name), verdict).split())
+
+
+def names(obj, name):
+    return [mistake.name for mistake in verdict_on(find(name), obj, 0).mistakes]
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def test_two_slips_at_once_are_both_named():
+    def normalize(x, mean, var, eps=1e-5):
+        return x / (np.sqrt(var) + eps)
+
+    verdict = verdict_on(find("normalize"), normalize, 0)
+    assert {m.name for m in verdict.mistakes} == {"mean not subtracted", "eps outside the root"}
+    assert verdict.sure
+    text = message(normalize, "normalize")
+    assert "Likely cause:" in text
+    assert " And: " in text
+
+
+def test_a_case_that_raises_does_not_veto():
+    def batchnorm_backward(dy, cache):
+        x_hat, inv_std, gamma = cache["x_hat"], cache["inv_std"], cache["gamma"]
+        n = len(dy)
+        dgamma, dbeta = (dy * x_hat).sum(0), dy.sum(0)
+        # With one example it raises ZeroDivisionError.
+        dx = gamma * inv_std * (dy - dbeta / n - x_hat * dgamma / n * (n / (n - 1)))
+        return dx, dgamma, dbeta
+
+    assert names(batchnorm_backward, "batchnorm_backward") == ["N - 1"]
+
+
+def test_a_broken_rule_is_told_beside_the_value():
+    def batch_statistics(x):
+        np.random.seed(0)  # noqa: NPY002
+        return x.mean(0), x.var(0, ddof=1)
+
+    text = message(batch_statistics, "batch_statistics")
+    assert "It changes NumPy's global random state" in text
+    assert "var is off" in text
+    assert "unbiased" in text
+
+
+def test_noise_with_a_pattern_is_no_cancellation():
+    noisy = {"mean near 1e6"}
+
+    def batch_statistics(x):
+        # Its error shows where the variance is small beside the tolerance, and is no noise.
+        return x.mean(0), x.var(0) + 1e-6 * (abs(x.mean()) > 1e5)
+
+    exercise = find("batch_statistics")
+    assert noisy <= {name for name, case in draw_cases(exercise, 0).items() if case.noisy}
+    verdict = verdict_on(exercise, batch_statistics, 0)
+    assert verdict.kind == "wrong"
+    assert verdict.case in noisy
+    assert not verdict.mistakes
+
+
+def test_what_nobody_has_a_hint_for_gets_no_name():
+    assert names(lambda x: (np.median(x, 0), x.var(0) * 1.7), "batch_statistics") == []
+
+
+# --- what is right already --------------------------------------------------------------------
+
+
+def test_a_message_counts_the_cases_and_names_the_results_that_are_right():
+    text = message(lambda x: (x.mean(0), x.var(0) + 1), "batch_statistics")
+    total = len(draw_cases(find("batch_statistics"), 0))
+    assert f"0 of {total} cases pass." in text
+    assert "mean is right in every case." in text
+    assert "var is off by one and the same number everywhere." in text
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        ("0 * x", "x_hat is zero everywhere."),
+        ("right * 3.7", "x_hat is right up to one constant factor."),
+        ("right - 2.3 * np.ones(len(mean))", "off by one and the same number everywhere"),
+        ("right + mean", "x_hat has mean once too often."),
+        ("right * var", "x_hat is multiplied by var once too often."),
+        ("right + x[0] / 7", "x_hat is off by the same in every row"),
+    ],
+)
+def test_a_message_says_what_holds(formula, text):
+    space = {"np": np}
+    exec(
+        "def normalize(x, mean, var, eps=1e-5):\n"
+        "    right = (x - mean) / np.sqrt(var + eps)\n"
+        f"    return {formula}",
+        space,
+    )
+    assert text in message(space["normalize"], "normalize")
+
+
+def test_a_message_says_that_a_shift_has_the_wrong_sign():
+    def batchnorm_inference(x, gamma, beta, running_mean, running_var, eps=1e-5):
+        return gamma * (x - running_mean) / np.sqrt(running_var + eps) - beta
+
+    text = message(batchnorm_inference, "batchnorm_inference")
+    assert "y has beta subtracted where it is added." in text
+
+
+def test_an_answer_that_is_missing_has_no_progress():
+    def normalize(x, mean, var, eps=1e-5):
+        raise NotImplementedError
+
+    assert "So far" not in message(normalize, "normalize")
+
+
+def test_a_message_names_the_few_cases_that_fail():
+    def batch_statistics(x):
+        return x.mean(0), x.var(0) * (1 + (len(x) == 1)) + (len(x) == 1)
+
+    text = message(batch_statistics, "batch_statistics")
+    assert 'It is right but for "one example".' in text
+
+
+def test_a_message_is_short():
+    for mistake in find("batchnorm_forward").mistakes:
+        verdict = verdict_on(find("batchnorm_forward"), mistake.obj, 0)
+        assert len(report(find("batchnorm_forward"), verdict).splitlines()) <= 12
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def drive(obj, inputs):
+    layer = obj()
+    outputs = {"y": layer.forward(inputs["x"])}
+    with so_far(outputs):
+        outputs["dx"] = layer.backward(inputs["x"])
+    return outputs
+
+
+class Layer:
+    def forward(self, x):
+        y = x * 2
+        return +y
+
+    def backward(self, dy):
+        dx = dy * 2
+        return +dx
+
+
+slip = Right(Layer).slip
+DOUBLE = Exercise(
+    name="Layer",
+    signature=inspect.signature(lambda: None),
+    cases=lambda rng: {name: Case({"x": batch(rng)}) for name in ("one", "two", "three")},
+    drive=drive,
+    reference=lambda inputs: {"y": inputs["x"] * 2, "dx": inputs["x"] * 2},
+    see="F1",
+    mistakes=(
+        slip("y halved", "y is halved.", "F1", y="x / 2"),
+        slip("dx halved", "dx is halved.", "F1", dx="dy / 2"),
+        Mistake("nothing", lambda: None, "There is nothing.", "F1"),
+    ),
+)
+
+
+def test_forward_is_right_and_backward_is_not_written():
+    class Half(Layer):
+        def backward(self, dy):
+            raise NotImplementedError
+
+    verdict = verdict_on(DOUBLE, Half, 0)
+    text = " ".join(report(DOUBLE, verdict).split())
+    assert verdict.kind == "error"
+    assert "What comes after y still raises NotImplementedError: write it next." in text
+    assert "y is right in every case." in text
+    assert "the answer is missing" not in text
+
+
+def test_forward_is_wrong_and_backward_is_not_written():
+    class Half(Layer):
+        def forward(self, x):
+            return x
+
+        def backward(self, dy):
+            raise NotImplementedError
+
+    assert "y is off in" in report(DOUBLE, verdict_on(DOUBLE, Half, 0))
+
+
+def test_mistakes_in_two_results_are_both_named():
+    class Wrong(Layer):
+        def forward(self, x):
+            return x / 2
+
+        def backward(self, dy):
+            return dy / 2
+
+    verdict = verdict_on(DOUBLE, Wrong, 0)
+    assert [mistake.name for mistake in verdict.mistakes] == ["y halved", "dx halved"]
+    assert verdict.sure
+
+
+def test_a_second_mistake_without_a_name_makes_it_a_guess():
+    class Wrong(Layer):
+        def forward(self, x):
+            return x / 2
+
+        def backward(self, dy):
+            return np.sin(dy)
+
+    verdict = verdict_on(DOUBLE, Wrong, 0)
+    assert [mistake.name for mistake in verdict.mistakes] == ["y halved"]
+    assert not verdict.sure
+    assert "It may be: y is halved." in report(DOUBLE, verdict)
+
+
+def test_the_line_that_led_to_a_finding_of_ours_is_shown(tmp_path):
+    def numerical_gradient(f, x, h=1e-5):
+        return f(x[:1]) + 0 * x
+
+    text = message(numerical_gradient, "numerical_gradient")
+    assert "f takes an array with the shape of x" in text
+    assert "of your cell or file: return f(x[:1]) + 0 * x" in text
+
+
+def test_a_part_that_cannot_be_compared_leaves_the_others():
+    class Odd(Layer):
+        def backward(self, dy):
+            raise Unusable("dx must be an array.")
+
+    verdict = verdict_on(DOUBLE, Odd, 0)
+    assert verdict.finding == "dx must be an array."
+    assert "y is right in every case." in verdict.progress

@@ -1,0 +1,86 @@
+"""Wrong solutions of problem set 5."""
+
+import keras
+from keras import ops
+
+from unseen import Table, written
+
+TABLE = Table()
+
+LAYER = """\
+class BatchNormalization(keras.layers.Layer):
+    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, **kwargs):
+        super().__init__(**kwargs)
+        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
+        self.center, self.scale = center, scale
+
+    def build(self, input_shape):
+        options = {"shape": (input_shape[self.axis],), "autocast": False}
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(initializer="ones", name="gamma", **options)
+        if self.center:
+            self.beta = self.add_weight(initializer="zeros", name="beta", **options)
+        fixed = {**options, "trainable": False}
+        self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **fixed)
+        self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **fixed)
+
+    def call(self, inputs, training=None):
+        x = ops.cast(inputs, "float32")
+        rank = len(x.shape)
+        axis = self.axis % rank
+        dims = [d for d in range(rank) if d != axis]
+        wide = [x.shape[d] if d == axis else 1 for d in range(rank)]
+        if training and self.trainable:
+            mean = ops.mean(x, dims)
+            var = ops.mean(ops.square(x - ops.reshape(mean, wide)), dims)
+            new = 1 - self.momentum
+            self.moving_mean.assign(self.moving_mean + new * (mean - self.moving_mean))
+            self.moving_variance.assign(self.moving_variance + new * (var - self.moving_variance))
+        else:
+            mean, var = self.moving_mean, self.moving_variance
+        y = (x - ops.reshape(mean, wide)) / ops.sqrt(ops.reshape(var, wide) + self.epsilon)
+        if self.gamma is not None:
+            y = y * ops.reshape(self.gamma, wide)
+        if self.beta is not None:
+            y = y + ops.reshape(self.beta, wide)
+        return ops.cast(y, self.compute_dtype)
+
+    def get_config(self):
+        keys = ("axis", "momentum", "epsilon", "center", "scale")
+        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
+"""
+SHIFT = "        if self.beta is not None:\n            y = y + ops.reshape(self.beta, wide)\n"
+for changes, names in [
+    ([("new = 1 - self.momentum", "new = self.momentum")], ["momentum reversed"]),
+    ([("+ self.epsilon)", "+ 1e-5)")], ["epsilon ignored"]),
+    ([("+ self.epsilon)", ")")], ["epsilon missing"]),
+    ([(SHIFT, "")], ["beta missing"]),
+    ([("y + ops.reshape(self.beta", "y - ops.reshape(self.beta")], []),
+    ([("if training and self.trainable", "if training")], ["trainable=False ignored"]),
+    ([("if training and self.trainable", "if self.trainable")], ["training argument missing"]),
+    ([("super().__init__(**kwargs)", "super().__init__()")], ["keyword arguments dropped"]),
+]:
+    TABLE.of("BatchNormalization", *names)(
+        written(LAYER, "BatchNormalization", changes, keras=keras, ops=ops)
+    )
+
+MODEL = """\
+def build_classifier(input_dim, hidden=(64, 32)):
+    model = keras.Sequential()
+    model.add(keras.Input((input_dim,)))
+    for width in hidden:
+        model.add(keras.layers.Dense(width, use_bias=False))
+        model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.ReLU())
+    model.add(keras.layers.Dense(1))
+    model.add(keras.layers.Activation("sigmoid"))
+    return model
+"""
+for changes, names in [
+    ([("width, use_bias=False", "width")], ["redundant bias"]),
+    ([("Dense(1)", "Dense(1, use_bias=False)")], ["output bias missing"]),
+    ([('    model.add(keras.layers.Activation("sigmoid"))\n', "")], ["sigmoid missing"]),
+    ([("keras.layers.ReLU()", 'keras.layers.Activation("tanh")')], []),
+]:
+    TABLE.of("build_classifier", *names)(written(MODEL, "build_classifier", changes, keras=keras))
