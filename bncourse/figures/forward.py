@@ -1,5 +1,7 @@
 """Figures of the chapter on the forward pass."""
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -187,7 +189,10 @@ def keras_variance(x):
 
     layer = keras.layers.BatchNormalization(momentum=0.0)
     layer(x, training=True)
-    return keras.ops.convert_to_numpy(layer.moving_variance)
+    with warnings.catch_warnings():
+        # Keras asks PyTorch for a copy in a way that NumPy 2 has deprecated.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        return keras.ops.convert_to_numpy(layer.moving_variance)
 
 
 def torch_variance(x):
