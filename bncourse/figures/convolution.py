@@ -171,6 +171,33 @@ def _block(axis, parts):
     axis.text(end / 2, -0.5, "shortcut", ha="center", va="top")
 
 
+@figure
+def folding():
+    """Draw a convolution and its batch norm at inference, and the one convolution they become.
+
+    Returns:
+        A matplotlib Figure, a diagram in one row.
+    """
+    made, axis = plt.subplots(figsize=(6.4, 0.8))
+    arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
+    for left, width, words, norm in (
+        (0.6, 1.4, "conv $w$, $b$", False),
+        (2.5, 0.9, "BN", True),
+        (5.9, 1.7, "conv $w'$, $b'$", False),
+    ):
+        fill = COLORS["blue"] if norm else "#EEEEEE"
+        axis.add_patch(Rectangle((left, 0), width, 1, facecolor=fill, edgecolor="black"))
+        color = "white" if norm else "black"
+        axis.text(left + width / 2, 0.5, words, ha="center", va="center", color=color)
+    for begin, end in ((0.2, 0.6), (2.0, 2.5), (3.4, 3.8), (5.5, 5.9), (7.6, 8.0)):
+        axis.annotate("", (end, 0.5), (begin, 0.5), arrowprops=arrow)
+    for place, words in ((0.05, "u"), (3.95, "y"), (4.65, "="), (5.35, "u"), (8.15, "y")):
+        axis.text(place, 0.5, words, ha="center", va="center")
+    axis.set(xlim=(-0.1, 8.3), ylim=(-0.2, 1.2))
+    axis.axis("off")
+    return made
+
+
 def filter_outputs(seed=0, filters=16):
     """Return what random 3 x 3 filters make of the digits, (examples, filters, 6, 6).
 
