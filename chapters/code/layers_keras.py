@@ -3,6 +3,19 @@
 import keras
 
 
+def with_every_option():
+    """Return a layer with each option at its default."""
+    return keras.layers.BatchNormalization(
+        axis=-1,  # channels last
+        momentum=0.99,  # weight of the old value
+        epsilon=1e-3,
+        center=True,  # with beta
+        scale=True,  # with gamma
+        synchronized=False,
+        dtype=None,
+    )
+
+
 def dense_in_bfloat16(units):
     """Return two layers; products in bfloat16, state in float32."""
     return keras.Sequential(

@@ -1,0 +1,197 @@
+"""What the batch-norm layers of the frameworks do: read from their signatures, or found by trying.
+
+The tables are lists of rows of Markdown, so that a page prints what the installed versions do.
+"""
+
+import inspect
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import torch
+from torch import nn
+
+# One feature, two examples: mean 2, biased variance 1, unbiased variance 2.
+PAIR = torch.tensor([[1.0], [3.0]])
+MEAN, BIASED, UNBIASED = 2.0, 1.0, 2.0
+SIZES = (2, 3, 5, 7)
+
+TORCH = inspect.signature(nn.BatchNorm2d).parameters
+KERAS = inspect.signature(keras.layers.BatchNormalization).parameters
+
+
+class Step(NamedTuple):
+    """What one layer with default settings did with the batch PAIR: all numbers."""
+
+    output: float  # of the example 3
+    mean: float  # stored, from 0
+    var: float  # stored, from 1
+
+    @property
+    def new_weight(self):
+        """Weight of the new value in the stored statistics."""
+        return self.mean / MEAN
+
+    @property
+    def used(self):
+        """The variance that normalised, "biased" or "unbiased": 3 comes out as 1 / std."""
+        return _name(1 / self.output**2)
+
+    @property
+    def stored(self):
+        """The variance that was stored, "biased" or "unbiased"."""
+        return _name((self.var - (1 - self.new_weight)) / self.new_weight)
+
+
+def to_numpy(tensor):
+    """Return what a tensor or variable of either framework holds, as an array."""
+    value = getattr(tensor, "value", tensor)
+    # keras.ops.convert_to_numpy asks PyTorch for a copy in a way that NumPy 2 has deprecated.
+    return value.numpy(force=True) if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def _name(variance):
+    return {BIASED: "biased", UNBIASED: "unbiased"}[round(variance, 2)]
+
+
+def steps():
+    """Return the Step of PyTorch and the Step of Keras, in this order."""
+    layer = nn.BatchNorm1d(1)
+    by_torch = layer(PAIR)[1, 0], layer.running_mean, layer.running_var
+    layer = keras.layers.BatchNormalization()
+    by_keras = layer(PAIR, training=True)[1, 0], layer.moving_mean, layer.moving_variance
+    return tuple(
+        Step(*(to_numpy(value).item() for value in values)) for values in (by_torch, by_keras)
+    )
+
+
+def channel_axes():
+    """Return the axis that PyTorch and Keras take for the channels of a 4-D input."""
+    (in_torch,) = (axis for axis in range(4) if _accepted(axis))
+    built = keras.layers.BatchNormalization()
+    built.build(SIZES)
+    return in_torch, SIZES.index(built.gamma.shape[0]) - len(SIZES)
+
+
+def _accepted(axis):
+    try:
+        return nn.BatchNorm2d(SIZES[axis])(torch.zeros(SIZES)) is not None
+    except RuntimeError:
+        return False
+
+
+def options():
+    """Return the table of options and conventions: rows ``(what, PyTorch, Keras)``."""
+    by_torch, by_keras = steps()
+    torch_axis, keras_axis = channel_axes()
+    in_torch, in_keras = nn.BatchNorm1d(1), keras.layers.BatchNormalization()
+    in_keras.build((None, 1))
+    return [
+        ("features", _option(TORCH, "num_features"), "seen at the first call"),
+        ("$\\epsilon$", _option(TORCH, "eps"), _option(KERAS, "epsilon")),
+        ("momentum", _option(TORCH, "momentum"), _option(KERAS, "momentum")),
+        (
+            "what it weighs, [(R7)](#R7)",
+            *(_weighed(p, step) for p, step in ((TORCH, by_torch), (KERAS, by_keras))),
+        ),
+        ("plain average", "`momentum=None`, [(L2)](#L2)", "none"),
+        (
+            "leave out $\\gamma$, $\\beta$",
+            f"{_option(TORCH, 'affine')}: both; {_option(TORCH, 'bias')}: $\\beta$",
+            f"{_option(KERAS, 'scale')}: $\\gamma$; {_option(KERAS, 'center')}: $\\beta$",
+        ),
+        ("leave out the memory", _option(TORCH, "track_running_stats"), "none"),
+        (
+            "channel axis of a 4-D input",
+            f"{torch_axis}, always",
+            f"{keras_axis}; {_option(KERAS, 'axis')}",
+        ),
+        ("several devices", "`SyncBatchNorm`", _option(KERAS, "synchronized")),
+        ("batch renormalisation", "none", _option(KERAS, "renorm")),
+        ("padding, in the call", "none", "`mask`: what it hides enters no statistic"),
+        ("format, device", _option(TORCH, "dtype", "device"), "`dtype`: a policy"),
+        ("variance used to normalise", by_torch.used, by_keras.used),
+        ("variance stored", by_torch.stored, by_keras.stored),
+        (
+            "[how it is computed](#layers-answer)",
+            "from deviations: two passes on a CPU, Welford's update on a GPU",
+            "$E[x^2] - E[x]^2$ on PyTorch and NumPy; from deviations on TensorFlow and JAX, "
+            "and with a `mask`",
+        ),
+        (
+            "learned",
+            _names(dict(in_torch.named_parameters())),
+            _names(weight.name for weight in in_keras.trainable_weights),
+        ),
+        (
+            "stored",
+            _names(dict(in_torch.named_buffers())),
+            _names(weight.name for weight in in_keras.non_trainable_weights),
+        ),
+        ("[freeze](#know-the-mode)", "`.eval()`", "`training=False`, or `trainable=False`"),
+    ]
+
+
+def _option(parameters, *names):
+    defaults = {name: parameters[name].default for name in names}
+    return ", ".join(
+        f"`{name}`" if default is inspect.Parameter.empty else f"`{name}={default}`"
+        for name, default in defaults.items()
+    )
+
+
+def _weighed(parameters, step):
+    new = np.isclose(parameters["momentum"].default, step.new_weight)
+    return f"the *{'new' if new else 'old'}* value"
+
+
+def _names(names):
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def modes():
+    """Return what each switch does: rows ``(switch, batch statistics, memory moves, learns)``."""
+    return [
+        _torch_mode("PyTorch `train()`"),
+        _torch_mode("PyTorch `train()`, inside `torch.no_grad()`", gradients=False),
+        _torch_mode("PyTorch `train()`, `requires_grad_(False)`", learn=False),
+        _torch_mode("PyTorch `eval()`", train=False),
+        _keras_mode("Keras `training=True`", training=True),
+        _keras_mode("Keras `training=True`, `trainable=False`", learn=False, training=True),
+        _keras_mode("Keras `training=False`", training=False),
+        _keras_mode("Keras, mode not named"),
+    ]
+
+
+def _torch_mode(name, *, train=True, gradients=True, learn=True):
+    layer = nn.BatchNorm1d(1).train(train).requires_grad_(learn)
+    with torch.set_grad_enabled(gradients):
+        y = layer(PAIR)
+    learns = y.requires_grad and layer.weight.requires_grad
+    return name, abs(y.mean().item()) < 0.1, layer.running_mean.item() != 0, learns
+
+
+def _keras_mode(name, *, learn=True, **call):
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 1))
+    layer.trainable = learn
+    y = to_numpy(layer(PAIR, **call))
+    moved = to_numpy(layer.moving_mean)[0] != 0
+    return name, bool(abs(y.mean()) < 0.1), bool(moved), bool(layer.trainable_weights)
+
+
+def markdown(head, rows):
+    """Return a Markdown table; True and False read yes and no.
+
+    >>> print(markdown(("", "holds"), [("one", True)]))
+    |  | holds |
+    |---|---|
+    | one | yes |
+    """
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value):
+    return ("no", "yes")[value] if isinstance(value, bool) else value
