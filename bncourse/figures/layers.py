@@ -93,6 +93,42 @@ def two_defaults(seed=0, size=8, steps=500):
     return made
 
 
+# What a layer holds: who writes it, what it is, who reads it, and the colour of its box.
+STATE = (
+    (
+        "the optimiser,\nafter the\nbackward pass",
+        r"$\gamma, \beta$, from 1, 0" "\nPyTorch: parameters\nKeras: trainable weights",
+        "both modes",
+        COLORS["sky"],
+    ),
+    (
+        "the layer itself,\nin the forward pass\nof training",
+        "running mean, variance,\nfrom 0, 1\nPyTorch: buffers\nKeras: non-trainable\nweights",
+        "inference\nonly",
+        COLORS["orange"],
+    ),
+)
+
+
+@figure
+def state():
+    """Draw who writes the numbers that a layer holds, and who reads them."""
+    made, axis = plt.subplots(figsize=(6.4, 3.4))
+    for x, word in ((1.35, "written by"), (4.6, "the layer holds"), (7.6, "read in")):
+        axis.text(x, 3.05, word, ha="center", va="center", fontweight="bold", fontsize=12)
+    for y, (writer, held, reader, color) in zip((2.2, 0.8), STATE, strict=True):
+        box = {"boxstyle": "round,pad=0.45", "facecolor": color, "alpha": 0.35}
+        middle = {"ha": "center", "va": "center", "fontsize": 12}
+        axis.text(1.35, y, writer, **middle)
+        axis.text(4.6, y, held, bbox=box, **middle)
+        axis.text(7.6, y, reader, **middle)
+        for tail, head in ((2.6, 3.05), (6.2, 6.75)):
+            axis.annotate("", (head, y), (tail, y), arrowprops={"arrowstyle": "->", "lw": 1.8})
+    axis.set(xlim=(0, 8.5), ylim=(0, 3.3))
+    axis.axis("off")
+    return made
+
+
 def variance_errors(ratio, seed=0, size=64, features=100):
     """Return the errors of both layers' variance for data far from zero, and the columns lost.
 

@@ -80,64 +80,26 @@ def _accepted(axis):
         return False
 
 
-def options():
-    """Return the table of options and conventions: rows ``(what, PyTorch, Keras)``."""
+def table():
+    """Return what no option says: rows ``(what, PyTorch, Keras)``."""
     by_torch, by_keras = steps()
     torch_axis, keras_axis = channel_axes()
-    in_torch, in_keras = nn.BatchNorm1d(1), keras.layers.BatchNormalization()
-    in_keras.build((None, 1))
     return [
-        ("features", _option(TORCH, "num_features"), "seen at the first call"),
-        ("$\\epsilon$", _option(TORCH, "eps"), _option(KERAS, "epsilon")),
-        ("momentum", _option(TORCH, "momentum"), _option(KERAS, "momentum")),
+        ("momentum weighs, [(R7)](#R7)", _weighed(TORCH, by_torch), _weighed(KERAS, by_keras)),
+        ("plain average, [(L2)](#L2)", "`momentum=None`", "none"),
+        ("channel axis of images", f"{torch_axis}, always", f"{keras_axis}, or any"),
+        ("variance that normalises", by_torch.used, by_keras.used),
+        ("variance that is stored", by_torch.stored, by_keras.stored),
         (
-            "what it weighs, [(R7)](#R7)",
-            *(_weighed(p, step) for p, step in ((TORCH, by_torch), (KERAS, by_keras))),
-        ),
-        ("plain average", "`momentum=None`, [(L2)](#L2)", "none"),
-        (
-            "leave out $\\gamma$, $\\beta$",
-            f"{_option(TORCH, 'affine')}: both; {_option(TORCH, 'bias')}: $\\beta$",
-            f"{_option(KERAS, 'scale')}: $\\gamma$; {_option(KERAS, 'center')}: $\\beta$",
-        ),
-        ("leave out the memory", _option(TORCH, "track_running_stats"), "none"),
-        (
-            "channel axis of a 4-D input",
-            f"{torch_axis}, always",
-            f"{keras_axis}; {_option(KERAS, 'axis')}",
-        ),
-        ("several devices", "`SyncBatchNorm`", _option(KERAS, "synchronized")),
-        ("batch renormalisation", "none", _option(KERAS, "renorm")),
-        ("padding, in the call", "none", "`mask`: what it hides enters no statistic"),
-        ("format, device", _option(TORCH, "dtype", "device"), "`dtype`: a policy"),
-        ("variance used to normalise", by_torch.used, by_keras.used),
-        ("variance stored", by_torch.stored, by_keras.stored),
-        (
-            "[how it is computed](#layers-answer)",
+            "variance, [how computed](#layers-answer)",
             "from deviations: two passes on a CPU, Welford's update on a GPU",
             "$E[x^2] - E[x]^2$ on PyTorch and NumPy; from deviations on TensorFlow and JAX, "
             "and with a `mask`",
         ),
-        (
-            "learned",
-            _names(dict(in_torch.named_parameters())),
-            _names(weight.name for weight in in_keras.trainable_weights),
-        ),
-        (
-            "stored",
-            _names(dict(in_torch.named_buffers())),
-            _names(weight.name for weight in in_keras.non_trainable_weights),
-        ),
-        ("[freeze](#know-the-mode)", "`.eval()`", "`training=False`, or `trainable=False`"),
+        ("padding", "enters the statistics", "hidden from them by `mask` in the call"),
+        ("[freeze](#know-the-mode)", "`eval()`", "`trainable=False`"),
+        ("several devices", "`SyncBatchNorm`", "`synchronized`, on TensorFlow only"),
     ]
-
-
-def _option(parameters, *names):
-    defaults = {name: parameters[name].default for name in names}
-    return ", ".join(
-        f"`{name}`" if default is inspect.Parameter.empty else f"`{name}={default}`"
-        for name, default in defaults.items()
-    )
 
 
 def _weighed(parameters, step):
@@ -145,15 +107,11 @@ def _weighed(parameters, step):
     return f"the *{'new' if new else 'old'}* value"
 
 
-def _names(names):
-    return ", ".join(f"`{name}`" for name in names)
-
-
 def modes():
     """Return what each switch does: rows ``(switch, batch statistics, memory moves, learns)``."""
     return [
         _torch_mode("PyTorch `train()`"),
-        _torch_mode("PyTorch `train()`, inside `torch.no_grad()`", gradients=False),
+        _torch_mode("PyTorch `train()` in `no_grad()`", gradients=False),
         _torch_mode("PyTorch `train()`, `requires_grad_(False)`", learn=False),
         _torch_mode("PyTorch `eval()`", train=False),
         _keras_mode("Keras `training=True`", training=True),

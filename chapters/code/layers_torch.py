@@ -5,15 +5,16 @@ from torch import nn
 
 
 def with_every_option(channels):
-    """Return a layer for images with each option at its default."""
+    """Return a layer for images."""
     return nn.BatchNorm2d(
         channels,
         eps=1e-5,
         momentum=0.1,  # weight of the new value
-        affine=True,  # with gamma and beta
-        track_running_stats=True,
+        affine=True,  # False: no gamma, no beta
+        track_running_stats=True,  # False: no memory
         device=None,
         dtype=None,
+        bias=True,  # False: no beta
     )
 
 
