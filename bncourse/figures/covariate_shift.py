@@ -48,7 +48,7 @@ def cut(arrow=1.8):
     Args:
         arrow: width of the arrows.
     """
-    made, axis = plt.subplots(figsize=(6.4, 2.0))
+    made, axis = plt.subplots(figsize=(6.4, 1.8))
     boxes = (
         (0.9, "data\nfixed", COLORS["grey"]),
         (3.7, "layers 1 to $l$\nlearn", COLORS["sky"]),
@@ -68,7 +68,7 @@ def cut(arrow=1.8):
         if abs(y - 1.3) > 0:  # between the boxes there is no room beside the arrow
             gap *= 3
         axis.text((tail + head) / 2, y + gap, words, **place)
-    axis.set(xlim=(0, 9.3), ylim=(0.4, 2.2))
+    axis.set(xlim=(0, 9.3), ylim=(0.45, 2.15))
     axis.axis("off")
     return made
 

@@ -98,7 +98,6 @@ def table():
         ),
         ("padding", "enters the statistics", "hidden from them by `mask` in the call"),
         ("[freeze](#know-the-mode)", "`eval()`", "`trainable=False`"),
-        ("several devices", "`SyncBatchNorm`", "`synchronized`, on TensorFlow only"),
     ]
 
 
