@@ -1,4 +1,4 @@
-"""Diagrams of the guides: how to work an exercise, and how a hand-in becomes a grade."""
+"""Diagrams of the guides: how to work an exercise, and who runs what when it is graded."""
 
 import matplotlib.pyplot as plt
 
@@ -40,33 +40,6 @@ def exercise_loop():
     _arrow(axis, (6.9, 1.8), (6.9, 1.1), "correct", beside=(0.6, 0))
     _arrow(axis, (6.3, 1.8), (5.2, 1.1), "not yet", beside=(-0.55, 0.15))
     _arrow(axis, (3.9, 1.1), (3.9, 1.8))
-    return made
-
-
-@figure
-def path_of_a_hand_in():
-    """Draw the folders that a problem set passes through, with the command of each step."""
-    made, axis = _canvas(8.4, 7.2, (6.4, 5.6))
-    steps = (
-        ("solutions/", "generate_assignment", HOLDS),
-        ("exercises/", "students hand in", HOLDS),
-        ("downloaded/", "zip_collect", HOLDS),
-        ("submitted/", "bncourse grade, or autograde", HOLDS),
-        ("gradebook", "", DOES),
-    )
-    heights = (6.7, 5.5, 4.3, 3.1, 1.9)
-    for y, (name, _, color) in zip(heights, steps, strict=True):
-        _box(axis, (1.6, y), name, color)
-    for y, below, (_, command, _) in zip(heights, heights[1:], steps, strict=False):
-        _arrow(axis, (1.6, y - 0.35), (1.6, below + 0.35))
-        axis.text(1.85, (y + below) / 2, command, va="center")
-    _box(axis, (6.5, 1.9), "formgrader: a human\nreads written answers", HUMAN)
-    _arrow(axis, (2.5, 1.9), (4.75, 1.9), arrowstyle="<->")
-    _box(axis, (1.6, 0.5), "feedback/", HOLDS)
-    _box(axis, (6.5, 0.5), "grades.csv", HOLDS)
-    _arrow(axis, (1.6, 1.55), (1.6, 0.85))
-    axis.text(1.85, 1.2, "generate_feedback", va="center")
-    _arrow(axis, (2.9, 1.6), (5.6, 0.65), "export", beside=(0.75, 0.15))
     return made
 
 
