@@ -144,18 +144,19 @@ def test_the_table_says_what_the_layers_do():
     assert rows["variance that is stored"] == ["unbiased", "biased"]
 
 
-def test_only_three_switches_change_the_mode():
-    facts = {name: tuple(cells) for name, *cells in conventions.modes()}
-    assert facts == {
-        "PyTorch `train()`": (True, True, True),
-        "PyTorch `train()` in `no_grad()`": (True, True, False),
-        "PyTorch `train()`, `requires_grad_(False)`": (True, True, False),
-        "PyTorch `eval()`": (False, False, True),
-        "Keras `training=True`": (True, True, True),
-        "Keras `training=True`, `trainable=False`": (False, False, False),
-        "Keras `training=False`": (False, False, True),
-        "Keras, mode not named": (False, False, True),
-    }
+def test_switches_that_sound_alike_do_not_do_the_same():
+    assert conventions.modes() == [
+        ("PyTorch `train()`; Keras `training=True`", True, True, True),
+        (
+            "PyTorch `train()` in `no_grad()`; PyTorch `train()` with `requires_grad_(False)`",
+            *(True, True, False),
+        ),
+        (
+            "PyTorch `eval()`; Keras `training=False`; Keras, mode not named",
+            *(False, False, True),
+        ),
+        ("Keras `trainable=False`, even with `training=True`", False, False, False),
+    ]
 
 
 def test_the_layers_spelled_out_are_the_defaults():

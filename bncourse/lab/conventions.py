@@ -107,17 +107,26 @@ def _weighed(parameters, step):
 
 
 def modes():
-    """Return what each switch does: rows ``(switch, batch statistics, memory moves, learns)``."""
-    return [
+    """Return what each switch does: rows ``(switches, batch statistics, memory moves, learns)``.
+
+    Switches that do the same share a row.
+    """
+    tried = [
         _torch_mode("PyTorch `train()`"),
-        _torch_mode("PyTorch `train()` in `no_grad()`", gradients=False),
-        _torch_mode("PyTorch `train()`, `requires_grad_(False)`", learn=False),
-        _torch_mode("PyTorch `eval()`", train=False),
         _keras_mode("Keras `training=True`", training=True),
-        _keras_mode("Keras `training=True`, `trainable=False`", learn=False, training=True),
+        _torch_mode("PyTorch `train()` in `no_grad()`", gradients=False),
+        _torch_mode("PyTorch `train()` with `requires_grad_(False)`", learn=False),
+        _torch_mode("PyTorch `eval()`", train=False),
         _keras_mode("Keras `training=False`", training=False),
         _keras_mode("Keras, mode not named"),
+        _keras_mode(
+            "Keras `trainable=False`, even with `training=True`", learn=False, training=True
+        ),
     ]
+    rows = {}
+    for name, *facts in tried:
+        rows.setdefault(tuple(facts), []).append(name)
+    return [("; ".join(names), *facts) for facts, names in rows.items()]
 
 
 def _torch_mode(name, *, train=True, gradients=True, learn=True):
