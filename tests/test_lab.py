@@ -208,9 +208,18 @@ def test_a_trace_starts_at_the_untrained_net_and_repeats():
     again = experiments.shift_trace.__wrapped__(True, seed=0, steps=3)
     assert trace.steps.tolist() == [0, 1, 2, 3]
     for one, other in zip(trace, again, strict=True):
-        assert np.array_equal(one, other)
+        np.testing.assert_array_equal(one, other)
     assert trace.percentiles.shape == (4, 3, 100)
     assert trace.shift.shape == trace.cosine.shape == (4, 4)
+    first = experiments.AtLevel(*trace.levels[0])
+    assert 1.8 < first.loss < 2.2
+    # The looks at the first level are among the steps: the same probe gave the same numbers.
+    inside = abs(trace.loss - 2) < 0.2
+    assert first.looks == inside.sum() > 0
+    assert first.step == np.median(trace.steps[inside])
+    assert first.length == pytest.approx(np.median(trace.shift[inside, 2]), rel=1e-6)
+    assert first.cosine == pytest.approx(np.median(trace.cosine[inside, 2]), rel=1e-6)
+    assert np.isnan(trace.levels[-1][:5]).all(), "three steps do not get to the last level"
 
 
 # --- least squares, depth, toy ----------------------------------------------------------------

@@ -24,11 +24,12 @@ def percentiles(seed=0, unit=0):
     for axis, (title, batch_norm) in zip(axes, NETS.items(), strict=True):
         trace = experiments.shift_trace(batch_norm, seed)
         for line, q, values in zip(LINES, QUANTILES, trace.percentiles[:, :, unit].T, strict=False):
-            axis.plot(trace.steps, values, **line | {"markersize": 3.5}, label=f"{q} %")
+            axis.plot(trace.steps, values, **line | {"markersize": 3.5})
+            if batch_norm:
+                axis.text(0, values[0] + 0.12, f"{q} %", fontweight="bold")
         axis.set(title=title, xlabel="step")
         _log_steps(axis)
     axes[0].set(ylabel="what enters the sigmoid")
-    axes[1].legend(loc="lower left", fontsize=10, ncols=3, columnspacing=0.8, handlelength=1.5)
     return made
 
 
@@ -38,6 +39,38 @@ def _log_steps(axis):
     axis.set_xticks([0, 1, 10, 100, 1000], ["0", "1", "10", "100", "1000"], fontsize=9)
     axis.set_xlim(left=-0.3)
     axis.minorticks_off()
+
+
+@figure
+def cut(arrow=1.8):
+    """Draw a network cut between two layers: what moves when the lower part learns.
+
+    Args:
+        arrow: width of the arrows.
+    """
+    made, axis = plt.subplots(figsize=(6.4, 1.8))
+    boxes = (
+        (0.9, "data\nfixed", COLORS["grey"]),
+        (3.7, "layers 1 to $l$\nlearn", COLORS["sky"]),
+        (7.6, "layers $l$ + 1 to $k$\nlearn", COLORS["orange"]),
+    )
+    for x, words, color in boxes:
+        box = {"boxstyle": "round,pad=0.5", "facecolor": color, "alpha": 0.35}
+        axis.text(x, 1.3, words, ha="center", va="center", fontsize=12, bbox=box)
+    style = {"arrowstyle": "->", "lw": arrow}
+    for y, tail, head, words, gap in (
+        (1.3, 1.6, 2.5, "$x$", 0.12),
+        (1.45, 4.95, 6.0, "$u$: what I see", 0.12),
+        (1.15, 6.0, 4.95, "gradient: what I need", -0.12),
+    ):
+        axis.annotate("", (head, y), (tail, y), arrowprops=style)
+        place = {"va": "bottom" if gap > 0 else "top", "ha": "center", "fontsize": 12}
+        if abs(y - 1.3) > 0:  # between the boxes there is no room beside the arrow
+            gap *= 3
+        axis.text((tail + head) / 2, y + gap, words, **place)
+    axis.set(xlim=(0, 9.3), ylim=(0.45, 2.15))
+    axis.axis("off")
+    return made
 
 
 @figure
@@ -89,6 +122,32 @@ def drift(seeds=experiments.SEEDS):
         _log_steps(axis)
     axes[1].set_xlim(left=0.9)
     axes[0].legend(loc="upper left", fontsize=10)
+    return made
+
+
+@figure
+def equal_loss(seeds=experiments.SEEDS):
+    """Draw the change of one layer's gradient against the loss that the network has reached.
+
+    Args:
+        seeds: one training run each.
+    """
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.2))
+    columns = {"relative": "length of the change / $|G|$", "cosine": "cosine"}
+    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+        runs = np.array([experiments.shift_trace(batch_norm, seed).levels for seed in seeds])
+        for axis, (column, title) in zip(axes, columns.items(), strict=True):
+            place = experiments.AtLevel._fields.index(column)
+            points(axis, experiments.LEVELS, runs[:, :, place], line, label)
+            axis.set(title=title, xlabel="loss", xscale="log")
+    for axis in axes:
+        axis.set_xticks(experiments.LEVELS, [f"{level:g}" for level in experiments.LEVELS])
+        axis.xaxis.set_minor_locator(plt.NullLocator())
+        axis.invert_xaxis()
+    axes[0].set(ylabel="layer 3", ylim=(0, 1.35))
+    axes[1].set(ylim=(-0.35, 1.1))
+    axes[0].text(0.97, 0.1, "with batch norm", ha="center", fontweight="bold")
+    axes[0].text(0.8, 1.22, "without", ha="center", fontweight="bold")
     return made
 
 

@@ -25,6 +25,71 @@ def _train(losses: Iterator[float], steps: int) -> None:
         pass
 
 
+LEVELS = (2.0, 1.4, 1.0, 0.7, 0.5)
+
+
+class AtLevel(NamedTuple):
+    """The third layer of weights while the loss passes a level: medians over the looks."""
+
+    step: float
+    loss: float
+    length: float  # |G - G'|, (S5)
+    relative: float  # the same, divided by |G|
+    cosine: float  # (S6)
+    looks: int
+
+
+class Levels:
+    """Looks at a network as long as its loss lies within a tenth of one of the LEVELS.
+
+    One step says little, the next may differ tenfold: so all of them, or an even choice, are
+    looked at.
+
+    Args:
+        model: watched during training.
+        digits: the data; the loss is that of 500 training examples, gradients are those of 60.
+        lr: learning rate.
+        every: look at each step, or at each fourth, and so on.
+    """
+
+    def __init__(self, model: nn.Module, digits: data.Split, lr: float, every: int):
+        self.model, self.digits, self.lr, self.every = model, digits, lr, every
+        self.looks: dict[float, list[tuple]] = {level: [] for level in LEVELS}
+        self.passed = False
+
+    def look(self, step: int) -> None:
+        """Look after the step, unless it is skipped or the last level is passed."""
+        if self.passed or step % self.every:
+            return
+        loss = _loss(self.model, self.digits)
+        self.passed = loss < 0.9 * LEVELS[-1]
+        for level in LEVELS:
+            if abs(loss - level) < 0.1 * level:
+                change = _change(self.model, self.digits, self.lr)
+                self.looks[level].append((step, loss, *change))
+
+    def medians(self) -> list[AtLevel]:
+        """Return one row for each level; NaN where the loss did not get there."""
+        nothing = [(np.nan,) * 5]
+        return [
+            AtLevel(*np.median(seen or nothing, axis=0), len(seen)) for seen in self.looks.values()
+        ]
+
+
+def _loss(model: nn.Module, digits: data.Split) -> float:
+    with torch.no_grad():
+        outputs = probes.activation(model, "linear4", digits.x[:500])
+        return cross_entropy(outputs, digits.y[:500]).item()
+
+
+def _change(model: nn.Module, digits: data.Split, lr: float) -> tuple[float, float, float]:
+    """Return length, relative length and cosine for the third layer of weights."""
+    before, after = probes.gradient_pairs(model, cross_entropy, digits.x[:60], digits.y[:60], lr)[2]
+    length = (after - before).norm()
+    cosine = torch.cosine_similarity(before, after, dim=0)
+    return length.item(), (length / before.norm()).item(), cosine.item()
+
+
 class Trace(NamedTuple):
     """What was seen of one network at some steps of its training."""
 
@@ -34,6 +99,7 @@ class Trace(NamedTuple):
     shift: np.ndarray  # (steps, layers): (S5)
     gradient: np.ndarray  # (steps, layers): length of G
     cosine: np.ndarray  # (steps, layers): (S6)
+    levels: np.ndarray  # (LEVELS, 6): an AtLevel for each level of the loss
 
 
 def sigmoid_net(batch_norm: bool, depth: int, seed: int, std: float = 0.1) -> nn.Sequential:
@@ -48,7 +114,8 @@ def shift_trace(batch_norm: bool, seed: int, lr: float = 0.5, steps: int = 1000)
     """Train the net of ioffe2015batch, figure 1, on digits, and watch its last hidden layer.
 
     Three hidden layers of 100 sigmoids, weights N(0, 0.1^2), batches of 60. Percentiles are those
-    of 500 fixed training examples, gradients those of 60 of them.
+    of 500 fixed training examples, gradients those of 60 of them. The net without batch norm
+    takes many more steps from one level of the loss to the next: there, each fourth is looked at.
 
     Args:
         batch_norm: whether the hidden layers have it.
@@ -60,22 +127,22 @@ def shift_trace(batch_norm: bool, seed: int, lr: float = 0.5, steps: int = 1000)
     model = sigmoid_net(batch_norm, 3, seed)
     watch = {0, *np.unique(np.geomspace(1, steps, 30).round()).astype(int).tolist()}
     stream = _losses(model, digits.x, digits.y, lr, seed)
-    seen = []
+    seen, levels = [], Levels(model, digits, lr, every=1 if batch_norm else 4)
     for step in range(steps + 1):
         if step in watch:
             seen.append((step, *_look(model, digits, lr)))
+        levels.look(step)
         next(stream)
-    return Trace(*(np.array(column) for column in zip(*seen, strict=True)))
+    columns = (np.array(column) for column in zip(*seen, strict=True))
+    return Trace(*columns, np.array(levels.medians()))
 
 
 def _look(model: nn.Module, digits: data.Split, lr: float) -> tuple:
     """Return the columns of a Trace after the step."""
     x, y = digits.x[:60], digits.y[:60]
     pairs = probes.gradient_pairs(model, cross_entropy, x, y, lr)
-    with torch.no_grad():
-        loss = cross_entropy(probes.activation(model, "linear4", digits.x[:500]), digits.y[:500])
     return (
-        loss.item(),
+        _loss(model, digits),
         probes.unit_percentiles(model, models.before_activation(model, 3), digits.x[:500]),
         [(after - before).norm().item() for before, after in pairs],
         [before.norm().item() for before, _ in pairs],

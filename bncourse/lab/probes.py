@@ -121,7 +121,7 @@ def gradient_pairs(
         One pair of flat gradients for each layer of ``layer_parameters``, in order. The layer's
         vectors step with it, but the gradient is that of its weights.
 
-    Source: santurkar2018how, definition 2.1.
+    Source: santurkar2018how.
     """
     layers = layer_parameters(model)
     now = _copies(model.named_parameters())

@@ -124,11 +124,11 @@ def layer_inference_backward(dy, x, gamma, mean, var, *, eps, axis=1):
 def layer_double_backward(v_x, v_gamma, v_beta, dy, x, gamma, *, eps, axis=1):
     r"""Return the gradients of s = <v_x, dx> + <v_gamma, dgamma> + <v_beta, dbeta>.
 
-    (L3) With P u = u - mean(u) - x_hat mean(u x_hat), the projection of (B8), a = gamma inv_std,
-    A = sum v_x P dy and h = v_gamma dy - a (v_x mean(dy x_hat) + dy mean(v_x x_hat)):
-    ds/d(dy) = a P v_x + v_gamma x_hat + v_beta,
-    ds/dgamma = inv_std A,
-    ds/dx = inv_std P h - a A inv_std x_hat / n; s does not depend on beta.
+    (L3) With P u = u - mean(u) - x_hat mean(u x_hat), the projection of (B8), r = inv_std and
+    h = v_gamma dy - gamma r (v_x mean(dy x_hat) + dy mean(v_x x_hat)):
+    ds/d(dy) = gamma r P v_x + v_gamma x_hat + v_beta,
+    ds/dgamma = r v_x^T P dy,
+    ds/dx = r P h - gamma r^2 (v_x^T P dy) x_hat / n; s does not depend on beta.
 
     Args:
         v_x, dy, x: float arrays of one shape, any rank of at least 2.
@@ -167,7 +167,7 @@ def pooled_statistics(batches):
     Args:
         batches: (n_b, C) float arrays, at least one.
 
-    Source: wu2021rethinking, section 3; chan1983algorithms for the merging.
+    Source: wu2021rethinking; chan1983algorithms for the merging.
     """
     first, *others = ((len(rows), *batch_statistics(rows)) for rows in batches)
     pooled = first

@@ -12,7 +12,11 @@ def output_of(model, layer, x):
         x: a batch.
     """
     caught = []
-    hook = layer.register_forward_hook(lambda layer, inputs, output: caught.append(output))
+
+    def catch(layer, inputs, output):
+        caught.append(output)
+
+    hook = layer.register_forward_hook(catch)
     buffers = [buffer.clone() for buffer in model.buffers()]
     with torch.no_grad():
         model(x)

@@ -3,6 +3,20 @@
 import keras
 
 
+def with_every_option():
+    """Return a layer; its features are counted at the first call."""
+    return keras.layers.BatchNormalization(
+        axis=-1,  # of the channels
+        momentum=0.99,  # weight of the old value
+        epsilon=1e-3,
+        center=True,  # False: no beta
+        scale=True,  # False: no gamma
+        renorm=False,  # True: batch renormalization
+        synchronized=False,  # True: one batch on all devices
+        dtype=None,  # or a policy, such as "mixed_bfloat16"
+    )
+
+
 def dense_in_bfloat16(units):
     """Return two layers; products in bfloat16, state in float32."""
     return keras.Sequential(
