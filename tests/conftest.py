@@ -112,12 +112,7 @@ def built(tmp_path_factory):
     """A copy of the repository with private files planted in it, and its website."""
     root = copy_repository(tmp_path_factory.mktemp("site"))
     plant(root)
-    done = subprocess.run(
-        ["jupyter-book", "build", ".", "-W", "-n", "--keep-going"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run(["bncourse", "book", "--root", root], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     yield root
     shutil.rmtree(root)
