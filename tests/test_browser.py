@@ -51,6 +51,45 @@ def test_pages_render(site, html, browser, width, height):
         page.close()
 
 
+# Displayed formulas whose ink begins left of their box, where no scrolling reaches it, or ends
+# beyond what scrolls.
+OUT_OF_REACH = """
+[...document.querySelectorAll('article mjx-container[display="true"]')]
+  .filter((box) => box.offsetParent)
+  .filter((box) => {
+    const [outer, ink] = [box, box.querySelector("mjx-math")].map((e) => e.getBoundingClientRect());
+    const room = box.parentElement.getBoundingClientRect();
+    return (
+      ink.left < outer.left - 1 || outer.left < room.left - 1 ||
+      ink.right - outer.left > box.scrollWidth + 1
+    );
+  })
+  .map((box) => box.textContent.slice(0, 60))
+"""
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_every_formula_can_be_read_whole(site, html, browser, width):
+    for name in page_names(html):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto(f"{site}/{name}")
+        page.wait_for_function("window.MathJax?.startup?.promise || !window.MathJax")
+        page.evaluate("window.MathJax?.startup?.promise")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        assert page.evaluate(OUT_OF_REACH) == [], f"{name} at width {width}"
+        page.close()
+
+
+def test_a_link_to_an_equation_opens_its_fold(site, browser):
+    page = browser.new_page()
+    page.goto(f"{site}/chapters/backward.html#b15")
+    page.wait_for_function(
+        "[...document.querySelectorAll('details')]"
+        ".some((each) => each.open && each.contains(document.getElementById('b15')))"
+    )
+    page.close()
+
+
 def test_no_serious_accessibility_violation(site, html, browser):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for name in page_names(html):
