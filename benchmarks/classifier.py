@@ -22,7 +22,8 @@ from rich.table import Table
 
 from bncourse import check
 from bncourse.attempt import attempt
-from bncourse.check import CheckFailed, draw_cases
+from bncourse.check import CheckFailed
+from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import load, problem_sets
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bncourse.attempt import attempt
-from bncourse.check import draw_cases
+from bncourse.exercise import draw_cases
 from bncourse.grading.batch import fan_out
 from bncourse.grading.batch import tasks as batch
 from bncourse.grading.inside.shell import Recorder, make_shell

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bncourse.attempt import attempt
-from bncourse.check import draw_cases
+from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import load, problem_sets
 

@@ -3,17 +3,13 @@
 import difflib
 import os
 import sys
-import textwrap
 import time
-import zlib
 
-import numpy as np
-
-from bncourse.attempt import OUR_WORDS, attempt
-from bncourse.contents import where
-from bncourse.exercise import describe
+from bncourse.attempt import attempt
+from bncourse.exercise import describe, draw_cases
 from bncourse.judge import judge
 from bncourse.limits import Limits
+from bncourse.message import report
 from bncourse.registry import MissingPackage, find, names, set_of
 
 # Grading sets this to draw inputs that a student has not seen.
@@ -61,56 +57,6 @@ def check(obj, name=None, *, seed=None, device=None):
     print(f"{exercise.name}: correct in all {len(cases)} cases.{note}")
     if seconds > _SLOW_SECONDS:
         print(_slow(seconds))
-
-
-def draw_cases(exercise, seed):
-    """Return ``{case name: Case}`` for a seed; each exercise has a stream of its own.
-
-    Raises:
-        ValueError: if the seed is not a whole number of at least 0.
-    """
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0. Received: seed={seed!r}")
-    return exercise.cases(np.random.default_rng([seed, zlib.crc32(exercise.name.encode())]))
-
-
-def report(exercise, verdict, hidden=False):
-    """Return the message for a student; it holds no expected value, so grading can show it.
-
-    Args:
-        exercise: the Exercise.
-        verdict: a Verdict other than ``ok``.
-        hidden: whether the student may not see the inputs. What the solution printed, and the
-            text of an exception, may hold them and are left out.
-    """
-    lines = [f"{exercise.name} is not right yet.", f'Case "{verdict.case}":']
-    lines += [_wrap(line, indent="  ") for line in _finding(verdict, hidden).splitlines()]
-    if verdict.progress:
-        lines.append(_wrap(f"So far: {' '.join(verdict.progress)}"))
-    lines += [_wrap(line) for line in _causes(verdict)]
-    lines.append(f"Re-read: {where(verdict.mistake.see if verdict.mistake else exercise.see)}.")
-    if verdict.printed and not hidden:
-        lines.append(f"It printed: {verdict.printed.rstrip()}")
-    return "\n".join(lines)
-
-
-def _causes(verdict):
-    """Yield a line for each mistake that is known to explain the finding."""
-    words = "Likely cause" if verdict.sure else "It may be"
-    for mistake in verdict.mistakes:
-        yield f"{words}: {mistake.hint}"
-        words = "And" if verdict.sure else "And it may be"
-
-
-def _finding(verdict, hidden):
-    if hidden and verdict.kind == "error" and verdict.error not in OUR_WORDS:
-        return f"It raised {verdict.error}. Run the check in your notebook to see where and why."
-    return verdict.finding + (f"\n{verdict.line}" if verdict.line and not hidden else "")
-
-
-def _wrap(text, indent=""):
-    # Notebooks and feedback pages do not wrap the text of an error.
-    return textwrap.fill(text, width=88, initial_indent=indent, subsequent_indent=indent)
 
 
 def _prints(attempts):

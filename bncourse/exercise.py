@@ -7,6 +7,7 @@ Both return a flat dict of labelled arrays, and nothing else crosses between the
 
 import contextlib
 import inspect
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -118,6 +119,17 @@ class Exercise:
         if case.rtol is not None:
             return case.rtol
         return self.tolerance.get((label, case.dtype), self.tolerance[case.dtype])
+
+
+def draw_cases(exercise, seed):
+    """Return ``{case name: Case}`` for a seed; each exercise has a stream of its own.
+
+    Raises:
+        ValueError: if the seed is not a whole number of at least 0.
+    """
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0. Received: seed={seed!r}")
+    return exercise.cases(np.random.default_rng([seed, zlib.crc32(exercise.name.encode())]))
 
 
 def function_exercise(reference, returns, cases, see, mistakes, **options):

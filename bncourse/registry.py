@@ -93,7 +93,7 @@ PROBLEM_SETS = (
         notebook="pytorch",
         needs=("torch",),
         answers=("layers",),
-        exercises=("BatchNormFunction", "BatchNorm", "fold_conv_bn", "recalibrate"),
+        exercises=("BatchNorm", "fold_conv_bn", "recalibrate", "BatchNormFunction"),
     ),
     ProblemSet(
         name="ps5_keras",

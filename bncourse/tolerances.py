@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bncourse.attempt import attempt
-from bncourse.check import draw_cases
 from bncourse.compare import compare, scale
+from bncourse.exercise import draw_cases
 
 
 @dataclass(frozen=True)

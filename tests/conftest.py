@@ -27,6 +27,7 @@ needs_chromium = pytest.mark.skipif(
 SHARED = {"built": "the website", "released": "the exercises"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Say for pytest-xdist which tests belong together, and begin with what takes longest."""
     for item in items:

@@ -7,8 +7,9 @@ import pytest
 
 from bncourse import check
 from bncourse.attempt import attempt
-from bncourse.check import CheckFailed, draw_cases
+from bncourse.check import CheckFailed
 from bncourse.contents import CHAPTERS
+from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import all_exercises, find, load, problem_sets
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_exercises import verdict_on
 
-from bncourse.check import draw_cases, report
-from bncourse.exercise import Case, Exercise, Mistake, Unusable, so_far
+from bncourse.exercise import Case, Exercise, Mistake, Unusable, draw_cases, so_far
 from bncourse.inputs import batch
+from bncourse.message import report
 from bncourse.registry import find
 from bncourse.slips import Right
 

@@ -9,7 +9,8 @@ from bncourse.sample_class import source_of
 
 from bncourse import check
 from bncourse.attempt import attempt
-from bncourse.check import CheckFailed, draw_cases
+from bncourse.check import CheckFailed
+from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import load
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from solutions_ps3_convolution import CORRECT
 
 from bncourse.attempt import attempt
-from bncourse.check import draw_cases
+from bncourse.exercise import draw_cases
 from bncourse.judge import compare
 from bncourse.reference import forward
 from bncourse.reference.convolution import (

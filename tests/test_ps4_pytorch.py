@@ -12,7 +12,8 @@ from solutions_ps4_pytorch import CORRECT
 from torch import nn
 
 from bncourse.attempt import attempt
-from bncourse.check import CheckFailed, check, draw_cases
+from bncourse.check import CheckFailed, check
+from bncourse.exercise import draw_cases
 from bncourse.reference import layers
 from bncourse.registry import find
 from bncourse.trial.sample_class import source_of

@@ -17,7 +17,7 @@ from keras import ops
 from solutions_ps5_keras import CORRECT, LayerByReduction, LayerByRows, classifier_loop
 
 from bncourse.attempt import attempt
-from bncourse.check import draw_cases
+from bncourse.exercise import draw_cases
 from bncourse.exercises import ps5_keras
 from bncourse.exercises.ps5_keras import EXERCISES
 from bncourse.exercises.ps5_keras.classifier import count_parameters
@@ -375,7 +375,7 @@ def test_the_set_works_where_there_is_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from bncourse.attempt import attempt\n"
-        "from bncourse.check import draw_cases\n"
+        "from bncourse.exercise import draw_cases\n"
         "from bncourse.exercises.ps5_keras.layer_mistakes import BatchNormalization\n"
         "from bncourse.judge import judge\n"
         "from bncourse.registry import load\n"

@@ -7,7 +7,7 @@ import shutil
 import nbformat
 import pytest
 
-from bncourse.check import draw_cases
+from bncourse.exercise import draw_cases
 from bncourse.grading.record.seed import course_seed
 from bncourse.registry import find, load
 from bncourse.trial import sample_class as sample

@@ -18,9 +18,8 @@ import numpy as np
 from nbformat import v4
 
 from bncourse import compare, judge
-from bncourse.check import draw_cases, report
 from bncourse.diagnosis import Diagnosis
-from bncourse.exercise import Exercise
+from bncourse.exercise import Exercise, draw_cases
 from bncourse.grading import outcome as outcomes
 from bncourse.grading import pipeline, sanitise
 from bncourse.grading.inside import protocol
@@ -34,6 +33,7 @@ from bncourse.grading.outside.meter import Meter
 from bncourse.grading.outside.session import Lost, Session
 from bncourse.grading.outside.warm import Process
 from bncourse.limits import MIB, Limits
+from bncourse.message import report
 from bncourse.registry import load
 from bncourse.trial import corpus, selftest
 

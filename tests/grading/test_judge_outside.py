@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bncourse.attempt import Attempt
-from bncourse.check import draw_cases, report
+from bncourse.exercise import draw_cases
 from bncourse.judge import judge
+from bncourse.message import report
 from bncourse.registry import load
 from bncourse.trial.corpus import PROBLEM_SET, TARGET
 

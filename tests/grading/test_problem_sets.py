@@ -15,12 +15,13 @@ from types import SimpleNamespace
 import pytest
 
 from bncourse.attempt import attempt
-from bncourse.check import draw_cases, report
+from bncourse.exercise import draw_cases
 from bncourse.grading.intake.script import Script
 from bncourse.grading.outside.submission import grade
 from bncourse.grading.outside.warm import WarmProcess
 from bncourse.judge import judge
 from bncourse.limits import MIB, Limits
+from bncourse.message import report
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook
 from bncourse.trial.sample_class import source_of

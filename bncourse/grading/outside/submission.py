@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from bncourse.check import draw_cases, report
+from bncourse.exercise import draw_cases
 from bncourse.grading.feedback import error_output
 from bncourse.grading.intake.script import defines
 from bncourse.grading.outcome import CellResult, Outcome, Report, limit_named_in
 from bncourse.grading.outside.session import OVER, Lost, Session, used_up
 from bncourse.grading.sanitise import cut_to
 from bncourse.judge import judge
+from bncourse.message import report
 from bncourse.rules import names_forbidden_call
 
 # Outcomes of work that was tested and found wanting.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bncourse.check import draw_cases
+from bncourse.exercise import draw_cases
 from bncourse.registry import load
 from bncourse.trial.corpus.answers import HEAD, PROBLEM_SET, TARGET, WRONG
 from bncourse.trial.corpus.making import answering, returns, trick
