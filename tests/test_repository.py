@@ -4,6 +4,10 @@ import re
 import subprocess
 import tomllib
 
+import pytest
+
+from bncourse import check
+
 
 def tracked(root):
     done = subprocess.run(
@@ -42,6 +46,15 @@ def test_the_readme_names_the_verbs_that_exist(root):
         text = (root / name).read_text()
         used = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)`", text, re.MULTILINE))
         assert {verb for pair in used for verb in pair if verb} <= verbs
+
+
+def test_the_readme_shows_what_a_student_reads(root):
+    def batch_statistics(x):
+        return x.mean(axis=0), x.var(axis=0, ddof=1)
+
+    with pytest.raises(AssertionError) as failure:
+        check(batch_statistics)
+    assert f"```\n{failure.value}\n```" in (root / "README.md").read_text()
 
 
 def test_the_links_of_the_top_level_lead_somewhere(root):
