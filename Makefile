@@ -68,7 +68,7 @@ $(STAMPS)/sample: $(STAMPS)/exercises $(LIBRARY) | sandbox
 	@mkdir -p $(@D) && touch $@
 
 test: setup sandbox ## run all tests, side by side
-	pytest -n auto --dist loadgroup
+	pytest -n auto --dist loadscope --no-loadscope-reorder
 
 # TensorFlow and JAX live apart: they are large, and only problem set 5 can use them.
 BACKENDS := _build/backends

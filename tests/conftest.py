@@ -23,26 +23,42 @@ needs_chromium = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium; name one with CHROMIUM=/path/to/it"
 )
 
-# What is dear to make: tests that share it run in one process, one after the other.
-SHARED = {"built": "the website", "released": "the exercises"}
+# What is dear to make, by the files whose tests share it.
+SHARED = {
+    "test_site.py": "the website",
+    "test_browser.py": "the website",
+    "test_release.py": "the exercises",
+    "test_sample_class.py": "the exercises",
+}
 
 
-@pytest.hookimpl(tryfirst=True)
+def group_of(nodeid):
+    """Return the name of the group of a test: pytest-xdist runs a group in one process, in order.
+
+    A file is one, since its tests share fixtures. Those of the exercises are one an exercise: what
+    a known mistake returns is kept.
+    """
+    path, _, test = nodeid.partition("::")
+    name = Path(path).name
+    if name == "test_exercises.py" and "[" in test:
+        return test.partition("[")[2].rstrip("]").split("-")[0]
+    return SHARED.get(name, path)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Spread groups of tests over processes."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return Grouped(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Say for pytest-xdist which tests belong together, and begin with what takes longest."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _group(item) not in SHARED.values())
-
-
-def _group(item):
-    for fixture, group in SHARED.items():
-        if fixture in item.fixturenames:
-            return group
-    if item.path.name == "test_exercises.py" and hasattr(item, "callspec"):
-        # One exercise after the other: what a known mistake returns is kept.
-        return item.callspec.id.split("-")[0]
-    return str(item.path)
+    """Begin with the website: it takes longest, and all else runs beside it."""
+    items.sort(key=lambda item: group_of(item.nodeid) not in SHARED.values())
 
 
 CANARY = "canary-7f3a-planted"
