@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-from bncourse.sample_class import source_of
 
 from bncourse import check
 from bncourse.attempt import attempt
@@ -13,6 +12,7 @@ from bncourse.check import CheckFailed
 from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import load
+from bncourse.trial.sample_class import source_of
 
 SETS = ("ps1_forward", "ps2_backward")
 EXERCISES = {name: exercise for each in SETS for name, exercise in load(each).items()}
