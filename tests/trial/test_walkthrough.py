@@ -86,7 +86,7 @@ def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
     with WarmProcess(walkthrough.SET) as worker:
         for student, words in WORDS.items():
             script = tasks[student].script
-            found = grade(script, exercises, worker, graded.limits, graded.secret)
+            found = grade(script, exercises, worker, graded.limits, graded.setting.secret)
             due = dict.fromkeys(exercises, "ok") | words
             assert {name: o.word for name, o in found.outcomes.items()} == due
 
