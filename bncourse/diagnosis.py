@@ -16,7 +16,7 @@ import numpy as np
 from bncourse.attempt import Attempt, attempt, copy_inputs
 from bncourse.compare import scale, wrong_labels
 from bncourse.exercise import Mistake, Unusable
-from bncourse.rules import fingerprint
+from bncourse.rules import fingerprint, rule_of
 from bncourse.slips import both
 
 # Of the cases in which a mistake shows, those that must look alike for it to be named.
@@ -246,7 +246,7 @@ class _Candidate:
     @property
     def rules(self):
         made = [each.try_out(self.name, self.obj)[0] for each in self.evidence]
-        return {rule for one in made for rule in one.rules}
+        return {rule_of(rule) for one in made for rule in one.rules}
 
     @property
     def rank(self):
@@ -410,7 +410,7 @@ def _by_rules(exercise, evidence):
 
 
 def _rules(evidence):
-    return {rule for each in evidence for rule in each.made.rules}
+    return {rule_of(rule) for each in evidence for rule in each.made.rules}
 
 
 def _wrong_anywhere(evidence):

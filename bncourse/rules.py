@@ -56,6 +56,7 @@ _OPERATORS = "torch._ops"
 _READY_MADE_MODULES = {_OPERATORS, *(module for module, _ in _READY_MADE_PYTHON)}
 
 _FORBIDDEN_CALL = "It calls a ready-made"
+_RECEIVED = " Received: "
 
 # Global state that a solution has no reason to touch: what to say of it, how to read it and how to
 # put it back. What to read from is the module of that name, once it is loaded.
@@ -215,11 +216,20 @@ def sentences(exercise, inputs):
     }
 
 
+def rule_of(sentence):
+    """Return what a sentence on a broken rule asks for, without what the student has there.
+
+    >>> rule_of("The default of eps must be 1e-05. Received: eps=0.1.")
+    'The default of eps must be 1e-05.'
+    """
+    return sentence.partition(_RECEIVED)[0]
+
+
 def _other_defaults(exercise, obj):
     """Return a sentence for each parameter whose default is not the one of the exercise."""
     found = parameters_of(obj)
     return [
-        f"{_default(each)} Received: {_received(found[name])}."
+        f"{_default(each)}{_RECEIVED}{_received(found[name])}."
         for name, each in exercise.signature.parameters.items()
         if name in found and _differ(each.default, found[name].default)
     ]

@@ -472,7 +472,8 @@ RULES = [
     Defence(
         (3, 11),
         "a warning is no error",
-        "runner.Runner._restore = lambda self: None",
+        "runner.Runner._restore = lambda self: None\n"
+        "attempt._quiet = __import__('contextlib').nullcontext",
         answer(
             "import warnings; warnings.warn('be careful')",
             before=["import warnings\nwarnings.simplefilter('error')"],

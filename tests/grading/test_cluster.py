@@ -143,9 +143,9 @@ except Exception as error:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("nowhere", "Mistake: --scheduler must be an address such as tcp://host:8786"),
-        ("smoke://signals:1", "Mistake: --scheduler must be an address such as tcp://host:8786"),
-        ("tcp://127.0.0.1:{port}", "Mistake: --scheduler must be the address of a running"),
+        ("nowhere", "CourseError: --scheduler must be an address such as tcp://host:8786"),
+        ("smoke://signals:1", "CourseError: --scheduler must be an address such as tcp://host:8786"),
+        ("tcp://127.0.0.1:{port}", "CourseError: --scheduler must be the address of a running"),
     ],
 )
 def test_a_scheduler_that_is_not_there_is_told(address, says):

@@ -8,7 +8,7 @@ def encode(inputs, arrays):
 
     >>> arrays = {}
     >>> encode({"eps": 0.5, "x": np.zeros(2)}, arrays)
-    {'eps': 0.5, 'x': {'array': '0'}}
+    {'eps': 0.5, 'x': {'array': ['0', [0]]}}
     >>> arrays
     {'0': array([0., 0.])}
     """
@@ -16,10 +16,12 @@ def encode(inputs, arrays):
 
 
 def _encode(value, arrays):
-    if isinstance(value, np.ndarray | np.generic):
-        label = str(len(arrays))
-        arrays[label] = np.asarray(value)
-        return {"array" if isinstance(value, np.ndarray) else "scalar": label}
+    if isinstance(value, np.ndarray):
+        # The order in memory decides how sums are rounded, so it travels too.
+        axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
+        return {"array": [_add(value.transpose(axes), arrays), axes]}
+    if isinstance(value, np.generic):
+        return {"scalar": _add(np.asarray(value), arrays)}
     if isinstance(value, list | tuple):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_encode(part, arrays) for part in value]}
@@ -28,6 +30,12 @@ def _encode(value, arrays):
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"An input must be made of arrays and scalars. Received: {type(value)}.")
+
+
+def _add(array, arrays):
+    label = str(len(arrays))
+    arrays[label] = array
+    return label
 
 
 def decode(structure, arrays):
@@ -40,7 +48,8 @@ def _decode(value, arrays):
         return value
     ((kind, content),) = value.items()
     if kind == "array":
-        return arrays[content]
+        label, axes = content
+        return arrays[label].transpose(np.argsort(axes))
     if kind == "scalar":
         return arrays[content][()]
     if kind == "dict":

@@ -23,7 +23,7 @@ from bncourse.grading.outcome import (
     plain,
 )
 from bncourse.grading.sanitise import clean_outputs
-from bncourse.rules import sentences
+from bncourse.rules import rule_of, sentences
 
 _MOST_RULES = 20
 
@@ -196,7 +196,7 @@ def _read_attempt(exercise, case, answer, outputs):
 
 def _rule(text, exercise, case):
     # What the student's code has in the place of what is asked could be anything.
-    rule = text.partition(" Received: ")[0]
+    rule = rule_of(text)
     known = rule in sentences(exercise, case.inputs)
     return rule if known else "It breaks a rule of this exercise."
 
