@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bncourse.exercise import Case, Exercise, Unusable, describe
+from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises.ps4_pytorch.drive import (
     called,
     one_thread,
@@ -113,14 +113,20 @@ def _drive(obj, inputs):
                 f"The {name} of the folded convolution must be {x.dtype} on {x.device}, as that "
                 f"of conv is. Received: {value.dtype} on {value.device}."
             )
+    outputs = {"weight": folded.weight, "bias": folded.bias}
+    with so_far(outputs):
+        outputs["y"] = _convolved(folded, x)
+    return outputs
+
+
+def _convolved(folded, x):
     try:
-        y = called(folded, x)
+        return called(folded, x)
     except RuntimeError as error:
         problem = str(error).splitlines()[0]
         raise Unusable(
             f"The folded convolution does not take the input that conv takes: {problem}"
         ) from None
-    return {"weight": folded.weight, "bias": folded.bias, "y": y}
 
 
 def _snapshot(*modules):

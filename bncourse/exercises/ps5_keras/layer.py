@@ -189,6 +189,7 @@ batch_normalization = Exercise(
     reference=_reference,
     see="L4",
     mistakes=MISTAKES,
+    parts={"y of the rebuilt layer": "get_config"},
     tolerance=TOLERANCE,
     takes_device=True,
 )
