@@ -98,6 +98,8 @@ class Exercise:
         reference: ``inputs -> {label: array}``, trusted.
         see: the tag of the equation that the exercise implements.
         mistakes: the known wrong solutions.
+        parts: what the student calls the part that makes a result, by label, where an object is
+            written part by part: ``{"y": "forward", "dx": "backward"}``.
         tolerance: relative error by dtype, or by (label, dtype) where a label needs its own.
         takes_device: whether ``inputs`` gain a ``device`` when the check names one.
         allows_ready_made: whether a solution may call a batch norm that exists already.
@@ -110,6 +112,7 @@ class Exercise:
     reference: Callable
     see: str
     mistakes: tuple[Mistake, ...] = ()
+    parts: Mapping = field(default_factory=dict)
     tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)
     takes_device: bool = False
     allows_ready_made: bool = False

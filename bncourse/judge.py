@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bncourse.compare import compare, wrong_labels
+from bncourse.compare import compare
 from bncourse.diagnosis import Diagnosis, diagnose
 from bncourse.exercise import Mistake
 from bncourse.progress import progress
@@ -52,12 +52,12 @@ def judge(exercise, cases, attempts):
         name: _problem(exercise, case, attempts[name], exercise.reference(case.inputs))
         for name, case in cases.items()
     }
-    name = next((name for name, (kind, _) in problems.items() if kind != "ok"), None)
+    name = _first(problems, attempts)
     if name is None:
         return Verdict("ok")
     made, (kind, finding) = attempts[name], problems[name]
     # What is not written yet makes no mistake.
-    stub = made.error == "NotImplementedError"
+    stub = _unwritten(made) and kind == "error"
     found = Diagnosis() if stub else diagnose(exercise, cases, attempts)
     passing = [each for each, (word, _) in problems.items() if word == "ok"]
     return Verdict(
@@ -73,12 +73,27 @@ def judge(exercise, cases, attempts):
     )
 
 
+def _first(problems, attempts):
+    """Return the first case that is not right, or None; what is wrong comes before what is absent.
+
+    A part that is not written yet is absent in every case, and would hide what is wrong in some.
+    """
+    failing = [name for name, (kind, _) in problems.items() if kind != "ok"]
+    if failing and _unwritten(attempts[failing[0]]):
+        return next((name for name in failing if problems[name][0] == "wrong"), failing[0])
+    return failing[0] if failing else None
+
+
+def _unwritten(made):
+    return made.error == "NotImplementedError"
+
+
 def _problem(exercise, case, made, expected):
     """Return (kind, finding) of one case; a broken rule is told beside a wrong value."""
     if made.error == "Unusable":
         return "wrong", made.message
-    if made.error == "NotImplementedError" and made.outputs:
-        return "error", _unwritten(exercise, case, made, expected)
+    if _unwritten(made) and made.outputs:
+        return _problem_so_far(exercise, case, made, expected)
     if made.error:
         return "error", made.message
     findings = [compare(exercise, case, made.outputs, expected), *made.rules]
@@ -86,16 +101,12 @@ def _problem(exercise, case, made, expected):
     return ("wrong" if findings else "ok"), "\n".join(findings)
 
 
-def _unwritten(exercise, case, made, expected):
-    """Return what to say where a part is written and the next one is not."""
+def _problem_so_far(exercise, case, made, expected):
+    """Return (kind, finding) where a part is written and the next one is not."""
     there = {label: want for label, want in expected.items() if label in made.outputs}
     finding = compare(exercise, case, made.outputs, there)
     if finding:
-        return finding
-    if wrong_labels(exercise, case, made.outputs, there):
-        return made.message
-    return f"What comes after {_last(there)} still raises NotImplementedError: write it next."
-
-
-def _last(labels):
-    return list(labels)[-1]
+        return "wrong", finding
+    following = next((label for label in expected if label not in there), None)
+    part = exercise.parts.get(following) or f"What comes after {list(there)[-1]}"
+    return "error", f"{part} still raises NotImplementedError: write it next."

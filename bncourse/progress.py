@@ -59,12 +59,22 @@ def _right_labels(exercise, cases, attempts, wrong):
     ]
     bad = {label for each in wrong.values() for label in each}
     good = [label for label in dict.fromkeys(labels) if label not in bad]
-    if not good or not (bad or any(made.error for made in attempts.values())):
+    missing = any(made.error for made in attempts.values())
+    good = _by_parts(exercise, good, labels) if missing else good
+    if not good or not (bad or missing):
         return ""
     if len(good) > _MOST_NAMED:
         return f"{len(good)} of {len(good) + len(bad)} results are right in every case."
     # A result that some other one needs may be there without it.
     return f"{_listed(good)} {'is' if len(good) == 1 else 'are'} right in every case."
+
+
+def _by_parts(exercise, good, labels):
+    """Return names of results, those of a part that is right as a whole under its name."""
+    bad_parts = {exercise.parts.get(label) for label in labels if label not in good}
+    names = (exercise.parts.get(label, label) for label in good)
+    words = (label if name in bad_parts else name for label, name in zip(good, names, strict=True))
+    return list(dict.fromkeys(words))
 
 
 def _which_cases(cases, passing):

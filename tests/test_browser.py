@@ -90,12 +90,16 @@ def test_a_link_to_an_equation_opens_its_fold(site, browser):
     page.close()
 
 
-def test_no_serious_accessibility_violation(site, html, browser):
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_serious_accessibility_violation(site, html, browser, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for name in page_names(html):
         page = browser.new_page()
+        # Before the theme reads it, as a reader's choice would be.
+        page.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
         page.goto(f"{site}/{name}")
         page.evaluate("window.MathJax?.startup?.promise")
+        assert page.evaluate("document.documentElement.dataset.theme") == theme, name
         # The sidebar and header are the theme's, the list of citations is docutils's.
         context = {"include": [["article"]], "exclude": [[".citation-list"]]}
         found = axe.run(page, context=context)

@@ -447,8 +447,34 @@ def test_a_right_forward_is_told_where_backward_is_not_written():
             raise NotImplementedError
 
     text = message(BatchNormFunction, "BatchNormFunction")
-    assert "forward is right" in text
+    assert "forward is right in every case" in text
+    assert "backward still raises NotImplementedError: write it next." in text
     assert "answer is missing" not in text
+
+
+def test_a_forward_that_is_wrong_in_some_case_is_told_before_backward():
+    class BatchNormFunction(FUNCTIONS[0]):
+        @staticmethod
+        def forward(ctx, x, gamma, beta, eps):
+            return FUNCTIONS[0].forward(ctx, x, gamma, beta, 1e-5)
+
+        @staticmethod
+        def backward(ctx, dy):
+            raise NotImplementedError
+
+    text = message(BatchNormFunction, "BatchNormFunction")
+    assert "y is off" in text
+    assert "eps has a fixed value" in " ".join(text.split())
+    assert "is right in every case" not in text
+
+
+def test_what_is_right_is_said_where_a_rule_is_broken():
+    def recalibrate(model, batches):
+        return CORRECT["recalibrate"][0](model, batches).train()
+
+    text = " ".join(message(recalibrate, "recalibrate").split())
+    assert "must leave in eval mode" in text
+    assert "running_mean of layer 1" in text
 
 
 def test_a_wrong_forward_is_told_though_backward_is_not_written():

@@ -413,8 +413,22 @@ def test_a_right_layer_is_told_that_its_config_is_not_written():
             raise NotImplementedError
 
     verdict = verdict_on(LAYER, Unfinished)
-    assert "The rest is right" in verdict.finding
-    assert verdict.mistake.name == "get_config not written"
+    assert verdict.finding == "get_config still raises NotImplementedError: write it next."
+    assert verdict.mistake is None
+    assert any("results are right in every case" in each for each in verdict.progress)
+
+
+def test_a_wrong_layer_is_told_what_is_wrong_though_its_config_is_not_written():
+    class Unfinished(LayerByRows):
+        def call(self, inputs, training=None):
+            return 2 * super().call(inputs, training=training)
+
+        def get_config(self):
+            raise NotImplementedError
+
+    verdict = verdict_on(LAYER, Unfinished)
+    assert verdict.kind == "wrong"
+    assert "y in training step 1 is off" in verdict.finding
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="what torch does")

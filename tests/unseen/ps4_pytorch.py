@@ -147,7 +147,7 @@ take_in(
         ([("shift + s * old", "shift")], ["bias of the convolution forgotten"]),
         ([("shift + s * old", "shift + old")], ["bias not scaled"]),
         ([(" - s * bn.running_mean", "")], ["running mean forgotten"]),
-        ([(" - s * bn.running_mean", " + s * bn.running_mean")], []),
+        ([(" - s * bn.running_mean", " + s * bn.running_mean")], ["running mean added"]),
         ([(" + bn.eps)", ")")], ["eps missing"]),
         (
             [("torch.rsqrt(bn.running_var + bn.eps)", "1 / (bn.running_var + bn.eps)")],

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bncourse.exercise import Case, Exercise, Unusable, describe
+from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises.ps4_pytorch.drive import (
     SECOND,
     TOLERANCE,
@@ -191,14 +191,16 @@ def _drive_steps(obj, inputs, gradients=True):
     """Train for two steps, then evaluate."""
     layer = _loaded(obj, inputs)
     outputs = {}
-    layer.train()
-    for step in ("1", "2"):
-        with torch.set_grad_enabled(gradients):
-            outputs |= _pass(layer, inputs, step, f"in step {step}")
-        outputs |= _state(layer, f"after step {step}")
-    layer.eval()
-    outputs |= _pass(layer, inputs, "_eval", "in eval")
-    return outputs | _state(layer, "after eval")
+    with so_far(outputs):
+        layer.train()
+        for step in ("1", "2"):
+            with torch.set_grad_enabled(gradients):
+                outputs |= _pass(layer, inputs, step, f"in step {step}")
+            outputs |= _state(layer, f"after step {step}")
+        layer.eval()
+        outputs |= _pass(layer, inputs, "_eval", "in eval")
+        outputs |= _state(layer, "after eval")
+    return outputs
 
 
 def _drive_new(obj, inputs):
@@ -206,7 +208,9 @@ def _drive_new(obj, inputs):
     layer = _build(obj, inputs)
     outputs = {f"{name} of a new layer": value for name, value in layer.state_dict().items()}
     x = tensor(inputs["x"], inputs["device"])
-    return outputs | {"y of a new layer in eval": called(layer.eval(), x)}
+    with so_far(outputs):
+        outputs["y of a new layer in eval"] = called(layer.eval(), x)
+    return outputs
 
 
 def _drive_single(obj, inputs):
@@ -232,9 +236,11 @@ def _drive_two(obj, inputs):
     second = _loaded(obj, inputs | {"momentum": 0.7, "eps": 0.9})
     x1, x2 = (tensor(inputs[name], inputs["device"]) for name in ("x1", "x2"))
     outputs = {"y of the first": called(first.train(), x1)}
-    outputs["y of the second"] = called(second.train(), x2)
-    outputs["y of the first in eval"] = called(first.eval(), x2)
-    return outputs | _state(first, "of the first") | _state(second, "of the second")
+    with so_far(outputs):
+        outputs["y of the second"] = called(second.train(), x2)
+        outputs["y of the first in eval"] = called(first.eval(), x2)
+        outputs |= _state(first, "of the first") | _state(second, "of the second")
+    return outputs
 
 
 def _drive_double(obj, inputs):
@@ -276,19 +282,28 @@ def _drive_half(obj, inputs, autocast=False):
     """Train in bfloat16 with the layer in float32, two steps, and evaluate."""
     layer = _loaded(obj, inputs).train()
     outputs = {}
-    for name, when in (("1", "in step 1"), ("2", "in step 2"), ("_eval", "in eval")):
-        layer.train(name != "_eval")
-        x = tensor(inputs[f"x{name}"], inputs["device"]).bfloat16()
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
-            y = called(layer, x)
-        if y.dtype != x.dtype:
-            raise Unusable(f"For x in bfloat16, y must be in bfloat16. Received: {y.dtype}.")
-        outputs[f"y {when}"] = y
-    outputs |= _state(layer, "after two steps")
+    with so_far(outputs):
+        for name, when in (("1", "in step 1"), ("2", "in step 2"), ("_eval", "in eval")):
+            layer.train(name != "_eval")
+            x = tensor(inputs[f"x{name}"], inputs["device"]).bfloat16()
+            outputs[f"y {when}"] = _half_output(layer, x, autocast)
+        outputs |= _state(layer, "after two steps")
+        _require_float32(layer)
+    return outputs
+
+
+def _half_output(layer, x, autocast):
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
+        y = called(layer, x)
+    if y.dtype != x.dtype:
+        raise Unusable(f"For x in bfloat16, y must be in bfloat16. Received: {y.dtype}.")
+    return y
+
+
+def _require_float32(layer):
     for name, value in layer.state_dict().items():
         if name != "num_batches_tracked" and value.dtype != torch.float32:
             raise Unusable(f"For x in bfloat16, {name} must stay in float32: it is {value.dtype}.")
-    return outputs
 
 
 _SCENARIOS = {

@@ -448,13 +448,6 @@ MISTAKES = (
         "L4",
         super_init=Instead(),
     ),
-    slip(
-        "get_config not written",
-        "All that comes before it is right. get_config still raises NotImplementedError: write it "
-        "next.",
-        "L4",
-        own=Instead("raise NotImplementedError"),
-    ),
     # What a loaded layer then has in its place is the default.
     *(
         slip(
