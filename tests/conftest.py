@@ -11,6 +11,8 @@ import pytest
 # Before anything imports Keras or torch, as in the Makefile; make test-backends names a backend.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tables are read as a program reads them, not folded to the window of who runs the tests.
+os.environ.pop("COLUMNS", None)
 # nbgrader and jupyter-book start programs of this environment by name.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
 
