@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "book": Verb("book", "book", "Build the website, its pages executed side by side."),
+    "class": Verb("glance", "glance", "Show a class at a glance, and write it to one page."),
     "grade": Verb("grade", "grade", "Grade all submissions of a problem set in the sandbox."),
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "sample-class": Verb("course", "sample_class", "Make a sample class and grade it."),
