@@ -11,7 +11,7 @@ _MOST_MISTAKES = 30
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; } th, td { padding: .2em .8em; text-align: left; }
+table { border-collapse: collapse; } th, td { padding: .2em .5em; text-align: left; }
 th { border-bottom: 2px solid; } td { border-bottom: 1px solid #bbb; } svg { max-width: 100%; }
 """.strip()
 
