@@ -1,7 +1,11 @@
 """The list of a class, as each platform and Excel write it."""
 
 import pytest
+from click.testing import CliRunner
+from nbgrader.api import Gradebook
 
+from bncourse.commands.roster import roster
+from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError
 from bncourse.platforms.roster import read_roster
 
@@ -53,3 +57,29 @@ def test_letters_of_windows_are_read():
 def test_a_list_that_cannot_be_meant_is_refused(text, says):
     with pytest.raises(CourseError, match=says):
         read_roster(text.encode())
+
+
+def test_the_gradebook_knows_the_list_and_forgets_nobody(tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text(
+        'c = get_config()\nc.CourseDirectory.course_id = "test"\n'
+    )
+    (tmp_path / "moodle.csv").write_bytes(MOODLE.encode("utf-16"))
+    url = f"sqlite:///{tmp_path}/gradebook.db"
+    with scripts_on_path(), Gradebook(url, "test") as book:
+        book.add_student("ada", lms_user_id="4711")
+        book.add_student("ben")
+
+    def call(*options):
+        words = [str(tmp_path / "moodle.csv"), "--root", str(tmp_path), *options]
+        done = CliRunner().invoke(roster, words)
+        assert done.exit_code == 0, done.output
+        with Gradebook(url, "test") as book:
+            found = {e.id: (e.first_name, e.email, e.lms_user_id) for e in book.students}
+        return done.stdout.splitlines(), found
+
+    said, found = call("--dry-run")
+    assert said == ["0 new", "1 known", "1 not in it: ben", "Nothing was written."]
+    assert found["ada"] == (None, None, "4711")
+    said, found = call()
+    assert said == ["0 new", "1 known", "1 not in it: ben"]
+    assert found == {"ada": ("Ada", "ada@example.org", "4711"), "ben": (None, None, None)}
