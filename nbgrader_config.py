@@ -32,6 +32,7 @@ c.ZipCollectApp.extractor_plugin = "bncourse.platforms.unpack.SafeExtractor"
 c.ZipCollectApp.collector_plugin = "bncourse.platforms.collector.HandInCollector"
 # nbgrader collect, from the exchange.
 c.ExchangeFactory.collect = "bncourse.platforms.exchange.SafeCollect"
+c.ExchangeFactory.release_feedback = "bncourse.platforms.exchange.SafeReleaseFeedback"
 
 # Submissions run in a sandbox and are judged outside of it. Without a sandbox nothing is graded;
 # `c.TrustedExecute.unsafe = True` grades all the same, and is for your own work only.

@@ -4,10 +4,12 @@
 source gives the same bytes, and a change in one cell changes one cell.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import jupytext
@@ -97,10 +99,37 @@ def release(root, say=print):
         api = NbGraderAPI(config=load_config(root))
         for name in names:
             say(f"releasing {name}")
-            result = api.generate_assignment(name, force=True)
-            if not result["success"]:
-                raise RuntimeError(f"nbgrader could not release {name}:\n{result['log']}")
+            with _kept(root / "exercises" / name):
+                result = api.generate_assignment(name, force=True)
+                if not result["success"]:
+                    raise RuntimeError(_refusal(name, result["log"]))
     _remove_withdrawn(root / "exercises", names)
+
+
+@contextlib.contextmanager
+def _kept(folder):
+    """Put a folder back as it was if what is done with it fails: nbgrader empties it first."""
+    with tempfile.TemporaryDirectory() as safe:
+        copy = Path(safe, "copy")
+        if folder.exists():
+            shutil.copytree(folder, copy)
+        try:
+            yield
+        except BaseException:
+            if copy.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.copytree(copy, folder)
+            raise
+
+
+def _refusal(name, log):
+    text = f"nbgrader could not release {name}, and what was released stays as it was:\n{log}"
+    if "Cannot add or remove" not in log:
+        return text
+    return (
+        f"{text}\nA graded cell was added or removed after hand-ins were graded. Put it back, or "
+        f"give the new version the name of a new problem set."
+    )
 
 
 def _require_writable(root):

@@ -87,6 +87,23 @@ def test_what_nbgrader_refuses_is_shown_without_a_traceback(root, monkeypatch):
     assert done.stderr == "Error: nbgrader could not release ps1_forward:\nits log\n"
 
 
+def test_a_release_that_fails_leaves_what_was_released(tmp_path, monkeypatch):
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    kept = tmp_path / "exercises" / "ps" / "forward.ipynb"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("what students have")
+
+    def fails(self, name, force):
+        shutil.rmtree(kept.parent)
+        return {"success": False, "log": "Exception: Cannot add or remove cells"}
+
+    monkeypatch.setattr("bncourse.release.derive_all", lambda root: ["ps"])
+    monkeypatch.setattr("nbgrader.apps.NbGraderAPI.generate_assignment", fails)
+    with pytest.raises(RuntimeError, match=r"(?s)stays as it was.*Put it back"):
+        release(tmp_path, say=lambda line: None)
+    assert kept.read_text() == "what students have"
+
+
 def test_students_get_notebooks_only(root):
     assert all(name.endswith(".ipynb") for name in contents(root / "exercises"))
 

@@ -15,6 +15,7 @@ from bncourse.errors import CourseError
 from bncourse.grading.intake.hand_in import read_hand_in
 from bncourse.grading.intake.script import exercises_of, graded_cells, script_of
 from bncourse.grading.outcome import Report, ungraded
+from bncourse.grading.outside.sandbox import require_hidden
 from bncourse.grading.record.seed import course_seed
 from bncourse.grading.record.store import Store, key_of
 from bncourse.limits import Limits, limits_of
@@ -51,6 +52,8 @@ def setting_of(config, problem_set):
     except (ValueError, OSError) as reason:
         raise CourseError(str(reason)) from None
     unsafe, gpu = bool(options.get("unsafe", False)), bool(options.get("gpu", False))
+    if not unsafe:
+        require_hidden(records_of(config).resolve().parent)
     return Setting(problem_set, limits, secret, unsafe, gpu)
 
 

@@ -1,4 +1,6 @@
-"""Export grades as the tables that Canvas and Moodle import.
+"""Export grades: nbgrader's own table, and those that Canvas and Moodle import.
+
+Each brings the late penalties up to date first, so that points by hand are not left out of them.
 
 ::
 
@@ -8,12 +10,23 @@
 
 import csv
 
-from nbgrader.plugins import ExportPlugin
+from nbgrader.plugins import CsvExportPlugin, ExportPlugin
 from traitlets import Bool, Dict, Enum, Unicode
+
+from bncourse.grading.nbgrader.penalties import refresh
 
 # A spreadsheet takes a cell that begins with one of these for a formula; the last four are the
 # wide forms of the same signs.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
+class PlainExport(CsvExportPlugin):
+    """nbgrader's own table, with the penalties that are due now."""
+
+    def export(self, gradebook):
+        """Write the table."""
+        refresh_all(self, gradebook)
+        super().export(gradebook)
 
 
 class WideExport(ExportPlugin):
@@ -37,6 +50,7 @@ class WideExport(ExportPlugin):
         Args:
             gradebook: nbgrader's Gradebook.
         """
+        refresh_all(self, gradebook)
         assignments = [each for each in gradebook.assignments if _asked(self.assignment, each.name)]
         students = [each for each in gradebook.students if _asked(self.student, each.id)]
         scores = {each.name: self._scores(gradebook, each.name) for each in assignments}
@@ -118,6 +132,19 @@ class MoodleExport(WideExport):
         """Return what identifies a student, or None: Moodle must never see an empty one."""
         found = student.email if self.key == "Email address" else student.id
         return [found] if found else None
+
+
+def refresh_all(plugin, gradebook):
+    """Bring all late penalties up to date, and say which have changed."""
+    for assignment in gradebook.assignments:
+        for student, old, new in refresh(gradebook, plugin.config, assignment.name):
+            plugin.log.warning(
+                "%s of %s: the late penalty is %g now, it was %g",
+                assignment.name,
+                student,
+                new,
+                old,
+            )
 
 
 def is_graded(submission):

@@ -10,6 +10,7 @@ import gzip
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import time
@@ -29,6 +30,8 @@ NOTEBOOK = ".ipynb"
 
 # What starts the entry of a file in the list of a zip.
 _LISTED = b"PK\x01\x02"
+# Such an entry: at its end stand the lengths of the name, of the extra field and of the comment.
+_ENTRY = struct.Struct("<28sHHH12x")
 
 # The platform's archive holds a student's archive, which may hold one more.
 _DEEPEST = 2
@@ -218,8 +221,7 @@ def members(file, most, most_files):
 def _zip_members(file, most_files):
     file.seek(0)
     # Counted first, because opening a zip makes an object of each file that it lists.
-    listed = sum(piece.count(_LISTED) for piece in iter(partial(file.read, MIB), b""))
-    if listed > most_files:
+    if _listed(file, most_files) > most_files:
         raise Refused("It holds more files than an archive may.")
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -227,6 +229,26 @@ def _zip_members(file, most_files):
             if not info.is_dir():
                 opened = partial(archive.open, info) if kind in (0, stat.S_IFREG) else None
                 yield Member(info.filename, time.mktime((*info.date_time, 0, 0, -1)), opened)
+
+
+def _listed(file, most):
+    """Return how many files the list of a zip holds, at most one more than ``most``.
+
+    The list is read, not the whole archive: a file in it may be a zip, with a list of its own.
+    """
+    end = zipfile._EndRecData(file)
+    size, where = end[zipfile._ECD_SIZE], end[zipfile._ECD_LOCATION]
+    if end[zipfile._ECD_SIGNATURE] == zipfile.stringEndArchive64:
+        where -= zipfile.sizeEndCentDir64 + zipfile.sizeEndCentDir64Locator
+    place, count = where - size, 0
+    while place < where and count <= most:
+        file.seek(place)
+        head = file.read(_ENTRY.size)
+        if len(head) < _ENTRY.size or not head.startswith(_LISTED):
+            break
+        place += _ENTRY.size + sum(_ENTRY.unpack(head)[1:])
+        count += 1
+    return count
 
 
 def _tar_members(file, most):

@@ -209,6 +209,13 @@ NEIGHBOURS = [
 
 RIGHTS = [
     Defence(
+        (37,),
+        "process 1 lends its descriptors to nobody",
+        "isolate.hide = lambda: None",
+        case("tells another end than its own"),
+        "exit code 5",
+    ),
+    Defence(
         (27,),
         "no capabilities",
         "isolate.drop_capabilities = lambda: None",

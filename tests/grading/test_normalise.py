@@ -256,3 +256,39 @@ def test_pictures_in_a_written_answer_stay_and_other_attachments_go(path):
     notebook, _ = handed_in(path, nb)
     assert notebook.cells[5].attachments == {"derivation.png": {"image/png": PIXEL}}
     nbformat.validate(notebook)
+
+
+def test_an_answer_in_new_cells_below_the_line_to_replace_is_the_answer(path):
+    nb = release()
+    picture = {"a.png": {"image/png": "iVBORw0KGgo="}}
+    nb.cells += [v4.new_markdown_cell("The mean"), v4.new_markdown_cell("takes it away.")]
+    nb.cells[-1]["attachments"] = picture
+    found, flags = handed_in(path, nb)
+    answer = found.cells[ids(found).index("why")]
+    assert answer.source == "The mean\n\ntakes it away."
+    assert answer.attachments == picture
+    assert flags == ["written: the answer to why stood in a new cell below it"]
+    assert ids(found).count("why") == 1
+    assert "The mean" not in [cell.source for cell in found.cells]
+
+
+def test_a_new_cell_below_a_written_answer_stays_one_of_the_students_own(path):
+    nb = release()
+    nb.cells[-1].source = "The mean takes it away."
+    nb.cells += [v4.new_markdown_cell("A note.")]
+    found, flags = handed_in(path, nb)
+    assert [cell.source for cell in found.cells][-2:] == ["The mean takes it away.", "A note."]
+    assert flags == []
+
+
+def test_a_text_of_the_task_is_not_taken_for_an_answer_that_was_deleted(path):
+    original = release()
+    original.cells.append(v4.new_markdown_cell("## What is next"))
+    nb = release()
+    nb.cells[-1] = v4.new_markdown_cell("## What is next")
+    found, flags = match(read_cells(written(path, nb), LIMITS), original)
+    (answer,) = (
+        cell for cell in found.cells if cell.metadata.get("nbgrader", {}).get("points") == 3
+    )
+    assert answer.source == "Your answer"
+    assert flags == ["missing: why was put back"]

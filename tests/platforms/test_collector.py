@@ -22,6 +22,8 @@ from bncourse.course import scripts_on_path
 from bncourse.grading.intake.read import Malformed, read_cells
 from bncourse.grading.record import journal
 from bncourse.limits import MIB, Limits
+from bncourse.platforms import exchange
+from bncourse.platforms.exchange import SafeCollect
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import Refused, members
 from bncourse.trial import corpus
@@ -395,12 +397,90 @@ def test_the_exchange_follows_no_link(tmp_path):
         'c.CourseDirectory.course_id = "test"\n'
         f'c.Exchange.root = "{tmp_path / "exchange"}"\n'
         'c.ExchangeFactory.collect = "bncourse.platforms.exchange.SafeCollect"\n'
+        "c.ExchangeCollect.check_owner = False\n"
     )
+    (hand_in / "timestamp.txt").write_text("2020-01-01 00:00:00 UTC")
     run_nbgrader(tmp_path, "collect", "ps1")
     folder = tmp_path / "submitted" / "eve" / "ps1"
     found = {path.name: path.read_text() for path in folder.rglob("*")}
-    assert found == {"mine.txt": "mine", "forward.ipynb": found["forward.ipynb"]}
+    assert found == {
+        "mine.txt": "mine",
+        "forward.ipynb": found["forward.ipynb"],
+        # Of the inbound folder, not what the student wrote.
+        "timestamp.txt": "2026-01-09 08:00:00.000000 UTC",
+    }
     assert found["forward.ipynb"].startswith("Refused when it was collected.")
+
+
+def collect_from(tmp_path, **options):
+    """Return the plugin that collects from an inbound folder, and that folder."""
+    inbound = tmp_path / "exchange" / "test" / "inbound"
+    inbound.mkdir(parents=True, exist_ok=True)
+    own = {"root": str(tmp_path / "exchange")}
+    course = {"root": str(tmp_path), "course_id": "test", "assignment_id": "ps1"}
+    config = Config(CourseDirectory=course, Exchange=own, SafeCollect=options)
+    log = logging.getLogger("exchange")
+    return SafeCollect(coursedir=CourseDirectory(config=config), config=config, log=log), inbound
+
+
+def test_a_folder_of_another_owner_or_without_a_time_stands_for_nobody(tmp_path, monkeypatch):
+    plugin, inbound = collect_from(tmp_path)
+    names = (
+        "eve+ps1+2026-01-09 08:00:00 UTC+a",
+        "eve+ps1+2026-01-09 09:00:00 UTC+b",
+        "eve+ps1+no time+c",
+    )
+    for name in names:
+        (inbound / name).mkdir()
+    mallory = str(inbound / names[1])
+    owner = lambda path: "mallory" if str(path) == mallory else "eve"  # noqa: E731
+    monkeypatch.setattr(exchange, "_owner", owner)
+    with scripts_on_path():
+        plugin.init_src()
+    assert [each["filename"] for each in plugin.src_records] == [names[0]]
+    monkeypatch.setattr(exchange, "_owner", lambda path: "eve")
+    with scripts_on_path():
+        plugin.init_src()
+    assert [each["filename"] for each in plugin.src_records] == [names[1]]
+
+
+def test_a_file_that_becomes_a_link_while_it_is_copied_hands_out_nothing(tmp_path, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (source / name).write_text("mine")
+    walk = os.fwalk
+
+    def changes(*arguments, **options):
+        for each in walk(*arguments, **options):
+            # Listed by now, and not opened yet.
+            (source / "b.txt").unlink()
+            (source / "b.txt").symlink_to(secret)
+            yield each
+
+    monkeypatch.setattr(os, "fwalk", changes)
+    refused = exchange.copy_plain(source, target)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {"a.txt": "mine"}
+    assert refused == {source / "b.txt": "is a link or cannot be read"}
+
+
+def test_a_hand_in_that_is_too_large_stops_nobody_else(tmp_path, monkeypatch):
+    plugin, inbound = collect_from(tmp_path)
+    monkeypatch.setattr(exchange, "_MOST_FILES", 3)
+    for name, count in (("eve", 9), ("ada", 2)):
+        folder = inbound / f"{name}+ps1+2026-01-09 08:00:00 UTC+a"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number}.txt").write_text("x")
+        plugin.do_copy(str(folder), str(tmp_path / name))
+    assert [path.name for path in (tmp_path / "eve").iterdir()] == ["refused.ipynb"]
+    assert {path.name for path in (tmp_path / "ada").iterdir()} == {
+        "0.txt",
+        "1.txt",
+        "timestamp.txt",
+    }
 
 
 CONFIG = trial.CONFIG + trial.TRUSTED + 'c.LateSubmissionPlugin.penalty_method = "zero"\n' + PLUGINS

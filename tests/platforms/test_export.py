@@ -9,7 +9,7 @@ from nbgrader.api import Gradebook
 from traitlets.config import Config
 
 from bncourse.course import scripts_on_path
-from bncourse.platforms.export import CanvasExport, MoodleExport, text
+from bncourse.platforms.export import CanvasExport, MoodleExport, PlainExport, text
 from bncourse.trial.sample_class import run_nbgrader
 
 CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "test"\n'
@@ -66,7 +66,9 @@ def export(course, exporter, **options):
     """Return the rows that an exporter writes."""
     path = course / "out.csv"
     log = logging.getLogger("export")
-    plugin = exporter(config=Config({exporter.__name__: {"to": str(path), **options}}), log=log)
+    late = options.pop("LateSubmissionPlugin", {})
+    own = {exporter.__name__: {"to": str(path), **options}, "LateSubmissionPlugin": late}
+    plugin = exporter(config=Config(own), log=log)
     with Gradebook(f"sqlite:///{course}/gradebook.db", "test") as book:
         plugin.export(book)
     with path.open(newline="", encoding="utf-8") as file:
@@ -150,3 +152,18 @@ def test_nbgrader_export_runs_it(course, name):
     assert rows[0][-1] == "Problem set 1 (98765)"
     assert rows[-1][-1] == "9.12"
     assert not [row for row in rows if "bob" in row]
+
+
+@pytest.mark.parametrize("exporter", [PlainExport, CanvasExport, MoodleExport])
+def test_points_by_hand_do_not_get_round_the_penalty(course, exporter, caplog):
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "test") as book:
+        submission = book.find_submission("ps1", "ada")
+        book.update_or_create_submission("ps1", "ada", timestamp="2026-01-10 12:01")
+        submission.notebooks[0].late_submission_penalty = 7.125
+        book.db.commit()
+    policy = {"penalty_method": "zero"}
+    with caplog.at_level("WARNING"):
+        rows = export(course, exporter, LateSubmissionPlugin=policy)
+    ada = next(row for row in rows if "ada" in row[:4])
+    assert float(ada[-2] if exporter is not PlainExport else ada[9]) == 0
+    assert "ps1 of ada: the late penalty is 9.125 now, it was 7.125" in caplog.text

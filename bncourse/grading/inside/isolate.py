@@ -112,6 +112,16 @@ def die_with_parent():
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def hide():
+    """Let no other process of the submission look into this one or take its descriptors."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def show():
+    """Undo ``hide``: of a process that cannot be looked into, /proc shows itself nothing either."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
 def close_all_but(descriptors):
     """Close every inherited descriptor but these, and point the standard ones at nothing."""
     nothing = os.open("/dev/null", os.O_RDWR)

@@ -108,6 +108,8 @@ def _keeper(limits, connection, status, options, shell, exercises):
     try:
         _build_wall(limits, [connection, status.fileno()], options)
         status.send(WALLED)
+        # What it says of the end of the runner is believed.
+        isolate.hide()
         runner = os.fork()
     except Exception as error:
         _say(status, failed=f"{type(error).__name__}: {error}")
@@ -146,6 +148,7 @@ def _run(limits, connection, shell, exercises):
     """Be the runner: never returns."""
     code = 1
     try:
+        isolate.show()
         # Without a sandbox this is what ends the runner when its keeper is killed.
         isolate.die_with_parent()
         # Python ignores this signal; a write over the limit then fails, which a student can read.

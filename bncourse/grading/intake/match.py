@@ -36,7 +36,10 @@ def match(cells, release):
         if index is not None:
             found[index] = original
     notebook = v4.new_notebook(metadata=_kernel(release))
+    cells, moved = _with_answers_below(cells, found, release, flags)
     for index, cell in enumerate(cells):
+        if index in moved:
+            continue
         original = found.get(index)
         notebook.cells.append(
             _restored(original, cell) if original else new_cell(cell, f"student-{index}")
@@ -79,11 +82,46 @@ def _by_place(original, cells, free, release):
     if position == 0 or _is_locked(original) or original.cell_type != "markdown":
         return None
     before = release.cells[position - 1].source.strip()
+    given = _texts(release)
     for index in free:
+        # Where the answer was deleted, the next text of the task is not the answer.
+        if cells[index].source.strip() in given:
+            continue
         follows = index > 0 and cells[index - 1].source.strip() == before
         if follows and cells[index].cell_type == original.cell_type:
             return index
     return None
+
+
+def _texts(release):
+    """Return the texts of the release that no student wrote."""
+    return {cell.source.strip() for cell in release.cells if not _id(cell)}
+
+
+def _with_answers_below(cells, found, release, flags):
+    """Return the cells with each written answer in its place, and the indices that it came from.
+
+    A student may leave the line to replace as it is, and write in new cells below it.
+    """
+    cells, moved, given = list(cells), set(), _texts(release)
+    for index, original in found.items():
+        same = cells[index].source.strip() == original.source.strip()
+        if not (original.cell_type == "markdown" and same and not _is_locked(original)):
+            continue
+        below = []
+        for each in range(index + 1, len(cells)):
+            is_own = cells[each].cell_type == "markdown" and cells[each].grade_id is None
+            if not is_own or each in found or cells[each].source.strip() in given:
+                break
+            below.append(each)
+        parts = [cells[each] for each in below]
+        if any(part.source.strip() for part in parts):
+            text = "\n\n".join(part.source for part in parts)
+            pictures = {name: each for part in parts for name, each in part.attachments.items()}
+            cells[index] = Cell("markdown", text, _id(original), pictures)
+            moved |= {*below}
+            flags.append(f"written: the answer to {_id(original)} stood in a new cell below it")
+    return cells, moved
 
 
 def _restored(original, cell):

@@ -14,6 +14,7 @@ from bncourse.grading.intake.aside import prepare
 from bncourse.grading.nbgrader.execute import TrustedExecute
 from bncourse.grading.nbgrader.exporter import TolerantExporter
 from bncourse.grading.nbgrader.flags import RaiseFlag
+from bncourse.grading.nbgrader.pages import CurrentPages
 from bncourse.grading.sanitise import safe_code, safe_markdown
 
 
@@ -41,5 +42,9 @@ def configure(config, file):
     ]
     config.TrustedExecute.secret_file = str(root / ".course_secret")
     config.TrustedExecute.records = str(root / ".grading")
+    # A page of feedback is made anew when the points that it tells have changed.
+    config.GenerateFeedback.exporter_class = CurrentPages
+    # The table follows the penalties; by name, since platforms know of grading and not it of them.
+    config.ExportApp.plugin_class = "bncourse.platforms.export.PlainExport"
     # Answers are shown to the instructor and to the student with their scripts taken out.
     config.HTMLExporter.filters = {"markdown2html": safe_markdown, "highlight_code": safe_code}

@@ -10,13 +10,13 @@ import sqlite3
 from pathlib import Path
 
 from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
-from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError, Locked
 from bncourse.grading.intake.odd import is_timestamp
 from bncourse.grading.nbgrader.mark import mark_of
+from bncourse.grading.nbgrader.penalties import due_penalty
 
 LATE = "late penalty"
 
@@ -138,14 +138,8 @@ def _penalty(course, task, notebook, points):
     """Return what nbgrader's AssignLatePenalties would take away."""
     submission = notebook.assignment
     handed_in = _timestamp(course, task.student) or submission.timestamp
-    if not handed_in or not submission.duedate or handed_in <= submission.duedate:
-        return 0.0
     score = sum(_score(grade, points) for grade in notebook.grades)
-    late = (handed_in - submission.duedate).total_seconds()
-    plugins = AssignLatePenalties(config=course.config)
-    plugins.init_plugin()
-    penalty = plugins.plugin_inst.late_submission_penalty(task.student, score, late)
-    return min(max(penalty or 0.0, 0.0), score)
+    return due_penalty(course.config, submission, handed_in, score)
 
 
 def _score(grade, points):

@@ -9,6 +9,7 @@ takes all processors must not make its neighbours, which share the machine with 
 """
 
 import contextlib
+import itertools
 import select
 import threading
 import time
@@ -32,14 +33,16 @@ class Meter:
         exceeded: which limit was exceeded, or None.
         peak: the most memory seen, in bytes.
         peak_tasks: the most processes and threads seen.
+        failed: why the watch itself ended, or None; nobody counts any more then.
     """
 
     def __init__(self, handle, limits, kill):
         self.root = _pid_of(handle)
         self._limits, self._kill = limits, kill
-        self._inherited = _anonymous(self.root)
+        self._inherited, self._image = _held(self.root), _image(self.root)
+        self._ooms = _oom_kills()
         self._stop = threading.Event()
-        self.exceeded, self.peak, self.peak_tasks = None, 0, 0
+        self.exceeded, self.peak, self.peak_tasks, self.failed = None, 0, 0, None
         self._runner, self._waited = None, 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -53,6 +56,10 @@ class Meter:
             self._waited = max(self._waited, seconds_waited(self._runner))
         return self._waited
 
+    def starved(self):
+        """Return whether the kernel has killed for want of memory since the watch began."""
+        return _oom_kills() > self._ooms
+
     def stop(self):
         """End the watch."""
         self._stop.set()
@@ -60,7 +67,13 @@ class Meter:
 
     def _watch(self):
         while not self._stop.wait(_INTERVAL_SECONDS):
-            self.exceeded = self._look()
+            try:
+                self.exceeded = self._look()
+            except Exception as error:
+                # Nothing may run unwatched, whatever made the watch stumble.
+                self.failed = f"{type(error).__name__}: {error}"
+                self._kill()
+                return
             if self.exceeded:
                 self._kill()
                 return
@@ -69,11 +82,18 @@ class Meter:
         tasks = memory = 0
         for pid, threads in _tree(self.root):
             tasks += threads
-            memory += max(0, _anonymous(pid) - self._inherited)
+            memory += max(0, _held(pid) - self._share_of(pid))
         self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)
         if memory > self._limits.memory:
             return "memory"
         return "pids" if tasks > self._limits.processes else None
+
+    def _share_of(self, pid):
+        """Return the bytes that a process has from the zygote: none once it runs another program.
+
+        Where the kernel does not show that, it counts as not having done so.
+        """
+        return self._inherited if not self._image or _image(pid) == self._image else 0
 
 
 def _pid_of(handle):
@@ -99,15 +119,44 @@ def _tree(root):
         yield pid, threads
 
 
-def _anonymous(pid):
-    """Return the bytes of memory that a process holds and no file; 0 once it has ended.
+def _held(pid):
+    """Return the bytes of memory, in swap or not, that a process holds and no file; 0 at its end.
 
-    Memory that processes share is that of files in the temporary folders, which are bounded.
+    Memory that processes share is that of files in the temporary folders, which are bounded. A
+    process whose first thread has ended says nothing there; its other threads tell the same.
     """
     with contextlib.suppress(OSError):
-        status = Path(f"/proc/{pid}/status").read_text().splitlines()
-        held = [line for line in status if line.startswith("RssAnon:")]
-        return sum(int(line.split()[1]) for line in held) * _KIB
+        for status in itertools.chain([f"/proc/{pid}/status"], _others(pid)):
+            # Bytes: a process may give itself a name that is no text.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                lines = Path(status).read_bytes().splitlines()
+                held = [each for each in lines if each.startswith((b"RssAnon:", b"VmSwap:"))]
+                if held:
+                    return sum(int(line.split()[1]) for line in held) * _KIB
+    return 0
+
+
+def _others(pid):
+    """Yield the status of each thread; made only where the first says nothing."""
+    yield from (str(each / "status") for each in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _image(pid):
+    """Return what the kernel drew at random when a process began its program, or nothing.
+
+    A fork has that of its parent, a new program its own.
+    """
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/auxv").read_bytes()
+    return b""
+
+
+def _oom_kills():
+    """Return how many processes this machine has killed for want of memory; 0 if it cannot say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_bytes().splitlines():
+            if line.startswith(b"oom_kill "):
+                return int(line.split()[1])
     return 0
 
 

@@ -135,6 +135,21 @@ def _gpu():
     return [word for device in devices for word in ("--dev-bind", device, device)]
 
 
+def require_hidden(course):
+    """Refuse a course that the sandbox would show: its solutions would be there to run.
+
+    Raises:
+        CourseError: a folder that every submission sees holds the course.
+    """
+    course = Path(course).resolve()
+    for folder in ("/usr", *map(os.path.realpath, python_folders())):
+        if course.is_relative_to(folder):
+            raise CourseError(
+                f"The course must not lie in a folder that submissions see, such as that of the "
+                f"Python environment: move one of them. Received: {course} in {folder}"
+            )
+
+
 @cache
 def require():
     """Refuse a machine on which bubblewrap or nested user namespaces do not work.

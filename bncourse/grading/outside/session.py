@@ -13,6 +13,7 @@ import secrets
 import time
 
 from bncourse.attempt import OUR_WORDS, Attempt
+from bncourse.errors import Infra
 from bncourse.grading.inside.protocol import BadFrame, Closed, OutOfTime
 from bncourse.grading.inside.transport import encode
 from bncourse.grading.outcome import (
@@ -150,6 +151,8 @@ class Session:
 
     def _post_mortem(self):
         fate = self.job.fate()
+        if self.job.failure:
+            raise Infra(self.job.failure)
         if self.job.exceeded:
             return Outcome("limit", OVER[self.job.exceeded], self.job.exceeded)
         return Outcome("crashed", f"Its process ended before it returned: {fate}.")

@@ -24,6 +24,9 @@ _START_SECONDS = 300
 _FORK_SECONDS = 60
 _FATE_SECONDS = 5
 _MOST_DYING = 2
+# The range of what a process can end with.
+_SIGNALS, _LARGEST_STATUS = 64, 255
+
 _MESSAGE = 65536
 
 
@@ -229,12 +232,20 @@ class Process:
         """Return how the runner ended, in words; call it when the channel is closed."""
         self._status.settimeout(_FATE_SECONDS)
         try:
-            code = json.loads(self._status.recv(_MESSAGE))["ended"]
-            return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            return _ending(json.loads(self._status.recv(_MESSAGE))["ended"])
         except TimeoutError:
             return "it closed its connection to the grader"
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             return "its processes were killed"
+
+    @property
+    def failure(self):
+        """Why nobody can say what the submission did, or None: the grader failed, not it."""
+        if self._meter.failed:
+            return f"the watch over a submission failed: {self._meter.failed}"
+        if self._meter.starved() and not self._meter.exceeded:
+            return "the machine ran out of memory, and the kernel killed a process of it"
+        return None
 
     @property
     def exceeded(self):
@@ -258,6 +269,19 @@ class Process:
         self.channel.close()
         self._status.close()
         self._dying.append(self._handle)
+
+
+def _ending(code):
+    """Return the end of a process in words.
+
+    Raises:
+        ValueError, TypeError: it is no status of a process; what sent it may be the student's.
+    """
+    if type(code) is not int:
+        raise TypeError("a status is a whole number")
+    if not -_SIGNALS <= code <= _LARGEST_STATUS:
+        raise ValueError("there is no such status")
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _wait_for_death(handle):

@@ -2,7 +2,7 @@
 
 from bncourse.trial.corpus.answers import HEAD, SOLUTIONS, TARGET, everywhere
 from bncourse.trial.corpus.cheats import cheat
-from bncourse.trial.corpus.making import answering, cell
+from bncourse.trial.corpus.making import answering, cell, trick
 
 _NOISE = """
 import os
@@ -28,9 +28,30 @@ protocol.array_to_bytes = lambda array: start + fields.ljust(117) + b'\n'
 """
 
 
+# The socket on which process 1 says how the runner ended, had by pidfd_open and pidfd_getfd.
+_ENDS = """
+import ctypes, os, socket
+call = ctypes.CDLL(None).syscall
+one = call(434, 1, 0)
+for fd in range(3, 64):
+    taken = call(438, one, fd, 0)
+    if taken >= 0:
+        try: socket.socket(fileno=taken).send(b'{"ended": 77}')
+        except OSError: pass
+os._exit(5)
+"""
+
+
 def cases():
     """Return the cases."""
     return [
+        trick(
+            37,
+            "tells another end than its own",
+            *_ENDS.strip().splitlines(),
+            word="crashed",
+            says="exit code 5",
+        ),
         cheat(37, "writes noise into every descriptor", _NOISE, flag="a cell: tamper"),
         writes(
             37,

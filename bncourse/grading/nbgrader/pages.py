@@ -1,0 +1,70 @@
+"""nbgrader's way to write feedback, made to notice which pages are no longer true.
+
+Switch it on with ``c.GenerateFeedback.exporter_class``: then ``nbgrader generate_feedback``, the
+button of the formgrader and the API all replace a page whose points have changed.
+"""
+
+import re
+from pathlib import Path
+
+from nbconvert.exporters import HTMLExporter
+from nbgrader.api import Gradebook
+from nbgrader.converters import GenerateFeedback
+from nbgrader.utils import rmtree
+
+from bncourse.course import scripts_on_path
+from bncourse.grading.nbgrader.basis import basis_of, is_due, stamped
+from bncourse.grading.nbgrader.penalties import refresh
+
+
+class CurrentPages(HTMLExporter):
+    """Writes pages that say what they were made from, and takes away those that are not true.
+
+    nbgrader makes its exporter after it has listed the notebooks, and before it asks whether the
+    page of one exists.
+    """
+
+    def __init__(self, config=None, **options):
+        super().__init__(config=config, **options)
+        if isinstance(self.parent, GenerateFeedback):
+            with scripts_on_path(), _book(self.parent) as book:
+                refresh(book, self.config, self.parent.coursedir.assignment_id)
+                for folder in due_folders(self.parent, book):
+                    self.log.info("No longer true, made anew: %s", folder)
+                    rmtree(str(folder))
+
+    def from_filename(self, filename, resources=None, **options):
+        """Convert a graded notebook, and stamp the page."""
+        page, resources = super().from_filename(filename, resources=resources, **options)
+        names = (resources or {}).get("nbgrader")
+        if names:
+            with Gradebook(names["db_url"]) as book:
+                basis = basis_of(book, names["assignment"], names["student"], filename)
+            page = stamped(page, basis)
+        return page, resources
+
+
+def due_folders(converter, book):
+    """Return the folders of feedback in which a page is not true any more.
+
+    Args:
+        converter: nbgrader's GenerateFeedback, after it has listed the notebooks.
+        book: the Gradebook.
+    """
+    root = Path(converter.coursedir.root)
+    found = []
+    for graded, notebooks in converter.assignments.items():
+        pattern = converter._format_source("(?P<assignment>.*)", "(?P<student>.*)", escape=True)
+        names = re.match(pattern, graded).groupdict()
+        folder = root / converter._format_dest(names["assignment"], names["student"])
+        pages = {root / each: folder / f"{Path(each).stem}.html" for each in notebooks}
+        if folder.exists() and any(
+            is_due(book, names["assignment"], names["student"], notebook, page)
+            for notebook, page in pages.items()
+        ):
+            found.append(folder)
+    return found
+
+
+def _book(converter):
+    return Gradebook(converter.coursedir.db_url, converter.coursedir.course_id)

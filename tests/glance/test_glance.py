@@ -1,0 +1,90 @@
+"""A class at a glance: everybody is counted once, also while grading runs, and nothing runs."""
+
+import pytest
+from click.testing import CliRunner
+from nbgrader.api import Gradebook
+
+from bncourse.commands.glance import glance, numbered
+from bncourse.glance.facts import GRADED, MISSING, UNGRADED, facts_of
+from bncourse.grading.outcome import Outcome, Report
+from bncourse.grading.work import GradedCourse, read
+from bncourse.trial import corpus
+from bncourse.trial import course as trial
+
+SET = corpus.PROBLEM_SET
+# nbgrader's own use of its database.
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+
+HINT = "The variance is the <b>unbiased</b> one,\ndivided by N - 1."
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """Two students of the list handed in, and one of no list; the verdict on ada is there."""
+    root = tmp_path_factory.mktemp("glance") / "course"
+    root.mkdir()
+    students = ("ada", "ben", "<i>zoe")
+    trial.make_course(root, {each: trial.right(each) for each in students})
+    with Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
+        for student in ("ada", "ben", "cleo"):
+            book.add_student(student, first_name=student)
+    made = GradedCourse(root, SET)
+    folder = root / "submitted" / "ada" / SET
+    work = read(folder, "ada", corpus.NOTEBOOK, made.release(), made.setting)
+    wrong = f"normalize is not right yet.\nLikely cause: {HINT}\nRe-read: (F2)"
+    outcomes = dict.fromkeys(corpus.ALL, Outcome("ok", seconds=0.5))
+    outcomes["normalize"] = Outcome("wrong", wrong, seconds=2.0)
+    outcomes["batch_statistics"] = Outcome("crashed", "by a signal")
+    made.store.put(work.key, Report(outcomes, [], flags=["[odd] cell"]))
+    return root
+
+
+def test_everybody_is_counted_once_and_verdicts_count_before_they_are_written(course):
+    facts = facts_of(GradedCourse(course, SET))
+    found = {each.student: (each.state, each.known, each.points) for each in facts.standings}
+    assert found == {
+        "ada": (GRADED, True, 8.0),
+        "ben": (UNGRADED, True, None),
+        "cleo": (MISSING, True, None),
+        "<i>zoe": (UNGRADED, False, None),
+    }
+    assert facts.outcomes["normalize"] == {"wrong": 1}
+    assert facts.mistakes == [(1, "normalize", " ".join(HINT.split()))]
+    assert facts.seconds["normalize"] == 2.0
+
+
+def call(course, *options):
+    done = CliRunner().invoke(glance, [SET, "--root", str(course), *options])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_page_shows_what_students_wrote_as_text(course):
+    said = call(course)
+    page = course / ".grading" / f"class-{SET}.html"
+    assert f"The page: {page}" in said
+    assert "1 graded, 0 needs a human, 2 not graded yet, 1 nothing came" in said
+    assert "Nothing came from: cleo" in said
+    text = page.read_text()
+    assert "&lt;i&gt;zoe" in text
+    assert "<i>zoe" not in text
+    assert "the &lt;b&gt;unbiased&lt;/b&gt; one" in text
+    assert "[odd] cell" in text
+    assert 'role="img"' in text
+    assert page.stat().st_mode & 0o077 == 0
+
+
+def test_an_anonymous_page_names_nobody(course, tmp_path):
+    said = call(course, "--anonymous", "--to", str(tmp_path / "class.html"))
+    text = (tmp_path / "class.html").read_text()
+    for name in ("ada", "ben", "cleo", "zoe"):
+        assert name not in text
+        assert name not in said.replace(str(tmp_path), "")
+    assert "student 4" in text
+
+
+def test_numbers_tell_nothing_of_the_order_of_names():
+    students = [f"s{n:03}" for n in range(50)]
+    one, other = (list(numbered(students, secret)) for secret in (1, 2))
+    assert sorted(one) == sorted(other) == students
+    assert one != other
