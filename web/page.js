@@ -104,7 +104,7 @@ class Python {
 
 /** One cell with an editor, its buttons and its result. */
 class Cell {
-  constructor(page, cell, check, place) {
+  constructor(page, cell, place, check, below) {
     Object.assign(this, { page, cell, check });
     this.name = check ? check.metadata.nbgrader.grade_id : cell.id;
     this.box = make("div", { class: "run-cell", [check ? "data-exercise" : "data-cell"]: this.name });
@@ -121,6 +121,8 @@ class Cell {
     );
     this.box.firstChild.append(this.editor.dom);
     place.replaceWith(this.box);
+    // As in the notebook: the answer, the check, what it says.
+    if (below) this.box.firstChild.after(below);
     this.run.addEventListener("click", () => this.start());
     this.stop.addEventListener("click", () => page.python.stop());
     this.reset.addEventListener("click", () => this.empty());
@@ -143,7 +145,7 @@ class Cell {
           bracketMatching(),
           syntaxHighlighting(classHighlighter),
           keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
-          EditorView.contentAttributes.of({ "aria-label": `${label}. ${HELP}` }),
+          EditorView.contentAttributes.of({ "aria-label": `${label}. ${HELP}`, tabindex: "0" }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) this.page.answers.set(this.cell, this.source);
           }),
@@ -211,7 +213,8 @@ class Page {
       else if (place && cell.cell_type === "code" && !grade?.grade) {
         const next = cells[index + 1];
         const check = grade?.solution && next?.metadata.nbgrader?.grade ? next : null;
-        this.cells.push(new Cell(this, cell, check, place));
+        const below = check && document.getElementById(`notebook-cell-${index + 1}`);
+        this.cells.push(new Cell(this, cell, place, check, below));
       }
     });
     this.addDownload();
