@@ -39,7 +39,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 exercises: $(STAMPS)/exercises ## derive the notebooks and release them to exercises/
 
-$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/nbgrader_course.py
+$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/course.py
 	@bncourse release
 	@mkdir -p $(@D) && touch $@
 
