@@ -39,13 +39,13 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 exercises: $(STAMPS)/exercises ## derive the notebooks and release them to exercises/
 
-$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/nbgrader_course.py
+$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/course.py
 	@bncourse release
 	@mkdir -p $(@D) && touch $@
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/*) | sandbox
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc) | sandbox
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 

@@ -1,9 +1,13 @@
 """Fixtures that several tests share, and the environment that every test runs in."""
 
+import contextlib
+import functools
+import http.server
 import os
 import shutil
 import subprocess
 import sysconfig
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,6 +33,7 @@ needs_chromium = pytest.mark.skipif(
 SHARED = {
     "test_site.py": "the website",
     "test_browser.py": "the website",
+    "test_on_page.py": "the website",
     "test_release.py": "the exercises",
     "test_sample_class.py": "the exercises",
 }
@@ -141,6 +146,26 @@ def built(tmp_path_factory):
 def html(built):
     """The folder of the website."""
     return built / "_build" / "html"
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def copyfile(self, source, outputfile):
+        # A worker that is ended takes no more of what it asked for.
+        with contextlib.suppress(ConnectionError):
+            super().copyfile(source, outputfile)
+
+
+@pytest.fixture(scope="module")
+def site(html):
+    handler = functools.partial(QuietHandler, directory=html)
+    server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")

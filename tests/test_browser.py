@@ -1,29 +1,10 @@
 """The pages as a browser shows them, at the width of a desktop and of a phone."""
 
-import functools
-import http.server
-import threading
-
 import pytest
 from conftest import needs_chromium
 from test_site import pages
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def site(html):
-    handler = functools.partial(QuietHandler, directory=html)
-    server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
 
 
 def page_names(html):

@@ -2,11 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 from reading_time import measure
 
+from bncourse import check
+from bncourse.check import CheckFailed
 from bncourse.contents import CHAPTERS, number_of
+from bncourse.reference.forward import normalize
 from bncourse.registry import PROBLEM_SETS
 
 MOST_MINUTES = 20
@@ -58,6 +62,26 @@ def test_the_landing_page_has_a_row_for_each_chapter(root):
         for chapter in CHAPTERS
     ]
     assert [line[: line.index("|", line.index("?")) + 1] for line in table(index)] == rows
+
+
+def test_the_landing_page_shows_what_a_student_reads(root):
+    index = (root / "index.md").read_text()
+    answer, shown = re.findall(r"^```(?:python|text)\n(.*?)^```", index, re.M | re.S)
+    with pytest.raises(CheckFailed) as failed:
+        exec(answer, {"check": check})
+    assert str(failed.value).rstrip().endswith(shown.rstrip())
+
+
+def test_the_four_numbers_of_the_landing_page_are_what_the_layer_makes_of_them(root):
+    picture = (root / "_static" / "four_numbers.svg").read_text()
+    values = re.findall(r'class="value" x="\d+" y="\d+">([^<]*)<', picture)[1:]
+    x, centred, x_hat, y = np.array(
+        [v.replace("\N{MINUS SIGN}", "-") for v in values], float
+    ).reshape(4, 4)
+    assert centred == pytest.approx(x - x.mean())
+    assert x_hat == pytest.approx(normalize(x, x.mean(), x.var(), eps=1e-12))
+    gamma, beta = np.polyfit(x_hat, y, 1)
+    assert y == pytest.approx(gamma * x_hat + beta)
 
 
 def test_the_landing_page_names_each_problem_set(root):

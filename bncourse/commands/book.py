@@ -15,6 +15,7 @@ import click
 import yaml
 
 from bncourse.commands import Command
+from bncourse.commands.bundle import bundle
 from bncourse.commands.course import root_option
 from bncourse.course import require_course
 from bncourse.errors import CourseError
@@ -31,6 +32,9 @@ def book(root, workers):
     root = Path(root).resolve()
     cache = root / "_build" / ".jupyter_cache"
     execute_pages(root, cache, workers or os.cpu_count(), say=click.echo)
+    start = time.monotonic()
+    if bundle(root):
+        click.echo(f"the exercises for the page are bundled, {time.monotonic() - start:.0f} s")
     log = root / "_build" / "book.log"
     click.echo(f"setting the pages (log: {log.relative_to(root)})")
     start = time.monotonic()
