@@ -83,7 +83,7 @@ def fashion(seed: int = 0, train: int = 5000, test: int = 2000) -> Split:
 
 @cache
 def _idx(path: Path) -> np.ndarray:
-    """Return the bytes of an idx file: its fourth byte counts the dimensions, then come their sizes."""
+    """Return the bytes of an idx file: byte 3 counts dimensions, then come their sizes."""
     with gzip.open(path) as file:
         content = file.read()
     dimensions = content[3]
