@@ -1,7 +1,7 @@
 """The chapter that puts the shift on trial, in Keras 3."""
 
-import keras
 from keras import ops
+from keras.layers import Dense
 
 
 def normalize_once(model, x, eps=1e-5):
@@ -12,7 +12,7 @@ def normalize_once(model, x, eps=1e-5):
             layers of their own, and the dense layers have biases.
         x: a batch.
     """
-    *hidden, _ = (layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    *hidden, _ = (part for part in model.layers if isinstance(part, Dense))
     for layer in model.layers:
         if layer in hidden:
             mean, var = ops.moments(layer(x), axes=0)
