@@ -74,6 +74,12 @@ CHAPTERS = (
         "Measure internal covariate shift",
         "What exactly is internal covariate shift, and how do you measure it?",
     ),
+    Chapter(
+        "D",
+        "reduce_shift",
+        "Put the shift on trial",
+        "Does batch norm reduce internal covariate shift, and is that why it helps?",
+    ),
 )
 
 

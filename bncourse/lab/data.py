@@ -1,6 +1,13 @@
-"""The data of the experiments: bundled with scikit-learn, so nothing is downloaded."""
+"""The data of the experiments: nothing is downloaded.
 
-from collections.abc import Iterator
+The digits are bundled with scikit-learn. Fashion-MNIST is read from where the Debian package
+dataset-fashion-mnist puts it, if it is installed.
+"""
+
+import gzip
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +42,56 @@ def digits(seed: int = 0, test_share: float = 0.2) -> Split:
     """
     x, y = load_digits(return_X_y=True)
     return _split(torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y), seed, test_share)
+
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+def fashion_is_installed() -> bool:
+    """Return whether the images of Fashion-MNIST are on this machine."""
+    return FASHION.is_dir()
+
+
+def fashion(seed: int = 0, train: int = 5000, test: int = 2000) -> Split:
+    """Return some of the images of Fashion-MNIST: 28 x 28 pixels, ten kinds of clothes.
+
+    Args:
+        seed: of the choice.
+        train, test: how many images of its 60,000 and 10,000.
+
+    Returns:
+        x (train, 784) in float32, pixels between 0 and 1; y (train,) in int64.
+
+    Raises:
+        FileNotFoundError: if the package is not installed.
+
+    Source: xiao2017fashion.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for name, count in (("train", train), ("t10k", test)):
+        images = _idx(FASHION / f"{name}-images-idx3-ubyte.gz")
+        labels = _idx(FASHION / f"{name}-labels-idx1-ubyte.gz")
+        rows = rng.permutation(len(labels))[:count]
+        pixels = images[rows].reshape(count, -1)
+        parts += [
+            torch.tensor(pixels / 255, dtype=torch.float32),
+            torch.tensor(labels[rows]).long(),
+        ]
+    return Split(*parts)
+
+
+@cache
+def _idx(path: Path) -> np.ndarray:
+    """Return the bytes of an idx file: byte 3 counts dimensions, then come their sizes."""
+    with gzip.open(path) as file:
+        content = file.read()
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+DATASETS: dict[str, Callable[[int], Split]] = {"digits": digits, "fashion": fashion}
 
 
 def diabetes(seed: int = 0, test_share: float = 0.2) -> Split:
