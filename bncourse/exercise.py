@@ -97,6 +97,7 @@ class Exercise:
         drive: ``(obj, inputs) -> {label: array}``, untrusted.
         reference: ``inputs -> {label: array}``, trusted.
         see: the tag of the equation that the exercise implements.
+        insight: one sentence to whoever got it right: what it is good for.
         mistakes: the known wrong solutions.
         parts: what the student calls the part that makes a result, by label, where an object is
             written part by part: ``{"y": "forward", "dx": "backward"}``.
@@ -111,6 +112,7 @@ class Exercise:
     drive: Callable
     reference: Callable
     see: str
+    insight: str = ""
     mistakes: tuple[Mistake, ...] = ()
     parts: Mapping = field(default_factory=dict)
     tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)

@@ -21,6 +21,7 @@ class Verb(NamedTuple):
 VERBS = {
     "book": Verb("book", "book", "Build the website, its pages executed side by side."),
     "grade": Verb("grade", "grade", "Grade all submissions of a problem set in the sandbox."),
+    "progress": Verb("progress", "progress", "Print how far a notebook is, as it was saved."),
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "sample-class": Verb("course", "sample_class", "Make a sample class and grade it."),
     "show-grades": Verb("course", "show_grades", "Print the grades of the sample class."),

@@ -213,6 +213,7 @@ EXERCISE = Exercise(
     drive=_drive_numerical,
     reference=_reference_numerical,
     see="B1",
+    insight="A smaller h has less error of the formula and more of rounding; no h has neither.",
     tolerance=TOLERANCE,
     mistakes=(
         slip(
