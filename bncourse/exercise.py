@@ -20,6 +20,10 @@ from bncourse.inputs import cast
 # from wrong ones; benchmarks/tolerances.py prints both sides of the gap for each exercise.
 DEFAULT_TOLERANCE = MappingProxyType({"float64": 1e-5, "float32": 1e-3})
 
+# Where a case in float32 stands beside, float64 is asked for its own digits: float32 arithmetic
+# inside is off by 1e-8 at least.
+FLOAT64_TOLERANCE = 1e-9
+
 
 class Unusable(Exception):
     """The student's object, or what it returned, cannot be compared; the message says why."""
