@@ -6,5 +6,7 @@ from bncourse.registry import choose_backend
 choose_backend()
 
 from bncourse.check import check  # noqa: E402
+from bncourse.example import example  # noqa: E402
+from bncourse.notebook import report  # noqa: E402
 
-__all__ = ["check"]
+__all__ = ["check", "example", "report"]

@@ -5,12 +5,13 @@ import os
 import sys
 import time
 
-from bncourse.attempt import attempt
+from bncourse import seen
+from bncourse.attempt import OUR_WORDS, attempt
 from bncourse.exercise import describe, draw_cases
 from bncourse.judge import judge
 from bncourse.limits import Limits
 from bncourse.message import report
-from bncourse.registry import MissingPackage, find, names, set_of
+from bncourse.registry import PROBLEM_SETS, MissingPackage, find, names, set_of
 
 # Grading sets this to draw inputs that a student has not seen.
 SEED_VARIABLE = "BNCOURSE_SEED"
@@ -30,7 +31,7 @@ class CheckFailed(AssertionError):
 
 
 def check(obj, name=None, *, seed=None, device=None):
-    """Check a solution, print one line if it is right, and say what is wrong if it is not.
+    """Check a solution, and say that it is right and what comes next, or what is wrong.
 
     Args:
         obj: the function or class you wrote.
@@ -45,18 +46,48 @@ def check(obj, name=None, *, seed=None, device=None):
     """
     exercise = _find(obj, name, sys._getframe(1).f_globals)
     _require_device(exercise, device)
-    cases = draw_cases(exercise, _seed(seed))
+    hidden = seed is None and SEED_VARIABLE in os.environ
+    drawn = _seed(seed)
+    cases = draw_cases(exercise, drawn)
     start = time.perf_counter()
     attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
     seconds = time.perf_counter() - start
     verdict = judge(exercise, cases, attempts)
+    if not hidden:
+        seen.note(exercise.name, seen.Seen(verdict.kind == "ok", verdict.case, drawn))
     if verdict.kind != "ok":
-        hidden = seed is None and SEED_VARIABLE in os.environ
-        raise CheckFailed(report(exercise, verdict, hidden)) from None
+        play = [] if hidden else _how_to_play(exercise, verdict)
+        raise CheckFailed("\n".join([report(exercise, verdict, hidden), *play])) from None
     note = " It also prints; remove that before you hand in." if _prints(attempts) else ""
     print(f"{exercise.name}: correct in all {len(cases)} cases.{note}")
     if seconds > _SLOW_SECONDS:
         print(_slow(seconds))
+    if not hidden:
+        print("\n".join(_what_next(exercise)))
+
+
+def _how_to_play(exercise, verdict):
+    """Return a line on how to get the inputs of the case that failed, if an answer is there."""
+    if verdict.error in OUR_WORDS:
+        return []
+    call = f'example("{exercise.name}", case="{verdict.case}")'
+    return [f"Its inputs: from bncourse import example; {call}"]
+
+
+def _what_next(exercise):
+    """Return lines for a student who got an exercise right."""
+    home = set_of(exercise.name)
+    order = home.exercises
+    done = seen.right(order)
+    place = order.index(exercise.name) + 1
+    left = [name for name in (*order[place:], *order[:place]) if name not in done]
+    count = f"{len(done)} of {len(order)} of this set are right."
+    return [exercise.insight, f"{count} Next: {left[0] if left else _next_set(home)}."]
+
+
+def _next_set(home):
+    later = PROBLEM_SETS[PROBLEM_SETS.index(home) + 1 :]
+    return f"problem set {later[0].number}, {later[0].title}" if later else "a net of your own"
 
 
 def _prints(attempts):
@@ -88,7 +119,7 @@ def _find(obj, name, names_of_caller):
     known = [name for name in called if set_of(name)]
     if not known:
         raise CheckFailed(_unknown(called[0]))
-    exercise = _spec(known[0])
+    exercise = find_by_name(known[0])
     if not callable(obj):
         raise CheckFailed(
             f"{exercise.name} must be a function or a class. Received: {describe(obj)}."
@@ -107,7 +138,14 @@ def _names(obj, names_of_caller):
     return bound if own is None else [own, *bound]
 
 
-def _spec(name):
+def find_by_name(name):
+    """Return the Exercise called ``name``.
+
+    Raises:
+        CheckFailed: if there is none, or a package that it needs is missing.
+    """
+    if not isinstance(name, str) or not set_of(name):
+        raise CheckFailed(_unknown(name))
     try:
         return find(name)
     except MissingPackage as missing:
@@ -119,7 +157,7 @@ def _spec(name):
 
 
 def _unknown(name):
-    close = difflib.get_close_matches(name, names(), n=1)
+    close = difflib.get_close_matches(str(name), names(), n=1)
     hint = f"Did you mean {close[0]}?" if close else f"Say which it answers: {_NAMED}."
     return f'There is no exercise called "{name}". {hint}'
 

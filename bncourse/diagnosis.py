@@ -223,7 +223,8 @@ class _Candidate:
 
     @property
     def everywhere(self):
-        return [self.at(each) for each in self.evidence]
+        """Yield the Likeness in each case; one that is not asked for is not tried."""
+        return (self.at(each) for each in self.evidence)
 
     @property
     def is_whole(self):
@@ -296,17 +297,22 @@ def _likely_pairs(exercise, first, candidates):
     # Two mistakes hardly ever mend each other.
     able = [each for each in candidates if not each.at(first).known_wrong & right]
     for one, other in itertools.combinations(able, 2):
-        pair = one.mistakes[0], other.mistakes[0]
-        shown = [each.at(first).known_wrong for each in (one, other)]
-        if not all(shown):
-            # One does not show here, so the other must explain this case alone.
-            if one.matches(first) or other.matches(first):
-                yield pair
-        elif shown[0] | shown[1] >= set(first.wrong) and (
-            # A layer takes long to try, so there one of the two must show by itself.
-            not exercise.takes_device or one.touches(first) or other.touches(first)
+        if _may_pair(exercise, first, one, other) and not (
+            _contradicted(one) or _contradicted(other)
         ):
-            yield pair
+            yield one.mistakes[0], other.mistakes[0]
+
+
+def _may_pair(exercise, first, one, other):
+    """Return whether two mistakes can together give what is wrong in one case."""
+    shown = [each.at(first).known_wrong for each in (one, other)]
+    if not all(shown):
+        # One does not show here, so the other must explain this case alone.
+        return one.matches(first) or other.matches(first)
+    # A layer takes long to try, so there one of the two must show by itself.
+    return shown[0] | shown[1] >= set(first.wrong) and (
+        not exercise.takes_device or one.touches(first) or other.touches(first)
+    )
 
 
 def _quick_look(exercise, first, obj):

@@ -20,6 +20,10 @@ from bncourse.inputs import cast
 # from wrong ones; benchmarks/tolerances.py prints both sides of the gap for each exercise.
 DEFAULT_TOLERANCE = MappingProxyType({"float64": 1e-5, "float32": 1e-3})
 
+# Where a case in float32 stands beside, float64 is asked for its own digits: float32 arithmetic
+# inside is off by 1e-8 at least.
+FLOAT64_TOLERANCE = 1e-9
+
 
 class Unusable(Exception):
     """The student's object, or what it returned, cannot be compared; the message says why."""
@@ -97,6 +101,7 @@ class Exercise:
         drive: ``(obj, inputs) -> {label: array}``, untrusted.
         reference: ``inputs -> {label: array}``, trusted.
         see: the tag of the equation that the exercise implements.
+        insight: one sentence to whoever got it right: what it is good for.
         mistakes: the known wrong solutions.
         parts: what the student calls the part that makes a result, by label, where an object is
             written part by part: ``{"y": "forward", "dx": "backward"}``.
@@ -111,6 +116,7 @@ class Exercise:
     drive: Callable
     reference: Callable
     see: str
+    insight: str = ""
     mistakes: tuple[Mistake, ...] = ()
     parts: Mapping = field(default_factory=dict)
     tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)

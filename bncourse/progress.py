@@ -63,10 +63,14 @@ def _right_labels(exercise, cases, attempts, wrong):
     good = _by_parts(exercise, good, labels) if missing else good
     if not good or not (bad or missing):
         return ""
-    if len(good) > _MOST_NAMED:
-        return f"{len(good)} of {len(good) + len(bad)} results are right in every case."
-    # A result that some other one needs may be there without it.
-    return f"{_listed(good)} {'is' if len(good) == 1 else 'are'} right in every case."
+    # Where it raises before the first result, nothing can be said of any.
+    raises = any(made.error and not made.outputs for made in attempts.values())
+    where = "wherever it does not raise" if raises else "in every case"
+    if len(good) <= _MOST_NAMED:
+        return f"{_listed(good)} {'is' if len(good) == 1 else 'are'} right {where}."
+    if not bad:
+        return f"All results that are there are right {where}."
+    return f"{len(good)} of {len(good) + len(bad)} results are right {where}."
 
 
 def _by_parts(exercise, good, labels):

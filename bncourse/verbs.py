@@ -22,6 +22,7 @@ VERBS = {
     "book": Verb("book", "book", "Build the website, its pages executed side by side."),
     "class": Verb("glance", "glance", "Show a class at a glance, and write it to one page."),
     "grade": Verb("grade", "grade", "Grade all submissions of a problem set in the sandbox."),
+    "progress": Verb("progress", "progress", "Print how far a notebook is, as it was saved."),
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "roster": Verb("roster", "roster", "Tell the gradebook who is in the class."),
     "sample-class": Verb("course", "sample_class", "Make a sample class and grade it."),

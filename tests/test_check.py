@@ -8,9 +8,16 @@ import pytest
 from solutions_ps1_forward import normalize_divide, statistics_numpy
 from solutions_ps2_backward import jacobian_projection
 
-from bncourse import check
+from bncourse import check, example
 from bncourse.check import CheckFailed
+from bncourse.exercise import draw_cases
+from bncourse.registry import PROBLEM_SETS, find, names
 from bncourse.rules import GlobalState
+from bncourse.seen import Seen
+
+
+def find_set(name):
+    return next(each for each in PROBLEM_SETS if each.name == name)
 
 
 def message_of(obj, name="batch_statistics", **options):
@@ -20,9 +27,86 @@ def message_of(obj, name="batch_statistics", **options):
     return " ".join(str(failure.value).split())
 
 
-def test_a_correct_solution_prints_one_line(capsys):
+@pytest.fixture(autouse=True)
+def _new_kernel(monkeypatch):
+    monkeypatch.setattr("bncourse.seen._seen", {})
+
+
+def test_a_correct_solution_is_told_an_insight_and_what_comes_next(capsys):
+    check(statistics_numpy, "batch_statistics")
+    first, insight, following = capsys.readouterr().out.splitlines()
+    assert first.startswith("batch_statistics: correct in all ")
+    assert insight == find("batch_statistics").insight
+    assert following == "1 of 6 of this set are right. Next: normalize."
+
+
+def test_what_comes_next_is_what_is_not_right_yet(capsys):
+    check(normalize_divide, "normalize")
+    check(statistics_numpy, "batch_statistics")
+    assert "2 of 6 of this set are right. Next: batchnorm_forward." in capsys.readouterr().out
+    with pytest.raises(CheckFailed):
+        check(lambda x, mean, var, eps=1e-5: x, "normalize")
+    check(statistics_numpy, "batch_statistics")
+    assert "1 of 6 of this set are right. Next: normalize." in capsys.readouterr().out
+
+
+def test_the_last_exercise_of_a_set_leads_to_the_next_set(capsys, monkeypatch):
+    done = dict.fromkeys(find_set("ps1_forward").exercises, Seen(True, None, 0))
+    monkeypatch.setattr("bncourse.seen._seen", done)
+    check(statistics_numpy, "batch_statistics")
+    assert "Next: problem set 2, write the backward pass." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_exercise_has_an_insight_of_one_line(name):
+    insight = find(name).insight
+    assert insight.endswith(".")
+    assert 30 < len(insight) <= 100
+
+
+def test_with_hidden_inputs_nothing_is_counted(capsys, monkeypatch):
+    monkeypatch.setenv("BNCOURSE_SEED", "11")
     check(statistics_numpy, "batch_statistics")
     assert capsys.readouterr().out.count("\n") == 1
+    with pytest.raises(CheckFailed) as failure:
+        check(lambda x: (x.mean(0), x.var(0) + 1), "batch_statistics")
+    assert "example" not in str(failure.value)
+    # The seed of the course, not the hidden one.
+    drawn = draw_cases(find("batch_statistics"), 0)["a random batch"].inputs["x"]
+    assert np.array_equal(example("batch_statistics")["x"], drawn)
+
+
+def test_a_failing_check_says_how_to_get_its_inputs():
+    def normalize(x, mean, var, eps=1e-5):
+        return (x - mean) / np.sqrt(var + 1e-5)
+
+    call = 'from bncourse import example; example("normalize", case="a large eps")'
+    assert message_of(normalize, "normalize", seed=3).endswith(f"Its inputs: {call}")
+    wanted = draw_cases(find("normalize"), 3)
+    given = example("normalize")
+    assert np.array_equal(given["x"], wanted["a large eps"].inputs["x"])
+    # A copy: what a student does to it leaves the next one alone.
+    given["x"][:] = 0
+    assert example(normalize)["x"].any()
+
+
+def test_an_answer_that_is_missing_has_no_inputs_to_play_with():
+    def normalize(x, mean, var, eps=1e-5):
+        raise NotImplementedError
+
+    assert "example" not in message_of(normalize, "normalize")
+
+
+def test_an_example_is_of_the_case_that_is_named():
+    assert example("normalize", case="a large eps")["eps"] == 0.5
+    assert {*example("normalize")} == {"x", "mean", "var", "eps"}
+
+
+def test_a_wrong_case_lists_the_cases():
+    with pytest.raises(CheckFailed, match=r"\"a large eps\", .*Received: 'large'"):
+        example("normalize", case="large")
+    with pytest.raises(CheckFailed, match="Did you mean normalize"):
+        example("normalise")
 
 
 def test_a_slow_solution_is_told_what_grading_allows(capsys, monkeypatch):

@@ -238,6 +238,35 @@ def test_the_line_that_led_to_a_finding_of_ours_is_shown(tmp_path):
     assert "of your cell or file: return f(x[:1]) + 0 * x" in text
 
 
+def test_what_raises_before_any_result_is_not_called_right():
+    count = iter(range(3))
+
+    class Sometimes(Layer):
+        def forward(self, x):
+            if next(count) == 1:
+                raise ValueError("shapes")
+            return super().forward(x)
+
+    progress = verdict_on(DOUBLE, Sometimes, 0).progress
+    assert "y and dx are right wherever it does not raise." in progress
+
+
+def test_a_pair_is_not_tried_where_one_of_it_is_ruled_out(monkeypatch):
+    """Each trial of a layer takes a while, so two faults of many must not mean thousands."""
+    tried = []
+    monkeypatch.setattr(
+        "bncourse.diagnosis.both", lambda one, other: tried.append({one.name, other.name})
+    )
+
+    def batch_statistics(x):
+        return x.mean(0), 2 * x.var(0)
+
+    assert not verdict_on(find("batch_statistics"), batch_statistics, 0).mistakes
+    assert {"standard deviation", "sum of squares"} in tried
+    # The variance of one example is right, and is not where the mean stays in.
+    assert not any("mean not subtracted" in pair for pair in tried)
+
+
 def test_a_part_that_cannot_be_compared_leaves_the_others():
     class Odd(Layer):
         def backward(self, dy):

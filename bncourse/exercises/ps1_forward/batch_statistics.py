@@ -42,6 +42,7 @@ EXERCISE = function_exercise(
     returns=("mean", "var"),
     cases=_batch_statistics_cases,
     see="F2",
+    insight="One mean and one variance for each feature are all that batch norm knows of a batch.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -61,6 +61,8 @@ EXERCISE = function_exercise(
     returns=("count", "mean", "var"),
     cases=_merge_cases,
     see="F8",
+    insight="The distance of the two means is a part of the variance; an average of "
+    "variances lacks it.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -48,6 +48,8 @@ EXERCISE = function_exercise(
     returns="x_hat",
     cases=_normalize_cases,
     see="F3",
+    insight="eps keeps the root away from 0, so a feature that does not vary comes out "
+    "as 0, not as NaN.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -50,6 +50,8 @@ EXERCISE = function_exercise(
     returns=("running_mean", "running_var"),
     cases=_update_cases,
     see="F6",
+    insight="With PyTorch's momentum m, the value at the start still weighs (1 - m)^k "
+    "after k batches.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -53,6 +53,8 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_inference_backward_cases,
     see="B10",
+    insight="With fixed statistics nothing is projected away: dx is dy times one number "
+    "per feature.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -50,6 +50,7 @@ EXERCISE = function_exercise(
     returns="J",
     cases=_jacobian_cases,
     see="B8",
+    insight="But for eps, J maps two directions to 0: the ones, and x_hat itself.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -2,9 +2,11 @@
 
 from types import MappingProxyType
 
+from bncourse.exercise import FLOAT64_TOLERANCE
+
 # Far above the spread of correct solutions in each dtype, and far below what a computation in the
 # next lower precision is off by; benchmarks/tolerances.py prints both.
-TOLERANCE = MappingProxyType({"float64": 1e-9, "float32": 1e-4})
+TOLERANCE = MappingProxyType({"float64": FLOAT64_TOLERANCE, "float32": 1e-4})
 
 
 def own_eps(slip, see, step, formula):

@@ -67,6 +67,7 @@ EXERCISE = function_exercise(
     returns=("weight", "bias"),
     cases=_cases,
     see="C7",
+    insight="At inference batch norm is free: its numbers fit into the weights before it.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(

@@ -4,11 +4,11 @@ import contextlib
 
 import torch
 
-from bncourse.exercise import Unusable, describe
+from bncourse.exercise import FLOAT64_TOLERANCE, Unusable, describe
 
 # bfloat16 keeps 8 bits of a number: an output may be off by 2^-8, and the tolerance is ten times
 # that. The statistics behind it are kept in float32, and have a tolerance of their own.
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2}
+TOLERANCE = {"float64": FLOAT64_TOLERANCE, "float32": 1e-3, "bfloat16": 5e-2}
 
 
 @contextlib.contextmanager

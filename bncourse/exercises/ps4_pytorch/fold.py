@@ -362,6 +362,7 @@ fold_conv_bn = Exercise(
     drive=_drive,
     reference=_reference,
     see="L7",
+    insight="The batch norm costs nothing now: one layer is left of two, with the same output.",
     mistakes=_MISTAKES,
     # Convolutions on a GPU may round float32 to 10 bits (TF32).
     tolerance={"float32": 2e-5, ("y", "float32"): 1e-2},

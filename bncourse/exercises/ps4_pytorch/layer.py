@@ -461,6 +461,8 @@ batchnorm_layer = Exercise(
     drive=_drive_layer,
     reference=_reference_layer,
     see="L1",
+    insight="The biased variance normalises and the unbiased one is stored, as in "
+    "torch's own layer.",
     mistakes=LAYER_MISTAKES,
     tolerance=TOLERANCE
     | {(f"{name} after two steps", "bfloat16"): 2e-5 for name in ("running_mean", "running_var")},

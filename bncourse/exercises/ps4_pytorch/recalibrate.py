@@ -444,6 +444,7 @@ recalibrate = Exercise(
     drive=_drive,
     reference=_reference,
     see="L6",
+    insight="A fixed model needs no momentum; it is there because a model in training moves.",
     mistakes=_MISTAKES,
     # Biased or unbiased, by batch or as a whole: with these sizes it makes 0.1 percent, and the
     # exercise takes any of them.

@@ -101,6 +101,8 @@ build_classifier = Exercise(
     drive=drive_classifier,
     reference=_reference,
     see="F5",
+    insight="A bias before batch norm is subtracted with the mean, so the Dense layers "
+    "leave it out.",
     mistakes=MISTAKES,
     takes_device=True,
     allows_ready_made=True,

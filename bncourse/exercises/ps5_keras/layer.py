@@ -188,6 +188,8 @@ batch_normalization = Exercise(
     drive=drive_layer,
     reference=_reference,
     see="L4",
+    insight="Keras stores the biased variance, and its momentum weighs the old value: "
+    "0.99 is PyTorch's 0.01.",
     mistakes=MISTAKES,
     parts={"y of the rebuilt layer": "get_config"},
     tolerance=TOLERANCE,

@@ -1,0 +1,194 @@
+"""How far a notebook is: ``report()`` as its last cell, ``bncourse progress`` in a terminal.
+
+It reads the file as JSON and runs nothing of it.
+"""
+
+import importlib.util
+import itertools
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bncourse import seen
+from bncourse.registry import PROBLEM_SETS, set_of
+
+# What a release has in the place of a text.
+_STUB = "*Write your answer here, in place of this line.*"
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What counts of a cell: its text, its place in grading, what it printed and when it ran."""
+
+    kind: str
+    source: str
+    mark: dict
+    printed: str
+    count: int | None
+
+
+def report(notebook=None):
+    """Print what is done of a problem set and what is still open; never raises.
+
+    Args:
+        notebook: the path of the notebook; by default the one that this kernel runs, as it was
+            saved last.
+    """
+    try:
+        if importlib.util.find_spec(f"bncourse.exercises.{PROBLEM_SETS[0].name}") is None:
+            # Where work is graded: what is said there stands on the page of feedback.
+            return
+        path = notebook or _notebook_of(sys._getframe(1).f_globals)
+        print("\n".join(_of_file(path, seen.checked()) if path else _of_kernel()))
+    except Exception as error:
+        print(f"report cannot read the notebook: {type(error).__name__}: {error}")
+
+
+def main(arguments):
+    """Print how far each notebook is, and return the exit status.
+
+    Args:
+        arguments: the paths of notebooks.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        print("Usage: bncourse progress NOTEBOOK ...")
+        return 0 if arguments in (["-h"], ["--help"]) else 2
+    for path in arguments:
+        try:
+            print("\n".join(_of_file(path, ())))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            print(
+                f"NOTEBOOK must be a notebook in format 4. Received: {path} ({error})",
+                file=sys.stderr,
+            )
+            return 2
+    return 0
+
+
+def _notebook_of(names):
+    """Return the path of the notebook that this kernel runs, or None if nothing tells it."""
+    # JupyterLab says it in the environment, VS Code in a name of the notebook.
+    told = [os.environ.get("JPY_SESSION_NAME"), names.get("__vsc_ipynb_file__")]
+    homes = {set_of(name) for name in seen.checked()}
+    told += [f"{home.notebook}.ipynb" for home in homes if home]
+    return next((path for path in told if path and Path(path).is_file()), None)
+
+
+def _of_kernel():
+    """Return lines on what the checks of this kernel have found, where no file is known."""
+    homes = [each for each in PROBLEM_SETS if {*each.exercises} & {*seen.checked()}]
+    lines = [
+        f"Problem set {home.number}: {_count(seen.right(home.exercises), home.exercises)}"
+        for home in homes
+    ]
+    return [
+        *(lines or ["No check has run in this kernel."]),
+        'For points and texts, name the saved notebook: report("NAME.ipynb").',
+    ]
+
+
+def _of_file(path, checked):
+    """Return lines on a notebook.
+
+    Args:
+        path: the file.
+        checked: the names of exercises of which this kernel knows more than the file.
+    """
+    cells = _read(path)
+    points = {cell.mark["grade_id"]: cell.mark.get("points", 0) for cell in cells if _graded(cell)}
+    names = [name for name in points if set_of(name)]
+    if not names:
+        return [f"{path} holds no exercise of the course."]
+    # A set is counted as it was released: a check cell that was deleted is missing.
+    home = set_of(names[0])
+    saved = [name for name in names if name not in checked and _passed(_check_of(cells, name))]
+    right = {*saved, *seen.right(checked)}
+    done = [name for name in home.exercises if name in right]
+    tried = {name for name in names if _check_of(cells, name).count is not None} | {*checked}
+    texts = [cell.mark["grade_id"] for cell in cells if _graded(cell) and cell.kind == "markdown"]
+    earned, automatic = (sum(points.get(name, 0) for name in some) for some in (done, names))
+    return [
+        f"Problem set {home.number}: {_count(done, home.exercises)}",
+        f"Points by self-check: {earned:g} of {automatic:g}.{_by_hand(points, texts)}",
+        *_listed("Not right yet", [n for n in home.exercises if n in tried and n not in right]),
+        *_listed("Not checked yet", [n for n in names if n not in tried and n not in right]),
+        *_listed("Texts still empty", [name for name in texts if _is_empty(cells, name)]),
+        *_listed("Check cells that are edited", _edited(cells, names)),
+        *_listed("Check cells that are missing", [n for n in home.exercises if n not in names]),
+        *_order(cells),
+    ]
+
+
+def _count(done, names):
+    listed = f": {', '.join(done)}" if 0 < len(done) < len(names) else ""
+    return f"{len(done)} of {len(names)} exercises are right{listed}."
+
+
+def _by_hand(points, texts):
+    most = sum(points[name] for name in texts)
+    return f" A person reads the texts, for {most:g} more." if most else ""
+
+
+def _listed(words, names):
+    return [f"{words}: {', '.join(names)}."] if names else []
+
+
+def _edited(cells, names):
+    return [name for name in names if _check_of(cells, name).source.strip() != f"check({name})"]
+
+
+def _order(cells):
+    """Return a line on the first two cells that ran against the order in which they stand."""
+    counts = [cell.count for cell in cells if cell.count is not None]
+    for above, below in itertools.pairwise(counts):
+        if above > below:
+            return [
+                f"Cells ran out of order: [{above}] stands above [{below}]. "
+                "Restart the kernel and run all cells."
+            ]
+    return []
+
+
+def _graded(cell):
+    return bool(cell.mark.get("grade"))
+
+
+def _check_of(cells, name):
+    return next(cell for cell in cells if _graded(cell) and cell.mark["grade_id"] == name)
+
+
+def _passed(cell):
+    name = cell.mark["grade_id"]
+    return cell.printed.startswith(f"{name}: correct in all ")
+
+
+def _is_empty(cells, name):
+    return _check_of(cells, name).source.strip() in ("", _STUB)
+
+
+def _read(path):
+    """Return the cells of a notebook file.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no notebook.
+    """
+    content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    cells = content.get("cells") if isinstance(content, dict) else None
+    if not isinstance(cells, list):
+        raise ValueError("it has no list of cells")
+    return [_cell(cell) for cell in cells]
+
+
+def _cell(cell):
+    mark = cell.get("metadata", {}).get("nbgrader", {})
+    outputs = (each for each in cell.get("outputs", ()) if each.get("name") == "stdout")
+    return _Cell(
+        cell.get("cell_type", ""),
+        "".join(cell.get("source", "")),
+        mark if mark.get("grade_id") else {},
+        "".join("".join(each.get("text", "")) for each in outputs),
+        cell.get("execution_count"),
+    )
