@@ -74,6 +74,12 @@ CHAPTERS = (
         "Measure internal covariate shift",
         "What exactly is internal covariate shift, and how do you measure it?",
     ),
+    Chapter(
+        "H",
+        "how_deep",
+        "Go deep, and see what batch norm cannot do",
+        "Does batch norm make a network of a hundred layers trainable?",
+    ),
 )
 
 
