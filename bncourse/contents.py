@@ -80,6 +80,13 @@ CHAPTERS = (
         "Go deep, and see what batch norm cannot do",
         "Does batch norm make a network of a hundred layers trainable?",
     ),
+    Chapter(
+        "I",
+        "scale_invariance",
+        "Turn weights whose length does not count",
+        "What do learning rate and weight decay do to weights that batch norm makes "
+        "scale-invariant?",
+    ),
 )
 
 

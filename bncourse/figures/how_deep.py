@@ -18,7 +18,10 @@ NAMES = {
 
 @figure
 def gradients():
-    """Draw the gradient at each layer of nets of 50 layers before training, and (H3). Five seeds."""
+    """Draw the gradient at each layer of nets of 50 layers before training, and (H3).
+
+    Five seeds.
+    """
     made, axis = plt.subplots(figsize=(6.4, 3.4))
     places = {"plain": (16, 3e3), "plain, no norm": (4, 0.1), "residual": (1, 30)}
     for line, (kind, name) in zip(LINES, NAMES.items(), strict=False):
@@ -37,9 +40,12 @@ def gradients():
 
 @figure
 def neighbours():
-    """Draw how much each layer knows of the image before training, by nearest neighbours. Five seeds."""
+    """Draw how much each layer knows of the image at the start.
+
+    By nearest neighbours; five seeds.
+    """
     made, axis = plt.subplots()
-    places = {"plain": (7, 0.17), "plain, no norm": (20, 0.5), "residual": (24, 0.86)}
+    places = {"plain": (14, 0.19), "plain, no norm": (16, 0.58), "residual": (25, 0.74)}
     for line, (kind, name) in zip(LINES, NAMES.items(), strict=False):
         found = deep.start(kind, DEPTH + (kind == "residual")).neighbour
         band(axis, np.linspace(1, DEPTH, len(found)), found.T, line | {"marker": ""})
@@ -64,9 +70,9 @@ def first_steps(depth=40, lr=FIRST_LR):
     layers = np.arange(1, depth + 1)
     for line, step in zip(LINES, (0, 1, 20), strict=False):
         band(axis, layers, gradient[step].T, line | {"marker": ""})
-    axis.text(3, 120, "before step 1", fontweight="bold")
-    axis.text(9, 7, "before step 2", fontweight="bold")
-    axis.text(8, 4e-3, "before step 21", fontweight="bold")
+    axis.text(9, 150, "before step 1", fontweight="bold")
+    axis.text(3, 2.5, "before step 2", fontweight="bold")
+    axis.text(24, 4e-3, "before step 21", fontweight="bold")
     axis.set(yscale="log", ylim=(1e-3, 1e3), xlabel="layer, from input to output")
     axis.set(ylabel="gradient by weights")
     return made
@@ -84,7 +90,7 @@ def accuracies():
     axis.text(58, 86, "residual, batch norm", ha="center", fontweight="bold")
     axis.text(44, 40, "plain, batch norm", fontweight="bold")
     axis.axhline(10, color=COLORS["grey"])
-    axis.text(8, 12, "chance")
+    axis.text(20, 2, "chance")
     axis.set(xscale="log", ylim=(0, 102), xlabel="layers", ylabel="test accuracy, %")
     axis.set_xticks([10, 20, 40, 100], ["10", "20", "40", "100"])
     axis.xaxis.set_minor_locator(plt.NullLocator())
