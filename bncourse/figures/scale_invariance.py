@@ -34,7 +34,7 @@ def plane(seed=0, lr=1.5, steps=12):
     axis.text(-1.8, 1.15, "length 2", ha="right", fontweight="bold")
     axis.text(0, -0.75, "length 1", ha="center", fontweight="bold")
     axis.plot(0, 0, "+", color=COLORS["black"])
-        axis.set(xlabel="$w_1$", ylabel="$w_2$", xlim=(-3.2, 3.2), ylim=(-1.1, 2.7))
+    axis.set(xlabel="$w_1$", ylabel="$w_2$", xlim=(-3.2, 3.2), ylim=(-1.1, 2.7))
     axis.set_aspect("equal")
     axis.grid(visible=False)
     return made
