@@ -81,7 +81,7 @@ def equilibrium(seeds=scale.SEEDS):
             band(axis, steps, runs, line | {"marker": ""})
         axis.set(yscale="log", xlabel="step", ylim=(3e-4, 0.6))
         axis.set(title=f"weight decay {decay:g}")
-    for size, place in zip(scale.SCALES, (0.025, 0.0055, 0.00037), strict=True):
+    for size, place in zip(scale.SCALES, (0.025, 0.0042, 0.00037), strict=True):
         axes[0].text(400, place, f"start times {size:g}", ha="right", fontweight="bold")
     axes[1].axhline(ANGLE, color=COLORS["grey"], linewidth=1)
     axes[1].text(400, ANGLE * 1.2, "(I7)", ha="right")
