@@ -80,6 +80,19 @@ CHAPTERS = (
         "Put the shift on trial",
         "Does batch norm reduce internal covariate shift, and is that why it helps?",
     ),
+    Chapter(
+        "H",
+        "how_deep",
+        "Go deep, and see what batch norm cannot do",
+        "Does batch norm make a network of a hundred layers trainable?",
+    ),
+    Chapter(
+        "I",
+        "scale_invariance",
+        "Turn weights whose length does not count",
+        "What do learning rate and weight decay do to weights that batch norm makes "
+        "scale-invariant?",
+    ),
 )
 
 
