@@ -8,7 +8,8 @@ class Verb(NamedTuple):
     """A verb of the command line.
 
     Args:
-        module: in bncourse.commands; it defines the command under ``attribute``.
+        module: in bncourse.commands, or in bncourse.study; it defines the command under
+            ``attribute``.
         attribute: the name of the command there.
         help: one line.
     """
@@ -17,6 +18,12 @@ class Verb(NamedTuple):
     attribute: str
     help: str
 
+
+# For a student: they need NumPy and nothing else, so neither click nor rich.
+STUDY = {
+    "new": Verb("new", "main", "Put the notebook of a problem set into the current folder."),
+    "watch": Verb("watch", "main", "Check a Python file again at each save."),
+}
 
 VERBS = {
     "book": Verb("book", "book", "Build the website, its pages executed side by side."),
@@ -28,6 +35,12 @@ VERBS = {
 }
 
 NEEDS = "Each verb needs the repository of the course and: pip install -e '.[grading]'"
+
+
+def study(name):
+    """Return the function of a verb for students; it takes the arguments behind the verb."""
+    verb = STUDY[name]
+    return getattr(import_module(f"bncourse.study.{verb.module}"), verb.attribute)
 
 
 def command(name):
@@ -42,5 +55,8 @@ def plain_help():
     >>> print(plain_help().splitlines()[0])
     Usage: bncourse VERB [OPTIONS]
     """
-    lines = [f"  {name:14}{verb.help}" for name, verb in VERBS.items()]
-    return "\n".join(["Usage: bncourse VERB [OPTIONS]", "", *lines, "", NEEDS])
+    mine, rest = (
+        [f"  {name:14}{verb.help}" for name, verb in table.items()] for table in (STUDY, VERBS)
+    )
+    head = ["Usage: bncourse VERB [OPTIONS]", "", "For students:", *mine]
+    return "\n".join([*head, "", "To build the course and to grade:", *rest, "", NEEDS])
