@@ -62,6 +62,9 @@ class Environment:
             raise Refused((errors or done.stderr.splitlines() or [""])[-1])
         sizes = re.findall(r"^ *Downloading .*\(([\d.]+) ([kMG]B)\)", done.stdout, re.M)
         download = sum(float(size) * _UNITS[unit] for size, unit in sizes)
+        # A wheel that is on this machine already is one that a student downloads.
+        wheels = re.findall(r"^ *Processing (/.*\.whl)", done.stdout, re.M)
+        download += sum(Path(wheel).stat().st_size for wheel in wheels)
         return Installed(seconds, round(download / _MEGABYTE), self.megabytes())
 
     def megabytes(self):

@@ -137,7 +137,8 @@ def main(numbers):
         python = interpreter(row.python)
         if (numbers and number not in numbers) or not python:
             continue
-        result = try_out(row, python)
+        # As the file has it, so that rows compare.
+        result = json.loads(json.dumps(try_out(row, python)))
         kept = [each for each in kept if not _same(row, each)] + [result]
         kept.sort(key=lambda each: next((n for n, r in enumerate(MATRIX) if _same(r, each)), -1))
         wrong += len(result.get("misjudged", ()))
