@@ -3,7 +3,7 @@
 import sys
 from importlib.metadata import version
 
-from bncourse.verbs import NEEDS, plain_help
+from bncourse.verbs import NEEDS, STUDY, plain_help, study
 
 
 def main():
@@ -11,6 +11,8 @@ def main():
     if sys.argv[1:] == ["--version"]:
         print(f"bncourse {version('bncourse')}")
         return
+    if sys.argv[1:] and sys.argv[1] in STUDY:
+        sys.exit(study(sys.argv[1])(sys.argv[2:]))
     try:
         from bncourse.commands import verbs
     except ModuleNotFoundError as missing:

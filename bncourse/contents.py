@@ -6,6 +6,8 @@ place are tested against it.
 
 from dataclasses import dataclass
 
+from bncourse import addresses
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -120,4 +122,6 @@ def where(tag):
     '(F3) in chapter 2, "Normalise a batch" (chapters/forward)'
     """
     chapter = chapter_of(tag)
-    return f'({tag}) in chapter {number_of(chapter)}, "{chapter.title}" (chapters/{chapter.page})'
+    page = f"chapters/{chapter.page}"
+    address = addresses.page(f"{page}#{tag}") or page
+    return f'({tag}) in chapter {number_of(chapter)}, "{chapter.title}" ({address})'

@@ -1,4 +1,4 @@
-"""How far a notebook is: ``report()`` as its last cell, ``bncourse progress`` in a terminal.
+"""How far a notebook is: what ``report()``, its last cell, and ``bncourse progress`` say.
 
 It reads the file as JSON and runs nothing of it.
 """
@@ -41,30 +41,9 @@ def report(notebook=None):
             # Where work is graded: what is said there stands on the page of feedback.
             return
         path = notebook or _notebook_of(sys._getframe(1).f_globals)
-        print("\n".join(_of_file(path, seen.checked()) if path else _of_kernel()))
+        print("\n".join(lines_on(path, seen.checked()) if path else _of_kernel()))
     except Exception as error:
         print(f"report cannot read the notebook: {type(error).__name__}: {error}")
-
-
-def main(arguments):
-    """Print how far each notebook is, and return the exit status.
-
-    Args:
-        arguments: the paths of notebooks.
-    """
-    if not arguments or arguments[0].startswith("-"):
-        print("Usage: bncourse progress NOTEBOOK ...")
-        return 0 if arguments in (["-h"], ["--help"]) else 2
-    for path in arguments:
-        try:
-            print("\n".join(_of_file(path, ())))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            print(
-                f"NOTEBOOK must be a notebook in format 4. Received: {path} ({error})",
-                file=sys.stderr,
-            )
-            return 2
-    return 0
 
 
 def _notebook_of(names):
@@ -89,7 +68,7 @@ def _of_kernel():
     ]
 
 
-def _of_file(path, checked):
+def lines_on(path, checked=()):
     """Return lines on a notebook.
 
     Args:

@@ -132,8 +132,7 @@ def load(problem_set):
     Raises:
         MissingPackage: if a package that it needs is missing, or too old to be judged rightly.
     """
-    for package in ("numpy", *_BY_NAME[problem_set].needs):
-        _require(package)
+    require(problem_set)
     module = importlib.import_module(f"bncourse.exercises.{problem_set}")
     return {exercise.name: exercise for exercise in module.EXERCISES}
 
@@ -190,6 +189,20 @@ BACKENDS = ("torch", "tensorflow", "jax")
 
 class MissingPackage(ImportError):
     """A package is missing or too old; the message says which, and the line that installs it."""
+
+    def _render_traceback_(self):
+        # IPython's hook: show the sentence, not the frames of this package.
+        return str(self).splitlines()
+
+
+def require(problem_set):
+    """Do nothing where all is there that a problem set needs.
+
+    Raises:
+        MissingPackage: a package that it needs is missing, or too old to be judged rightly.
+    """
+    for package in ("numpy", *_BY_NAME[problem_set].needs):
+        _require(package)
 
 
 def choose_backend():

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,17 +16,34 @@ from pathlib import Path
 import jupytext
 import nbformat
 
+from bncourse import addresses
 from bncourse.course import load_config, scripts_on_path
 from bncourse.errors import CourseError
+from bncourse.registry import problem_sets
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 
+# The first code cell. It must run where bncourse is missing, and on every later change of it.
+_SET_UP = """\
+# Run this cell first: where something is missing, it says what, and the line that installs it.
+try:
+    from bncourse.registry import require
+except ImportError:
+    raise ImportError({sentence!r}) from None
+require({name!r})"""
+
+# A link to a chapter, as it leads somewhere from the folder of the source and of the release.
+_CHAPTER_LINK = re.compile(r"\]\(\.\./\.\./(chapters/\w+)\.md(#\w+)?\)")
+
 
 def derive_notebook(source):
     """Return the solution notebook of one MyST text, with ids that depend on the text only.
+
+    What every notebook has is added here: a first cell that says what is missing, chapters that
+    are found from anywhere, and checks that do not stop *Run All*.
 
     Args:
         source: path of a text in jupytext's ``md:myst`` format.
@@ -36,11 +54,46 @@ def derive_notebook(source):
     notebook = jupytext.read(source, fmt="md:myst")
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    name = Path(source).parent.name
+    for cell in notebook.cells:
+        _reach_further(cell)
+    if name in problem_sets():
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(set_up_cell(name)))
     used = set()
     for cell in notebook.cells:
         cell.id = _cell_id(cell, used, source)
         used.add(cell.id)
     return notebook
+
+
+def set_up_cell(problem_set):
+    """Return the text of the first code cell of a notebook."""
+    target = addresses.source()
+    if target == ".":
+        line = (
+            "%pip install . in the folder of the course, or with the name of its wheel for the dot"
+        )
+    else:
+        line = f'%pip install "{target}"'
+    sentence = (
+        f"This notebook needs bncourse, which is missing here or too old. Run this in a cell, then "
+        f"restart the kernel: {line}"
+    )
+    return _SET_UP.format(sentence=sentence, name=problem_set)
+
+
+def _reach_further(cell):
+    """Let a chapter be found from anywhere, and *Run All* go past what is not answered yet."""
+    if cell.cell_type == "markdown":
+        cell.source = _CHAPTER_LINK.sub(_link, cell.source)
+    elif not cell.metadata.get("nbgrader", {}).get("solution"):
+        # Jupyter and nbconvert then show the error and go on; a grader sees it as before.
+        cell.metadata.setdefault("tags", []).append("raises-exception")
+
+
+def _link(found):
+    address = addresses.page(found[1] + (found[2] or ""))
+    return f"]({address})" if address else found[0]
 
 
 def _cell_id(cell, used, source):

@@ -8,7 +8,8 @@ class Verb(NamedTuple):
     """A verb of the command line.
 
     Args:
-        module: in bncourse.commands; it defines the command under ``attribute``.
+        module: in bncourse.commands, or in bncourse.study; it defines the command under
+            ``attribute``.
         attribute: the name of the command there.
         help: one line.
     """
@@ -18,11 +19,17 @@ class Verb(NamedTuple):
     help: str
 
 
+# For a student: they need NumPy and nothing else, so neither click nor rich.
+STUDY = {
+    "new": Verb("new", "main", "Put the notebook of a problem set into the current folder."),
+    "progress": Verb("progress", "main", "Print how far a notebook is, as it was saved."),
+    "watch": Verb("watch", "main", "Check a Python file again at each save."),
+}
+
 VERBS = {
     "book": Verb("book", "book", "Build the website, its pages executed side by side."),
     "class": Verb("glance", "glance", "Show a class at a glance, and write it to one page."),
     "grade": Verb("grade", "grade", "Grade all submissions of a problem set in the sandbox."),
-    "progress": Verb("progress", "progress", "Print how far a notebook is, as it was saved."),
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "roster": Verb("roster", "roster", "Tell the gradebook who is in the class."),
     "sample-class": Verb("course", "sample_class", "Make a sample class and grade it."),
@@ -31,6 +38,12 @@ VERBS = {
 }
 
 NEEDS = "Each verb needs the repository of the course and: pip install -e '.[grading]'"
+
+
+def study(name):
+    """Return the function of a verb for students; it takes the arguments behind the verb."""
+    verb = STUDY[name]
+    return getattr(import_module(f"bncourse.study.{verb.module}"), verb.attribute)
 
 
 def command(name):
@@ -45,5 +58,8 @@ def plain_help():
     >>> print(plain_help().splitlines()[0])
     Usage: bncourse VERB [OPTIONS]
     """
-    lines = [f"  {name:14}{verb.help}" for name, verb in VERBS.items()]
-    return "\n".join(["Usage: bncourse VERB [OPTIONS]", "", *lines, "", NEEDS])
+    mine, rest = (
+        [f"  {name:14}{verb.help}" for name, verb in table.items()] for table in (STUDY, VERBS)
+    )
+    head = ["Usage: bncourse VERB [OPTIONS]", "", "For students:", *mine]
+    return "\n".join([*head, "", "To build the course and to grade:", *rest, "", NEEDS])

@@ -4,13 +4,12 @@ import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 from solutions_ps1_forward import statistics_numpy
 
 from bncourse import check, report
 from bncourse.check import CheckFailed
-from bncourse.commands import verbs
 from bncourse.registry import PROBLEM_SETS
+from bncourse.study import progress
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +121,5 @@ def test_jupyter_tells_which_notebook_runs(notebook, capsys, monkeypatch):
 
 def test_a_terminal_says_the_same(notebook, capsys):
     path, _ = notebook
-    done = CliRunner().invoke(verbs, ["progress", str(path)])
-    assert done.exit_code == 0
-    assert done.stdout == printed(capsys, path)
+    assert progress.main([str(path)]) == 0
+    assert capsys.readouterr().out == printed(capsys, path)

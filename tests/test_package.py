@@ -13,7 +13,7 @@ from conftest import copy_repository
 
 pytestmark = pytest.mark.slow
 
-ROOMS = {"exercises", "reference", "lab", "figures"}
+ROOMS = {"exercises", "reference", "lab", "figures", "study", "notebooks"}
 RIGHT = "lambda x: (x.mean(axis=0), x.var(axis=0))"
 
 
@@ -71,6 +71,32 @@ def test_the_wheel_holds_what_a_student_needs_and_no_more(wheel):
     assert {"bncourse/check.py", "bncourse/exercises/ps1_forward/normalize.py"} <= {
         *map(str, names)
     }
+
+
+def test_the_wheel_holds_the_notebooks_as_they_are_released(wheel, root):
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {
+            name.removeprefix("bncourse/notebooks/"): archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("bncourse/notebooks/")
+        }
+    released = root / "exercises"
+    paths = released.glob("*/*.ipynb")
+    assert carried == {path.relative_to(released).as_posix(): path.read_bytes() for path in paths}
+    assert carried
+    assert not any(b"BEGIN SOLUTION" in text for text in carried.values())
+
+
+def test_a_student_gets_a_set_and_watches_a_file(student, tmp_path):
+    def bncourse(*arguments):
+        command = [student, "-I", "-m", "bncourse", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    assert bncourse("new", "ps1_forward").returncode == 0
+    assert (tmp_path / "forward.ipynb").exists()
+    assert bncourse("new", "ps2_backward", "--py").returncode == 0
+    done = bncourse("watch", "--once", "backward.py")
+    assert "  next  numerical_gradient\n" in done.stdout, done.stderr
 
 
 def test_a_check_runs_where_only_numpy_is_installed(student):

@@ -10,14 +10,14 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
 from bncourse.commands import verbs as main
+from bncourse.contents import CHAPTERS, where
 from bncourse.errors import CourseError
 from bncourse.grading.nbgrader import gradebook
 from bncourse.grading.work import GradedCourse
-from bncourse.registry import load
-from bncourse.release import derive_notebook, release
+from bncourse.registry import load, problem_sets
+from bncourse.release import derive_notebook, release, set_up_cell
 
 MARKERS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN", "END HIDDEN", "MARK SCHEME")
 
@@ -159,7 +159,10 @@ def test_the_text_keeps_its_cells_when_jupytext_opens_it(root):
     for source in (root / "solutions").glob("*/*.md"):
         plain = jupytext.read(source)
         derived = derive_notebook(source)
-        assert [cell.source for cell in plain.cells] == [cell.source for cell in derived.cells]
+        # All but the first code cell, which each notebook is given.
+        assert [cell.source for cell in plain.cells] == [
+            cell.source for number, cell in enumerate(derived.cells) if number != 1
+        ]
 
 
 def test_a_grade_id_may_not_repeat(tmp_path):
@@ -172,17 +175,63 @@ def test_a_grade_id_may_not_repeat(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_blank_notebook_runs_up_to_the_first_answer(root, tmp_path):
-    """A student opens it in an empty folder: it needs bncourse and nothing of this repository."""
+def test_a_blank_notebook_runs_to_its_end(root, tmp_path):
+    """A student opens it in an empty folder: it needs bncourse and nothing of this repository.
+
+    What is not answered yet says so, and does not keep the cells below it from running.
+    """
     for path in released_notebooks(root):
         notebook = nbformat.read(path, 4)
-        client = NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}, timeout=60)
-        with pytest.raises(CellExecutionError, match=r"the answer is missing|NotImplementedError"):
-            client.execute()
-        ran = [cell for cell in notebook.cells if cell.get("execution_count")]
-        # The first answer cell is defined; nothing after its check, or after its trial, ran.
-        answers = [cell for cell in ran if cell.metadata.get("nbgrader", {}).get("solution")]
-        assert len(answers) == 1
+        resources = {"metadata": {"path": tmp_path}}
+        NotebookClient(notebook, resources=resources, timeout=120).execute()
+        for cell in notebook.cells:
+            if cell.metadata.get("nbgrader", {}).get("grade") and cell.cell_type == "code":
+                (output,) = cell.outputs
+                assert output.output_type == "error"
+                assert "the answer is missing" in output.evalue, path
+
+
+def test_a_chapter_is_linked_under_its_title(root):
+    titles = {chapter.page: chapter.title for chapter in CHAPTERS}
+    found = 0
+    for source in (root / "solutions").glob("*/*.md"):
+        links = re.findall(r"\[([^\]]*)\]\(\.\./\.\./chapters/(\w+)\.md", source.read_text())
+        found += len(links)
+        assert all(titles[page] == text for text, page in links), source
+    assert found > 5
+
+
+def test_a_chapter_is_found_from_anywhere_once_the_site_has_an_address(root, monkeypatch):
+    monkeypatch.setattr("bncourse.addresses.SITE", "https://example.org/course")
+    monkeypatch.setattr("bncourse.addresses.REPOSITORY", "https://github.com/owner/course")
+    for source in (root / "solutions").glob("*/*.md"):
+        text = "\n".join(cell.source for cell in derive_notebook(source).cells)
+        assert "../../" not in text
+        assert "](https://example.org/course/chapters/" in text
+        assert '%pip install "bncourse @ https://github.com/owner/course/archive/' in text
+    assert where("F2").endswith("(https://example.org/course/chapters/forward.html#f2)")
+
+
+@pytest.mark.parametrize("problem_set", problem_sets())
+def test_the_first_cell_says_how_to_install_the_course(problem_set):
+    """As on Colab and in any Python in which nothing of this course is installed."""
+    code = set_up_cell(problem_set)
+    blocked = "import sys; sys.modules['bncourse'] = None\n"
+    done = subprocess.run([sys.executable, "-c", blocked + code], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: This notebook needs bncourse")
+    assert "%pip install" in last
+    assert "During handling" not in done.stderr
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_first_cell_names_a_package_that_is_missing():
+    blocked = "import sys; sys.modules['torch'] = None\n"
+    code = blocked + set_up_cell("ps4_pytorch")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (
+        "needs PyTorch, which is not installed here. Install it: pip install torch" in done.stderr
+    )
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ It ends with one sentence whatever a CourseError says, and with its exit status.
 import click
 
 from bncourse.errors import CourseError
-from bncourse.verbs import NEEDS, VERBS, command
+from bncourse.verbs import NEEDS, STUDY, VERBS, command
 
 
 class Command(click.Command):
@@ -35,9 +35,11 @@ class _Verbs(click.Group):
             raise click.ClickException(f"{missing.name} is not installed here. {NEEDS}") from None
 
     def format_commands(self, ctx, formatter):
-        # From the table, since the modules take a while to import.
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+        # From the tables, since the modules take a while to import. Those of students are
+        # started before this group is: see bncourse.__main__.
+        for title, table in (("For students", STUDY), ("Commands", VERBS)):
+            with formatter.section(title):
+                formatter.write_dl([(name, verb.help) for name, verb in table.items()])
 
 
 verbs = click.version_option(package_name="bncourse")(

@@ -1,0 +1,71 @@
+"""Tables of the course for its teachers: what to read and what to do, with minutes and points.
+
+A page asks for one with an empty ``{chapters-table}`` or ``{exercises-table}`` fence. All that
+stands in them is read from the chapters and the exercises.
+"""
+
+import re
+from pathlib import Path
+
+from reading_time import measure
+
+from bncourse.contents import CHAPTERS, number_of
+from bncourse.registry import PROBLEM_SETS
+
+ROOT = Path(__file__).parents[1]
+_EXERCISE = re.compile(
+    r"^## (?P<number>\d+)\. (?P<title>.*)\n\n(?P<stars>★+) · (?P<minutes>\d+) minutes "
+    r"· (?P<points>\d+) points? · equations? (?P<tags>.*)$",
+    re.M,
+)
+_TAG = re.compile(r"\((\w+)\)")
+
+
+def chapters():
+    """Return the table of chapters in Markdown, links relative to ``chapters/``."""
+    rows = [
+        f"| {number_of(each)} | [{each.title}]({each.page}.md) | {each.question} "
+        f"| {measure((ROOT / 'chapters' / f'{each.page}.md').read_text()).minutes} |"
+        for each in CHAPTERS
+    ]
+    return "\n".join(["| | chapter | question | minutes |", "|---|---|---|---|", *rows])
+
+
+def exercises_of(each):
+    """Return the exercises of a ProblemSet as dicts of what stands below their headings."""
+    text = (ROOT / "solutions" / each.name / f"{each.notebook}.md").read_text()
+    return [found.groupdict() for found in _EXERCISE.finditer(text)]
+
+
+def exercises():
+    """Return the table of exercises in Markdown, with a row for each set above its own."""
+    lines = ["| | exercise | trains | stars | minutes | points |", "|---|---|---|---|---|---|"]
+    for each in PROBLEM_SETS:
+        found = exercises_of(each)
+        sums = (sum(int(one[key]) for one in found) for key in ("minutes", "points"))
+        page = f"../exercises/{each.name}/{each.notebook}.ipynb"
+        heading = each.title[0].upper() + each.title[1:]
+        lines.append(
+            "| **{}** | **[{}]({})** | | | {} | {} |".format(each.number, heading, page, *sums)
+        )
+        lines += [_row(each, one) for one in found]
+    return "\n".join(lines)
+
+
+def _row(each, one):
+    tags = _TAG.sub(r"[(\1)](#\1)", one["tags"])
+    cells = [f"{each.number}.{one['number']}", one["title"], tags]
+    return f"| {' | '.join([*cells, one['stars'], one['minutes'], one['points']])} |"
+
+
+def _fill_page(app, name, source):
+    for word, table in (("chapters-table", chapters), ("exercises-table", exercises)):
+        fence = f"```{{{word}}}\n```"
+        if fence in source[0]:
+            source[0] = source[0].replace(fence, table())
+
+
+def setup(app):
+    """Fill in the tables before a page is read."""
+    app.connect("source-read", _fill_page, priority=300)
+    return {"parallel_read_safe": True}

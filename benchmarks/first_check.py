@@ -1,0 +1,61 @@
+"""Measure the way of a student from nothing to the first verdict.
+
+    python benchmarks/first_check.py
+
+Each row of ``WAYS`` is installed in a fresh environment, with the line that the course tells, and
+the first check runs in it. ``results/first_check.json`` keeps what that took, for the table under
+"Get the exercises". Seconds depend on the network and the machine; megabytes do not.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from environments import environment
+
+RESULTS = Path(__file__).parent / "results" / "first_check.json"
+
+# What it is for, the packages beside the course, and an exercise to check there.
+WAYS = (
+    ("Sets 1 to 3, in an editor", (), "normalize"),
+    ("Sets 1 to 3, in JupyterLab", ("jupyterlab", "matplotlib"), "normalize"),
+    ("Set 4, PyTorch for CPUs", ("jupyterlab", "matplotlib", "torch"), "BatchNorm"),
+    (
+        "Set 5, PyTorch for CPUs",
+        ("jupyterlab", "matplotlib", "torch", "keras"),
+        "BatchNormalization",
+    ),
+)
+# In the place of "torch": the version of requirements.txt as it is built for CPUs, which pip has to
+# find, by --find-links or an index of PyTorch's.
+CPU = "torch==2.13.0+cpu"
+
+
+def measure(packages, name):
+    """Return what an installation and the first check in it took."""
+    with environment(sys.executable) as fresh:
+        installed = fresh.install(".", *(CPU if each == "torch" else each for each in packages))
+        start = time.perf_counter()
+        code = (
+            "from bncourse import check\n"
+            "from bncourse.check import CheckFailed\n"
+            f"try: check(len, {name!r})\n"
+            "except CheckFailed as verdict: print(verdict)"
+        )
+        assert f"{name} is not right yet" in fresh.run("-c", code)
+        check = time.perf_counter() - start
+    return {
+        "download": installed.download,
+        "disk": installed.disk,
+        "seconds": round(installed.seconds),
+        "check": round(check, 1),
+    }
+
+
+if __name__ == "__main__":
+    rows = []
+    for purpose, packages, name in WAYS:
+        rows.append({"for": purpose, "packages": packages} | measure(packages, name))
+        print(rows[-1], flush=True)
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")

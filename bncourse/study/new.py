@@ -1,0 +1,81 @@
+"""``bncourse new``: put the notebook of a problem set into the current folder."""
+
+import argparse
+import json
+import os
+import re
+from pathlib import Path
+
+import bncourse
+from bncourse.registry import PROBLEM_SETS, problem_sets
+
+_PACKAGE = Path(bncourse.__file__).parent
+_LINK = re.compile(r"\[([^\]]+)\]\(\.\./\.\./(chapters/\w+\.md)(#\w+)?\)")
+
+
+def main(arguments):
+    """Run the verb, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="bncourse new", description="Put a problem set into the current folder."
+    )
+    parser.add_argument("problem_set", choices=problem_sets(), metavar="PROBLEM_SET")
+    parser.add_argument("--py", action="store_true", help="as a plain Python file, for an editor")
+    given = parser.parse_args(arguments)
+    notebook = read_notebook(given.problem_set)
+    target = Path(name_of(given.problem_set)).with_suffix(".py" if given.py else ".ipynb")
+    text = as_python(notebook) if given.py else json.dumps(notebook, indent=1, ensure_ascii=False)
+    try:
+        # Work that is there is never overwritten.
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text.rstrip("\n") + "\n")
+    except FileExistsError:
+        parser.error(f"{target} is here already. Move it, or work in another folder.")
+    then = f"bncourse watch {target}" if given.py else f"jupyter lab {target}"
+    print(f"{target} is ready. Next: {then}")
+    return 0
+
+
+def name_of(problem_set):
+    """Return the file name of a notebook, without suffix."""
+    return next(each.notebook for each in PROBLEM_SETS if each.name == problem_set)
+
+
+def read_notebook(problem_set, folder="."):
+    """Return the released notebook of a problem set, as a dict, with links for a folder.
+
+    A chapter is linked where the folder can reach it: on the website, or inside the clone. Else
+    its title stands without a link.
+    """
+    places = (_PACKAGE / "notebooks", _PACKAGE.parent / "exercises")
+    name = Path(problem_set, name_of(problem_set)).with_suffix(".ipynb")
+    path = next(place / name for place in places if (place / name).exists())
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = [_relink(line, Path(folder)) for line in cell["source"]]
+    return notebook
+
+
+def _relink(line, folder):
+    def link(found):
+        clone = _PACKAGE.parent
+        chapter = clone / found[2]
+        if not chapter.exists() or not folder.resolve().is_relative_to(clone):
+            return f"*{found[1]}*"
+        place = Path(os.path.relpath(chapter, folder.resolve())).as_posix()
+        return f"[{found[1]}]({place})"
+
+    return _LINK.sub(link, line)
+
+
+def as_python(notebook):
+    """Return a notebook as a Python file with cells, which editors know by their ``# %%``."""
+    parts = []
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            lines = (f"# {line}".rstrip() for line in text.splitlines())
+            parts.append("\n".join(["# %% [markdown]", *lines]))
+        else:
+            parts.append(f"# %%\n{text}")
+    return "\n\n".join(parts) + "\n"

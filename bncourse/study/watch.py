@@ -1,0 +1,183 @@
+"""``bncourse watch``: check a plain Python file again at each save."""
+
+import argparse
+import ast
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bncourse.check import CheckFailed, check
+from bncourse.registry import PROBLEM_SETS
+
+# Soon enough to feel at once, seldom enough to cost nothing.
+_PAUSE = 0.3
+_COLOURS = {"done": "32", "next": "1;33", "open": "2"}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one exercise of a file stands.
+
+    Args:
+        name: of the exercise.
+        message: what its check says; empty where the answer is right.
+    """
+
+    name: str
+    message: str
+
+
+def main(arguments):
+    """Run the verb, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="bncourse watch", description="Check a Python file again at each save."
+    )
+    parser.add_argument("file", type=Path, help="such as forward.py, from bncourse new --py")
+    parser.add_argument("--once", action="store_true", help="check once; status 0 if all is right")
+    given = parser.parse_args(arguments)
+    if given.file.suffix != ".py" or not given.file.is_file():
+        parser.error(f"FILE must be a Python file that exists. Received: {given.file}")
+    if given.once:
+        return show(given.file, colour=_is_colourful())
+    with contextlib.suppress(KeyboardInterrupt):
+        _follow(given.file)
+    return 0
+
+
+def _follow(path):
+    """Check a file in a process of its own at each save; a save ends a check that still runs."""
+    # On Windows this makes the terminal understand colours.
+    os.system("")
+    command = [sys.executable, "-m", "bncourse", "watch", "--once", str(path)]
+    seen, process = None, None
+    try:
+        while True:
+            stamp = _stamp(path)
+            if stamp and stamp != seen:
+                seen = stamp
+                _end(process)
+                print(f"\n{path}, {datetime.now():%H:%M:%S}. Ctrl-C ends the watch.", flush=True)
+                process = subprocess.Popen(command)
+            time.sleep(_PAUSE)
+    finally:
+        _end(process)
+
+
+def _stamp(path):
+    """Return what changes with each save, or None while an editor replaces the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _end(process):
+    if process:
+        process.kill()
+        process.wait()
+
+
+def show(path, colour=False):
+    """Print how the exercises of a file stand, and return the exit status."""
+    standings, problem = examine(path)
+    if problem:
+        print(problem)
+    first = next((each for each in standings if each.message), None)
+    for each in standings:
+        mark = "done" if not each.message else "next" if each is first else "open"
+        print(_painted(f"  {mark}  {each.name}", mark, colour))
+    done = sum(not each.message for each in standings)
+    if first:
+        print(f"{done} of {len(standings)} are right.\n\n{first.message}")
+    elif standings:
+        print(f"All {done} are right. Hand in: copy your answers into the notebook.")
+    elif not problem:
+        print("No function or class here has the name of an exercise.")
+    return 0 if standings and not first and not problem else 1
+
+
+def examine(path):
+    """Return the Standings of the exercises that a file answers, and what stopped it, if anything.
+
+    Each statement runs by itself, so that what is not answered yet stops nothing below it. The
+    checks of the file do not run where they stand: every exercise is checked at the end.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except SyntaxError as error:
+        return [], f"{path}, line {error.lineno}: {error.msg}"
+    space, absent, problem = {"__name__": "__watched__", "__file__": str(path)}, set(), ""
+    sys.path.insert(0, str(path.resolve().parent))
+    for statement in tree.body:
+        if not _is_check(statement):
+            problem = _run(statement, space, absent, path) or problem
+    return [_standing(name, space) for name in _asked(space)], problem
+
+
+def _is_check(statement):
+    call = getattr(statement, "value", None)
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") in ("check", "report")
+    )
+
+
+def _run(statement, space, absent, path):
+    """Run a statement, and return what it raises: where, and which words.
+
+    What follows from a missing answer is no news: ``absent`` holds the names that nothing bound on
+    account of it.
+    """
+    code = compile(ast.Module([statement], []), str(path), "exec")
+    try:
+        exec(code, space)
+    except Exception as error:
+        if isinstance(error, NotImplementedError) or getattr(error, "name", None) in absent:
+            absent |= {n.id for n in ast.walk(statement) if _is_bound(n)}
+            return ""
+        frames = traceback.extract_tb(error.__traceback__)
+        (line, *_) = [frame.lineno for frame in frames if frame.filename == str(path)] or ["?"]
+        return f"{path}, line {line}: {type(error).__name__}: {error}"
+    return ""
+
+
+def _is_bound(node):
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _asked(space):
+    """Return the names of the exercises of the one problem set that the file works on, in order.
+
+    A file may define a name of another set on the way, so the set with the most names counts.
+    """
+    best = max(PROBLEM_SETS, key=lambda each: sum(name in space for name in each.exercises))
+    return best.exercises if any(name in space for name in best.exercises) else ()
+
+
+def _standing(name, space):
+    if name not in space:
+        return Standing(name, f"{name} is not in the file.")
+    try:
+        # The table says it; the line that a notebook prints would say it again.
+        with contextlib.redirect_stdout(io.StringIO()):
+            check(space[name], name)
+    except CheckFailed as reason:
+        return Standing(name, str(reason))
+    return Standing(name, "")
+
+
+def _is_colourful():
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _painted(text, mark, colour):
+    return f"\x1b[{_COLOURS[mark]}m{text}\x1b[0m" if colour else text

@@ -1,0 +1,46 @@
+"""The teacher's tables hold every chapter and every exercise."""
+
+import re
+
+import course_tables
+import pytest
+
+from bncourse.contents import CHAPTERS
+from bncourse.registry import PROBLEM_SETS
+
+
+def test_each_chapter_has_a_row():
+    table = course_tables.chapters()
+    assert table.count("\n") == len(CHAPTERS) + 1
+    assert all(f"[{each.title}]({each.page}.md)" in table for each in CHAPTERS)
+
+
+@pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
+def test_each_exercise_has_a_row_and_the_points_add_up(root, each):
+    found = course_tables.exercises_of(each)
+    text = (root / "solutions" / each.name / f"{each.notebook}.md").read_text()
+    assert len(found) == len(re.findall(r"^## \d+\. ", text, re.M)) >= len(each.exercises)
+    total = int(re.search(r"\| Points \| (\d+)", text)[1])
+    assert sum(int(one["points"]) for one in found) == total
+    assert all(one["title"] in course_tables.exercises() for one in found)
+
+
+def test_each_row_has_as_many_cells_as_its_head():
+    for table in (course_tables.chapters(), course_tables.exercises()):
+        assert len({len(line.split("|")) for line in table.splitlines()}) == 1
+
+
+def test_the_guide_asks_for_both(root):
+    page = (root / "chapters" / "guide_teachers.md").read_text()
+    filled = [page]
+    course_tables._fill_page(None, "chapters/guide_teachers", filled)
+    assert course_tables.chapters() in filled[0]
+    assert course_tables.exercises() in filled[0]
+
+
+def test_every_equation_that_the_guide_names_exists(root):
+    texts = "".join(path.read_text() for path in (root / "chapters").glob("*.md"))
+    page = (root / "chapters" / "guide_teachers.md").read_text() + course_tables.exercises()
+    tags = set(re.findall(r"\]\(#(\w+)\)", page))
+    assert len(tags) > 20
+    assert all(f"\n({tag})=\n" in texts for tag in tags), tags
