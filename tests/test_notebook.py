@@ -103,9 +103,8 @@ def test_a_report_never_raises(content, tmp_path, capsys):
     path.write_text(content)
     assert printed(capsys, path).startswith("report cannot read the notebook")
     assert "cannot read" in printed(capsys, tmp_path / "absent.ipynb")
-    done = CliRunner().invoke(verbs, ["progress", str(path)])
-    assert done.exit_code == 2
-    assert done.stderr.startswith("NOTEBOOK must be a notebook in format 4.")
+    assert progress.main([str(path)]) == 2
+    assert capsys.readouterr().err.startswith("NOTEBOOK must be a notebook in format 4.")
 
 
 def test_without_a_file_it_says_what_it_knows(capsys):

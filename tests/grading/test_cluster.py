@@ -144,7 +144,10 @@ except Exception as error:
     ("address", "says"),
     [
         ("nowhere", "CourseError: --scheduler must be an address such as tcp://host:8786"),
-        ("smoke://signals:1", "CourseError: --scheduler must be an address such as tcp://host:8786"),
+        (
+            "smoke://signals:1",
+            "CourseError: --scheduler must be an address such as tcp://host:8786",
+        ),
         ("tcp://127.0.0.1:{port}", "CourseError: --scheduler must be the address of a running"),
     ],
 )
