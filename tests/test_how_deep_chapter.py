@@ -41,7 +41,7 @@ def test_a_net_has_the_layers_of_its_kind(kind):
     states = net.states(torch.rand(1, 64, 20))
     assert len(net.linears) == 5
     assert len(states) == (5 if kind.startswith("plain") else 3)
-    assert torch.equal(states[0], states[-1]) == (kind == "scale 0")
+    assert torch.equal(states[0], states[-1]) == kind.startswith("scale 0")
 
 
 @pytest.mark.equation("H2")
@@ -63,9 +63,12 @@ def test_relative_steps_move_each_layer_by_its_share():
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "depth"), deep.BEST_RATE)
 def test_each_net_is_shown_at_its_best_rate(kind, depth):
-    found = {lr: np.median(deep.train(kind, depth, lr).final) for lr in deep.RATES}
+    runs = {lr: deep.train(kind, depth, lr) for lr in deep.RATES}
+    found = {lr: np.median(run.final) for lr, run in runs.items()}
     # Rates that differ by rounding share the first place.
     assert found[deep.BEST_RATE[kind, depth]] <= 1.1 * min(found.values())
+    if (kind, depth) == ("plain", 100):
+        assert all((run.accuracy < 0.25).all() for run in runs.values()), "chance at every rate"
 
 
 def test_the_torch_block_starts_as_the_identity():

@@ -13,14 +13,21 @@ from bncourse.lab import data
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
-KINDS = ("plain", "residual", "scale 0", "plain, no norm", "residual, no norm")
+KINDS = (
+    "plain",
+    "residual",
+    "scale 0",
+    "plain, no norm",
+    "residual, no norm",
+    "scale 0, no norm",
+)
 ACTIVATIONS = {
     "ReLU": torch.relu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "identity": lambda z: z,
 }
-RATES = (0.03, 0.1, 0.3, 1.0)
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 class Linear(nn.Module):
@@ -30,7 +37,7 @@ class Linear(nn.Module):
 
     Args:
         inputs, outputs: features.
-        generators: one for each seed; the weights are N(0, 2 / inputs), by (W4).
+        generators: one for each seed; the weights are N(0, 2 / inputs), by (W3).
         bias: whether there is one.
     """
 
@@ -61,7 +68,7 @@ class Deep(nn.Module):
     Args:
         kind: of KINDS. "plain" is linear, norm, activation, again and again. A "residual" block
             adds linear, norm, activation, linear, norm to what it receives; its last scale starts
-            at 1 or at 0.
+            at 1 or, with "scale 0", at 0; without norm the last linear map starts at 0 then.
         depth: layers of weights, without that of the output; for a residual net the first is not
             in a block.
         seeds: of the weights, one net each.
@@ -92,9 +99,9 @@ class Deep(nn.Module):
             Norm(len(seeds), width) if normed else nn.Identity() for _ in self.linears
         )
         self.last = Linear(width, outputs, generators, bias=True)
-        if kind == "scale 0":
-            for norm in self.norms[2::2]:
-                nn.init.zeros_(norm.weight)
+        if kind.startswith("scale 0"):
+            for last in (self.norms if normed else self.linears)[2::2]:
+                nn.init.zeros_(last.weight)
 
     def states(self, x: Tensor) -> list[Tensor]:
         """Return what each layer, or each block, hands on; (seeds, width, N) each."""
@@ -287,6 +294,7 @@ BEST_RATE = {
     ("residual", 11): 0.3,
     ("residual", 101): 0.03,
     ("scale 0", 101): 0.3,
+    ("scale 0, no norm", 101): 0.01,
 }
 
 

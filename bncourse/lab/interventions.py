@@ -18,8 +18,13 @@ from bncourse.lab.threads import one_thread
 
 DEPTH, WIDTH = 8, 50
 RATES = (0.03, 0.1, 0.3, 1.0)
-# The variance of the weights times the inputs: what suits each activation, (W3).
-ACTIVATIONS = {"ReLU": (nn.ReLU, 2.0), "sigmoid": (nn.Sigmoid, 1.0)}
+# The variance of the weights times the inputs: for ReLU by (W3). The slope of a sigmoid is at most
+# 1/4, so a second start has weights four times as large.
+ACTIVATIONS = {
+    "ReLU": (nn.ReLU, 2.0),
+    "sigmoid": (nn.Sigmoid, 1.0),
+    "sigmoid, weights times 4": (nn.Sigmoid, 16.0),
+}
 KINDS = ("without", "once", "once, length apart", "batch norm", "noisy")
 
 
