@@ -149,8 +149,9 @@ def fill(name, source):
     if not each:
         return source.replace(_FENCE, as_myst())
     notebook = json.loads(source)
-    cell = {"cell_type": "markdown", "id": "get-the-exercises", "metadata": {}}
-    notebook["cells"].insert(1, cell | {"source": as_myst(each).splitlines(keepends=True)})
+    # Below the first text, in its cell: a cell of its own would move the number of every other.
+    title = notebook["cells"][0]
+    title["source"] = [*title["source"], "\n\n", *as_myst(each).splitlines(keepends=True)]
     text = json.dumps(notebook)
     # On the website itself a chapter is a page of it, whatever its address.
     for chapter in CHAPTERS:

@@ -36,7 +36,7 @@ def test_a_page_that_asks_for_the_box_gets_it(root, page):
 def test_the_page_of_a_set_has_its_own_lines(root, each):
     page = f"exercises/{each.name}/{each.notebook}"
     notebook = json.loads(box.fill(page, (root / f"{page}.ipynb").read_text()))
-    text = "".join(notebook["cells"][1]["source"])
+    text = "".join(notebook["cells"][0]["source"])
     assert f"bncourse new {each.name}" in text
     assert f"jupyter lab {each.notebook}.ipynb" in text
     assert ("torch" in text.split("jupyter lab")[0]) is bool(each.needs)
@@ -64,7 +64,7 @@ def test_on_the_website_a_chapter_is_a_page_of_it(published):
     link = "[x](https://example.org/course/chapters/forward.html)"
     cells = [{"cell_type": "markdown", "source": ["# t"]}, {"source": [link]}]
     notebook = json.loads(box.fill(page, json.dumps({"cells": cells})))
-    assert notebook["cells"][2]["source"] == ["[x](../../chapters/forward.md)"]
+    assert notebook["cells"][1]["source"] == ["[x](../../chapters/forward.md)"]
 
 
 def test_only_lines_that_are_told_were_measured():
