@@ -40,7 +40,8 @@ def safe_markdown(context, source):
     if not _affords(context, source):
         return _plain_text(source)
     attachments = context.get("cell", {}).get("attachments", {})
-    renderer = _Renderer(escape=False, attachments=attachments)
+    # An anchor would lead nowhere: the id of its heading is taken out below.
+    renderer = _Renderer(escape=False, attachments=attachments, exclude_anchor_links=True)
     rendered = MarkdownWithMath(renderer=renderer).render(source)
     # Formulas are text at this point; MathJax typesets them in the browser.
     return bleach.clean(

@@ -3,9 +3,9 @@
 import csv
 import io
 import os
-import re
 import shutil
 import subprocess
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -169,8 +169,8 @@ def message(course, student, exercise):
     """
     page = Path(course, "feedback", student, SET, NOTEBOOK).with_suffix(".html")
     soup = BeautifulSoup(page.read_text(), "html.parser")
-    texts = [each.get_text().strip() for each in soup.find_all("pre")]
-    return next(text for text in texts if re.match(rf"wrong\n{exercise} ", text))
+    lines = soup.find(id=f"grade-{exercise}").select(".said p")
+    return "\n".join(textwrap.fill(line.get_text(), width=88) for line in lines)
 
 
 def copy_released(course, folder, config=""):

@@ -32,10 +32,16 @@ def basis_of(book, assignment, student, graded):
     shown = {
         "penalty": notebook.late_submission_penalty or 0.0,
         "points": sorted((each.name, each.score, each.max_score) for each in notebook.grades),
+        "waiting": sorted(each.name for each in notebook.grades if is_waiting(each)),
         "comments": sorted((each.name, each.comment or "") for each in notebook.comments),
         "notebook": hashlib.sha256(graded.read_bytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:32]
+
+
+def is_waiting(grade):
+    """Return whether a human has still to grade something, and has given no points so far."""
+    return bool(grade.needs_manual_grade) and grade.manual_score is None
 
 
 def stamped(page, basis):

@@ -44,6 +44,9 @@ def configure(config, file):
     config.TrustedExecute.records = str(root / ".grading")
     # A page of feedback is made anew when the points that it tells have changed.
     config.GenerateFeedback.exporter_class = CurrentPages
+    # Of its own, since nbgrader names a template for all exporters of HTML.
+    config.CurrentPages.template_name = "page"
+    config.CurrentPages.extra_template_basedirs = [str(Path(__file__).parent)]
     # The table follows the penalties; by name, since platforms know of grading and not it of them.
     config.ExportApp.plugin_class = "bncourse.platforms.export.PlainExport"
     # Answers are shown to the instructor and to the student with their scripts taken out.

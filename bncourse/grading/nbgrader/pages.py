@@ -1,7 +1,8 @@
 """nbgrader's way to write feedback, made to notice which pages are no longer true.
 
 Switch it on with ``c.GenerateFeedback.exporter_class``: then ``nbgrader generate_feedback``, the
-button of the formgrader and the API all replace a page whose points have changed.
+button of the formgrader and the API all replace a page whose points have changed. The template
+stands in ``page/``.
 """
 
 import re
@@ -13,8 +14,9 @@ from nbgrader.converters import GenerateFeedback
 from nbgrader.utils import rmtree
 
 from bncourse.course import scripts_on_path
-from bncourse.grading.nbgrader.basis import basis_of, is_due, stamped
+from bncourse.grading.nbgrader.basis import basis_of, is_due, is_waiting, stamped
 from bncourse.grading.nbgrader.penalties import refresh
+from bncourse.grading.nbgrader.results import colours, readable, results_of
 
 
 class CurrentPages(HTMLExporter):
@@ -26,6 +28,8 @@ class CurrentPages(HTMLExporter):
 
     def __init__(self, config=None, **options):
         super().__init__(config=config, **options)
+        for each in (colours, readable, results_of):
+            self.register_filter(each.__name__, each)
         if isinstance(self.parent, GenerateFeedback):
             with scripts_on_path(), _book(self.parent) as book:
                 refresh(book, self.config, self.parent.coursedir.assignment_id)
@@ -35,13 +39,21 @@ class CurrentPages(HTMLExporter):
 
     def from_filename(self, filename, resources=None, **options):
         """Convert a graded notebook, and stamp the page."""
-        page, resources = super().from_filename(filename, resources=resources, **options)
         names = (resources or {}).get("nbgrader")
-        if names:
-            with Gradebook(names["db_url"]) as book:
-                basis = basis_of(book, names["assignment"], names["student"], filename)
-            page = stamped(page, basis)
-        return page, resources
+        if not names:
+            return super().from_filename(filename, resources=resources, **options)
+        with Gradebook(names["db_url"]) as book:
+            of = names["assignment"], names["student"]
+            basis = basis_of(book, *of, filename)
+            names["waiting"] = waiting(book, *of, names["notebook"])
+        page, resources = super().from_filename(filename, resources=resources, **options)
+        return stamped(page, basis), resources
+
+
+def waiting(book, assignment, student, notebook):
+    """Return the names of what a human has still to grade, and has given no points so far."""
+    grades = book.find_submission_notebook(notebook, assignment, student).grades
+    return [each.name for each in grades if is_waiting(each)]
 
 
 def due_folders(converter, book):
