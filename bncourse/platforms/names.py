@@ -48,7 +48,7 @@ def parse(path, notebooks, zip_ext=(".zip", ".gz"), prefix=""):
     >>> parse(Path("ps1-submissions/ps1-ada/forward.ipynb"), ["forward"])["student_id"]
     'ada'
     """
-    archives = [part for part in path.parts[:-1] if Path(part).suffix in zip_ext]
+    archives = [part for part in path.parts[:-1] if Path(part).suffix.lower() in zip_ext]
     if archives and _match(_CANVAS, archives[0]) and "submissions" not in archives[0]:
         raise Unreadable(
             "It must come in the archive that the platform made; this one has the name of one "
