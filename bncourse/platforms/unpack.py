@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from nbgrader.plugins import ExtractorPlugin
 from traitlets import Int
 
-from bncourse.grading.intake.odd import is_plain
+from bncourse.grading.intake.odd import is_of_the_system, is_plain
 from bncourse.limits import MIB, Limits
 from bncourse.platforms.left import Left, report
 
@@ -32,8 +32,6 @@ NOTEBOOK = ".ipynb"
 
 # What browsers and systems make of the name of a notebook.
 _RENAMED = re.compile(r"(.+)\.ipynb(-\d+| ?\(\d+\))?(?:\.(?:txt|json))?", re.IGNORECASE)
-# What systems put into folders by themselves.
-_SYSTEM_FILES = {"desktop.ini", "ehthumbs.db", "thumbs.db"}
 
 # What starts the entry of a file in the list of a zip.
 _LISTED = b"PK\x01\x02"
@@ -228,7 +226,7 @@ def _kind(path):
 def is_hidden(name):
     """Return whether a relative path has a hidden part, or is of the system's own making."""
     hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
-    return hidden or name.name.lower() in _SYSTEM_FILES
+    return hidden or is_of_the_system(name.name)
 
 
 def is_safe(name):

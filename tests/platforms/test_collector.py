@@ -390,6 +390,16 @@ def test_github_classroom_repositories(course):
     assert found == {"ada": {"forward.ipynb": "ada"}, "bob": {"forward.ipynb": "bob"}}
 
 
+def test_a_repository_whose_commits_are_all_late_is_late(course):
+    for login in ("ada", "bob_late"):
+        folder = archive(course) / "ps1-submissions" / f"ps1-{login}"
+        folder.mkdir(parents=True)
+        (folder / "forward.ipynb").write_text(login)
+    found = collect(course)
+    assert found["ada"] == {"forward.ipynb": "ada"}
+    assert found["bob"]["timestamp.txt"] == "2026-01-10 12:00:01"
+
+
 def link(name):
     info = zipfile.ZipInfo(name)
     info.create_system = 3
