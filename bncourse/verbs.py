@@ -33,7 +33,7 @@ VERBS = {
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "roster": Verb("roster", "roster", "Tell the gradebook who is in the class."),
     "sample-class": Verb("course", "sample_class", "Make a sample class and grade it."),
-    "show-grades": Verb("course", "show_grades", "Print the grades of the sample class."),
+    "show-grades": Verb("course", "show_grades", "Print the grades of a course."),
     "similar": Verb("similar", "similar", "Show which hand-ins share unusual text."),
 }
 

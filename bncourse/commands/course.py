@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 
 from bncourse.commands import Command
-from bncourse.console import make_console
+from bncourse.console import make_console, printable, safe
 from bncourse.course import require_course
 from bncourse.errors import CourseError
 
@@ -57,19 +57,47 @@ def sample_class(root, course):
 @click.command("show-grades", cls=Command)
 @click.argument("course", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def show_grades(course):
-    """Print the grade table of COURSE, and where one failing student's feedback is."""
-    from bncourse.trial import sample_class as sample
+    """Print the grades of COURSE, all problem sets, and where one student's feedback is."""
+    from nbgrader.api import Gradebook
+    from nbgrader.coursedir import CourseDirectory
 
-    feedback = sorted(Path(course, "feedback").glob("*/*/*.html"))
-    assignments = sorted({path.parent.name for path in feedback})
-    table = Table(title="Sample class")
-    table.add_column("assignment")
+    from bncourse.course import load_config, scripts_on_path
+    from bncourse.trial.sample_class import BLANK, PERFECT
+
+    directory = CourseDirectory(config=load_config(course.resolve()))
+    table = Table(title=f"Grades of {course.resolve().name}")
+    table.add_column("problem set")
     table.add_column("student", no_wrap=True)
-    for heading in ("points", "of", "waiting for a human"):
+    for heading in ("points", "of", "by hand", "late", "waiting for a human"):
         table.add_column(heading, justify="right")
-    for row in sample.grades(course, assignments):
-        numbers = (f"{row[key]:g}" for key in ("auto", "of", "by_hand"))
-        table.add_row(row["assignment"], row["student"], *numbers)
+    with scripts_on_path(), Gradebook(directory.db_url, directory.course_id) as book:
+        for name, points, student, *others in sorted(grade_rows(book)):
+            numbers = (f"{value:g}" for value in (-points, *others))
+            table.add_row(safe(name), safe(student), *numbers)
     make_console().print(table)
-    failing = next(p for p in feedback if p.parts[-3] not in (sample.PERFECT, sample.BLANK))
-    click.echo(f"One student's feedback: {failing}")
+    pages = sorted(course.glob("feedback/*/*/*.html"))
+    failing = [page for page in pages if page.parts[-3] not in (PERFECT, BLANK)]
+    if failing:
+        click.echo(printable(f"One student's feedback: {failing[0]}"))
+
+
+def grade_rows(book):
+    """Yield a row for each hand-in that the gradebook knows; it sorts the best of a set first.
+
+    Returns:
+        Rows of problem set, points with a minus, student, points that can be had, those by hand,
+        those that a late hand-in costs, those that wait for a human.
+    """
+    for assignment in book.assignments:
+        for submission in book.assignment_submissions(assignment.name):
+            cells = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            late = sum(each.late_submission_penalty or 0.0 for each in submission.notebooks)
+            yield (
+                assignment.name,
+                -max(0.0, submission.score - late),
+                submission.student.id,
+                submission.max_score,
+                sum(grade.manual_score or 0.0 for grade in cells),
+                late,
+                sum(grade.max_score for grade in cells if grade.needs_manual_grade),
+            )

@@ -67,8 +67,10 @@ def numbered(students, secret):
 
 def write_private(path, text):
     """Write a file that only its owner, and the group of a shared course, may read."""
-    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    from bncourse.grading.kept import make_folder, open_kept
+
+    make_folder(os.path.dirname(path) or ".")
+    with open(open_kept(path, os.O_WRONLY | os.O_TRUNC), "w") as file:
         file.write(text)
 
 

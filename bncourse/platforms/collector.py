@@ -6,16 +6,20 @@ before the deadline counts, else the newest, and the log names the others. The n
 Canvas, Moodle and GitHub Classroom write.
 """
 
+import contextlib
 import datetime
-from dataclasses import dataclass
+import difflib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.plugins import FileNameCollectorPlugin
 from nbgrader.utils import parse_utc
+from sqlalchemy.engine import make_url
 from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.course import scripts_on_path
+from bncourse.platforms.left import Left, report
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import NOTEBOOK
 
@@ -88,6 +92,12 @@ class HandInCollector(FileNameCollectorPlugin):
         "platforms it is when the archive was downloaded.",
     ).tag(config=True)
 
+    allow_unknown = Bool(
+        False,
+        help="Whether hand-ins of students who are not on the roster are collected. Where the "
+        "gradebook knows nobody, they are.",
+    ).tag(config=True)
+
     _counting = None
 
     def collect(self, submitted_file):
@@ -110,22 +120,82 @@ class HandInCollector(FileNameCollectorPlugin):
 
     def _pick_all(self):
         app = self.parent
-        self._due = self._find_deadline()
-        root = Path(app._format_collect_path(app.extracted_directory))
+        self._root = Path(app._format_collect_path(app.extracted_directory))
+        self._left = []
+        self._due, roster = self._from_gradebook()
         paths = [
             path
-            for path in sorted(root.rglob("*"))
+            for path in sorted(self._root.rglob("*"))
             if path.suffix in self.valid_ext and path.is_file()
         ]
-        read = [each for path in paths if (each := self._read(path, root))]
-        for group in self._groups(read):
-            chosen = pick(group, self._due)
-            for other in group:
-                if other is not chosen:
-                    word = "late" if other.is_late(self._due) else "not the newest"
-                    self.log.warning("%s does not count, it is %s", other.path, word)
-                    self.log.warning("  %s does", chosen.path)
-            yield chosen
+        read = [each for path in paths if (each := self._read(path))]
+        counting = [self._pick(group) for group in self._groups(read)]
+        students = {each.student for each in counting}
+        self._account(students)
+        self._require_known(students, roster)
+        self._say_nothing_came(roster.keys() - students)
+        return counting
+
+    def _pick(self, group):
+        """Return which file of a student counts, and name the others."""
+        chosen = pick(group, self._due)
+        for other in group:
+            if other is not chosen:
+                word = "late" if other.is_late(self._due) else "not the newest"
+                self.log.warning("%s does not count, it is %s", other.path, word)
+                self.log.warning("  %s does", chosen.path)
+                self._leave(other.path, f"It does not count, it is {word}.", other.student)
+        return chosen
+
+    def _leave(self, path, reason, student=""):
+        self._left.append(Left(str(path.relative_to(self._root)), reason, student))
+
+    def _account(self, students):
+        """Report each file that became no hand-in.
+
+        Args:
+            students: those with a notebook that counts; their other files need nobody.
+        """
+        told = {Path(self._root, row.path).with_suffix("") for row in self._left}
+        for path, reason in getattr(self.parent.extractor_plugin_inst, "left", ()):
+            # Of what was refused, the note in its place may have been read.
+            if path.with_suffix("") not in told:
+                self._leave(path, reason, self._student_of(path))
+        rows = [replace(row, needs_human=row.student not in students) for row in self._left]
+        report(self.log, self._root.parent, rows)
+
+    def _student_of(self, path):
+        try:
+            told = self._match(str(path)) if self.named_regexp else self._parse(path)
+            return self._id_of(told) if told else ""
+        except Unreadable:
+            return ""
+
+    def _require_known(self, students, roster):
+        unknown = sorted(students - roster.keys()) if roster else []
+        if not unknown:
+            return
+        named = ", ".join(f"{each}{_like(each, roster)}" for each in unknown)
+        if self.allow_unknown:
+            self.log.warning("New students, not on the roster: %s", named)
+            return
+        self.parent.fail(
+            "Nothing was collected. The roster must know each student. Received: %s. Name who it "
+            "is in HandInCollector.students, add who is new with `bncourse roster`, or go on with "
+            "--HandInCollector.allow_unknown=True.",
+            named,
+        )
+
+    def _say_nothing_came(self, students):
+        course = self.parent.coursedir
+        step, assignment = course.submitted_directory, course.assignment_id
+        absent = [
+            each
+            for each in sorted(students)
+            if not Path(course.format_path(step, each, assignment)).exists()
+        ]
+        if absent:
+            self.log.warning("Nothing came from %d: %s", len(absent), ", ".join(absent))
 
     def _groups(self, hand_ins):
         """Return the hand-ins of each notebook of each student, but of none who may be two."""
@@ -142,23 +212,32 @@ class HandInCollector(FileNameCollectorPlugin):
                     sorted(found),
                     max(found),
                 )
+                for each in hand_ins:
+                    if each.student == student:
+                        reason = "Several people have this name: see HandInCollector.students."
+                        self._leave(each.path, reason, student)
         return [group for (student, _), group in groups.items() if len(numbers[student]) < 2]
 
-    def _read(self, path, root):
+    def _read(self, path):
         try:
-            told = self._match(str(path)) if self.named_regexp else self._parse(path, root)
+            told = self._match(str(path)) if self.named_regexp else self._parse(path)
             if not told:
+                self._leave(path, "HandInCollector.named_regexp does not match its name.")
                 return None
             return self._hand_in(path, told)
         except Unreadable as reason:
             self.log.warning("Refused %s: %s", path, reason)
+            self._leave(path, str(reason))
             return None
 
-    def _hand_in(self, path, told):
+    def _id_of(self, told):
         name, number = told.get("student_id") or "", told.get("number") or ""
         student = self.students.get(number) or self.students.get(name)
         if not student:
             student = number if self.identify_by == "number" and number else name
+        return safe_student(student)
+
+    def _hand_in(self, path, told):
         modified = path.stat().st_mtime
         time = _utc(told["timestamp"]) if told.get("timestamp") else None
         if time is None and self.use_file_times:
@@ -166,17 +245,18 @@ class HandInCollector(FileNameCollectorPlugin):
             time = utc.replace(tzinfo=None, microsecond=0)
         return Download(
             path,
-            safe_student(student),
+            self._id_of(told),
             safe_notebook(told.get("file_id") or ""),
-            number,
+            told.get("number") or "",
             bool(told.get("late")),
             int(told.get("order") or 0),
             time,
             modified,
         )
 
-    def _parse(self, path, root):
-        return parse(path.relative_to(root), self._notebooks, self.zip_ext, self.repository_prefix)
+    def _parse(self, path):
+        relative = path.relative_to(self._root)
+        return parse(relative, self._notebooks, self.zip_ext, self.repository_prefix)
 
     @property
     def zip_ext(self):
@@ -189,15 +269,37 @@ class HandInCollector(FileNameCollectorPlugin):
         folder = course.format_path(course.release_directory, ".", course.assignment_id)
         return sorted(path.stem for path in Path(folder).glob(f"*{NOTEBOOK}"))
 
-    def _find_deadline(self):
-        if self.deadline:
-            return parse_utc(self.deadline)
-        course = self.parent.coursedir
-        with scripts_on_path(), Gradebook(course.db_url, course.course_id) as book:
-            try:
-                return book.find_assignment(course.assignment_id).duedate
-            except MissingEntry:
-                return None
+    def _from_gradebook(self):
+        """Return the deadline or None, and ``{id: names that may stand for it}`` of the class."""
+        course, due, roster = self.parent.coursedir, None, {}
+        if _exists(course.db_url):
+            with scripts_on_path(), Gradebook(course.db_url, course.course_id) as book:
+                roster = {each.id: _names_of(each) for each in book.students}
+                with contextlib.suppress(MissingEntry):
+                    due = book.find_assignment(course.assignment_id).duedate
+        return parse_utc(self.deadline) if self.deadline else due, roster
+
+
+def _exists(db_url):
+    """Return whether there is a gradebook; to ask one of SQLite would make it."""
+    url = make_url(db_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database).exists()
+
+
+def _names_of(student):
+    first, last = student.first_name or "", student.last_name or ""
+    return {_plain(each) for each in (student.id, f"{first}{last}", f"{last}{first}") if each}
+
+
+def _plain(name):
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _like(unknown, roster):
+    """Return who on the roster an unknown id may be, in brackets."""
+    names = {name: student for student, names in roster.items() for name in names}
+    close = difflib.get_close_matches(_plain(unknown), names, n=1, cutoff=0.8)
+    return f" (perhaps {names[close[0]]})" if close else ""
 
 
 def _utc(text):

@@ -12,8 +12,8 @@ _CANVAS = re.compile(
 )
 # Moodle: the full name, the number of the participant, then a folder or the name of the file.
 _MOODLE = re.compile(r"(?P<student_id>[^_]+)_(?P<number>\d+)_assignsubmission_file_(?P<rest>.*)")
-# GitHub Classroom: SLUG-submissions/SLUG-LOGIN/.
-_CLASSROOM = "-submissions"
+# GitHub Classroom: SLUG-submissions/SLUG-LOGIN/, and what the instructor adds where all is late.
+_CLASSROOM, _LATE = "-submissions", re.compile("(_late)+$")
 
 # What Canvas and browsers append to the name of a second file.
 _COPY = re.compile(r"(-\d+| \(\d+\))+$")
@@ -48,7 +48,7 @@ def parse(path, notebooks, zip_ext=(".zip", ".gz"), prefix=""):
     >>> parse(Path("ps1-submissions/ps1-ada/forward.ipynb"), ["forward"])["student_id"]
     'ada'
     """
-    archives = [part for part in path.parts[:-1] if Path(part).suffix in zip_ext]
+    archives = [part for part in path.parts[:-1] if Path(part).suffix.lower() in zip_ext]
     if archives and _match(_CANVAS, archives[0]) and "submissions" not in archives[0]:
         raise Unreadable(
             "It must come in the archive that the platform made; this one has the name of one "
@@ -85,7 +85,8 @@ def _repository(parts, index, prefix):
             f"The name of a repository must begin with {start!r}, or set "
             f"HandInCollector.repository_prefix. Received: {parts[index]!r}"
         )
-    return {"student_id": parts[index].removeprefix(start)}
+    login = parts[index].removeprefix(start)
+    return {"student_id": _LATE.sub("", login), "late": bool(_LATE.search(login))}
 
 
 def _plain(stem, notebooks):

@@ -8,6 +8,7 @@ is refused leaves a note in its place: its student then gets a verdict, and the 
 import contextlib
 import gzip
 import os
+import re
 import shutil
 import stat
 import struct
@@ -23,10 +24,14 @@ from pathlib import Path, PurePosixPath
 from nbgrader.plugins import ExtractorPlugin
 from traitlets import Int
 
-from bncourse.grading.intake.odd import is_plain
+from bncourse.grading.intake.odd import is_of_the_system, is_plain
 from bncourse.limits import MIB, Limits
+from bncourse.platforms.left import Left, report
 
 NOTEBOOK = ".ipynb"
+
+# What browsers and systems make of the name of a notebook.
+_RENAMED = re.compile(r"(.+)\.ipynb(-\d+| ?\(\d+\))?(?:\.(?:txt|json))?", re.IGNORECASE)
 
 # What starts the entry of a file in the list of a zip.
 _LISTED = b"PK\x01\x02"
@@ -81,7 +86,8 @@ class SafeExtractor(ExtractorPlugin):
     """nbgrader's extractor, for archives in which students had their hand.
 
     An archive becomes a folder of its full name, such as ``class.zip/``, so that a reader of the
-    result can tell which files came out of an archive.
+    result can tell which files came out of an archive. ``left`` lists each path that did not
+    become a notebook, with the reason: the collector accounts for it.
     """
 
     class_bytes = Int(4096 * MIB, help="What a downloaded archive may unpack to.").tag(config=True)
@@ -99,34 +105,48 @@ class SafeExtractor(ExtractorPlugin):
             archive_path: the folder with what was downloaded.
             extracted_path: the empty folder to fill.
         """
+        self.left, root = [], Path(extracted_path)
         for path in sorted(Path(archive_path).rglob("*")):
             relative = path.relative_to(archive_path)
             if is_hidden(relative):
                 self._say_hidden(relative)
             elif path.is_symlink() or not path.is_dir():
-                self._attempt(Path(extracted_path, relative), partial(self._take_file, path))
+                self._attempt(root / relative, partial(self._take_file, path))
+        if not any(root.rglob(f"*{NOTEBOOK}")):
+            # Without a notebook nobody asks the collector, who tells what is left otherwise.
+            rows = [Left(str(path.relative_to(root)), why) for path, why in self.left]
+            report(self.log, root.parent, rows)
 
     def _attempt(self, target, take):
         """Let nothing that is wrong with one file stop the others."""
+        given, target = target, target.with_name(notebook_name(target.name))
+        before = len(self.left)
         try:
             take(target)
-        except Refused as reason:
-            self._refuse(target, reason)
+            return
+        except Refused as refused:
+            reason = str(refused)
         except Exception as error:
             # What reads archives was not written for hostile ones, and raises whatever it likes.
-            self._refuse(target, f"It cannot be read: {type(error).__name__}: {error}")
+            reason = f"It cannot be read: {type(error).__name__}: {error}"
+        self._refuse(target, reason)
+        # What an archive held went with it.
+        self.left[before:] = [(given, reason)]
 
     def _take_file(self, path, target):
         if not is_plain(path):
             raise Refused("It is a link or a device, not a file of its own.")
         with path.open("rb") as file:
             budget = Budget(self.class_bytes, self.class_files)
-            if target.suffix in self.zip_ext:
+            if self._is_archive(target):
                 self._unpack(file, target, budget, depth=0)
             elif target.suffix == NOTEBOOK:
                 self._write(file, path.stat().st_mtime, target, budget)
             else:
-                self.log.info("Left out, neither a notebook nor an archive: %s", path)
+                self.left.append((target, _kind(target)))
+
+    def _is_archive(self, path):
+        return path.suffix.lower() in self.zip_ext
 
     def _unpack(self, file, folder, budget, depth):
         if depth > _DEEPEST:
@@ -136,6 +156,7 @@ class SafeExtractor(ExtractorPlugin):
             name = PurePosixPath(member.name.replace("\\", "/"))
             if not is_safe(name):
                 self.log.warning("Refused %r in %s: its name leads elsewhere.", member.name, folder)
+                self.left.append((folder / repr(member.name), "Its name leads elsewhere."))
             elif is_hidden(name):
                 self._say_hidden(name)
             else:
@@ -147,7 +168,7 @@ class SafeExtractor(ExtractorPlugin):
     def _take_member(self, member, budget, depth, target):
         if member.open is None:
             raise Refused("It is a link or a device, not a file of its own.")
-        if target.suffix in self.zip_ext:
+        if self._is_archive(target):
             inner = Budget(self.student_bytes, self.student_files, around=budget)
             with member.open() as file, tempfile.TemporaryFile() as own:
                 if copy(file, own, self.student_bytes + 1) > self.student_bytes:
@@ -157,10 +178,12 @@ class SafeExtractor(ExtractorPlugin):
             with member.open() as file:
                 self._write(file, member.modified, target, budget)
         else:
-            self.log.info("Left out, neither a notebook nor an archive: %s", target)
+            self.left.append((target, _kind(target)))
 
     def _write(self, file, modified, target, budget):
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            raise Refused("Another file became a notebook of this name.")
         with target.open("xb") as notebook:
             try:
                 # One byte more than allowed, so that grading still sees it as too large.
@@ -178,7 +201,7 @@ class SafeExtractor(ExtractorPlugin):
         self.log.warning("Refused %s: %s", target, reason)
         if target.is_dir():
             shutil.rmtree(target)
-        if target.suffix in (NOTEBOOK, *self.zip_ext):
+        if target.suffix == NOTEBOOK or self._is_archive(target):
             # A name may be too long, or taken by another notebook, which then counts.
             with contextlib.suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -186,9 +209,24 @@ class SafeExtractor(ExtractorPlugin):
                     note.write(f"Refused when it was collected. {reason}\n")
 
 
+def notebook_name(name):
+    """Return the name of a file, that of a notebook where a browser or a system has changed it.
+
+    >>> notebook_name("forward.ipynb.txt"), notebook_name("forward.IPYNB"), notebook_name("a.html")
+    ('forward.ipynb', 'forward.ipynb', 'a.html')
+    """
+    found = _RENAMED.fullmatch(name)
+    return f"{found[1]}{found[2] or ''}{NOTEBOOK}" if found else name
+
+
+def _kind(path):
+    return f"It is neither a notebook nor an archive, but {path.suffix or 'without an extension'}."
+
+
 def is_hidden(name):
-    """Return whether a relative path has a hidden part, such as ``.git`` or what macOS adds."""
-    return any(part.startswith((".", "__MACOSX")) for part in name.parts)
+    """Return whether a relative path has a hidden part, or is of the system's own making."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
+    return hidden or is_of_the_system(name.name)
 
 
 def is_safe(name):

@@ -147,7 +147,14 @@ def test_what_a_browser_may_run_is_moved_out(tmp_path, name):
 def test_leftovers_of_editors_go_and_nobody_hears_of_it(tmp_path):
     folder = tmp_path / "a"
     put(folder, corpus.NOTEBOOK)
-    for name in (".ipynb_checkpoints/a.html", ".git/hooks/x.sh", "__pycache__/a.pyc", ".DS_Store"):
+    for name in (
+        ".ipynb_checkpoints/a.html",
+        ".git/hooks/x.sh",
+        "__pycache__/a.pyc",
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     assert read(folder).flags == []

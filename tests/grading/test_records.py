@@ -1,15 +1,23 @@
 """Verdicts and the audit record on disk: as they were, or not at all."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from nbformat.v4 import new_notebook
 
+from bncourse.commands.glance import write_private
+from bncourse.grading.intake.aside import set_aside
 from bncourse.grading.intake.script import Script
+from bncourse.grading.nbgrader.writing import _only_writer
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal
+from bncourse.grading.record.seed import course_seed
 from bncourse.grading.record.store import Store, key_of
 from bncourse.grading.work import Setting
 from bncourse.limits import Limits
@@ -121,6 +129,107 @@ assert store.get("k") == report("old")
 store.put("k", report("new"))
 assert store.get("k") == report("new")
 """
+
+
+@pytest.fixture(params=[0o022, 0o077], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def keep(course, student):
+    """Keep the secret, a verdict, a line of the journal and what was odd; return the secret."""
+    secret = course_seed(course / ".course_secret")
+    Store(course / ".grading" / "verdicts").put("k", report(student))
+    assert Store(course / ".grading" / "verdicts").get("k") == report(student)
+    record(course / ".grading" / "audit.jsonl", student)
+    write_private(course / ".grading" / "class.html", student)
+    with _only_writer(SimpleNamespace(records=course / ".grading"), pytest.fail):
+        pass
+    hand_in = course / f"hand_in_{student}"
+    hand_in.mkdir()
+    (hand_in / "page.html").write_text("odd")
+    set_aside(hand_in, (), course / ".grading" / "refused" / "ps1")
+    return secret
+
+
+def test_only_its_owner_may_read_what_is_kept(tmp_path, umask):
+    keep(tmp_path, "ada")
+    for path in (tmp_path / ".course_secret", tmp_path / ".grading"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_course_that_a_group_shares_is_open_to_that_group_only(tmp_path, umask):
+    tmp_path.chmod(0o2770)
+    keep(tmp_path, "ada")
+    kept = [tmp_path / ".course_secret", tmp_path / ".grading", *(tmp_path / ".grading").rglob("*")]
+    names = {path.name for path in kept}
+    assert {
+        ".course_secret",
+        ".grading",
+        "verdicts",
+        "k.json",
+        "audit.jsonl",
+        "class.html",
+        "refused",
+    } <= names
+    assert "writer.lock" in names
+    for path in kept:
+        if path.name == "1":
+            continue  # What was taken out of a hand-in has the rights that it had.
+        mode = path.stat().st_mode
+        assert mode & 0o060 == 0o060, path
+        assert not path.is_dir() or mode & 0o2010 == 0o2010, path
+    for path in (tmp_path / ".course_secret", tmp_path / ".grading"):
+        assert path.stat().st_mode & 0o007 == 0, path
+
+
+def test_what_was_kept_before_a_course_was_shared_stays_closed(tmp_path):
+    keep(tmp_path, "ada")
+    # Its group may be another one, with students in it.
+    tmp_path.chmod(0o2770)
+    keep(tmp_path, "ben")
+    for name in (".course_secret", ".grading", ".grading/verdicts", ".grading/audit.jsonl"):
+        assert (tmp_path / name).stat().st_mode & 0o070 == 0, name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_second_teacher_of_the_group_keeps_verdicts_beside_the_first(umask):
+    group, first, second, student = 54321, 54322, 54323, 54324
+    with tempfile.TemporaryDirectory() as folder:
+        course = Path(folder, "course")
+        course.mkdir()
+        Path(folder).chmod(0o711)
+        os.chown(course, first, group)
+        course.chmod(0o2770)
+        assert as_user(first, group, keep, course, "ada")
+        assert as_user(second, group, keep, course, "ben")
+        assert as_user(first, group, keep, course, "cleo")
+        seen = [each["student"] for each in journal.read(course / ".grading" / "audit.jsonl")]
+        assert seen == ["ada", "ben", "cleo"]
+        course.chmod(0o2775)
+        assert as_user(student, student, os.listdir, course)
+        assert not as_user(student, student, os.listdir, course / ".grading")
+        assert not as_user(student, student, (course / ".course_secret").read_bytes)
+
+
+def as_user(user, group, function, *arguments):
+    """Return whether a function does its work for a user who is in one group only."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.setgroups([])
+            os.setgid(group)
+            os.setuid(user)
+            function(*arguments)
+            status = 0
+        except PermissionError as error:
+            print(error)
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_full_disk_costs_no_record_but_its_own(tmp_path, needs_sandbox, root):

@@ -1,9 +1,11 @@
 """Collecting: whose file it is, which one counts, and what a hostile archive cannot do."""
 
+import csv
 import io
 import logging
 import os
 import re
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -171,6 +173,133 @@ def test_no_name_leads_out_of_the_folder_of_its_student(parts):
     assert not student.startswith(".")
 
 
+def left(course):
+    """Return ``{file: (needs a human, student, reason)}`` of what became no hand-in."""
+    path = course / "downloaded" / "ps1" / "left.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {r["file"]: (r["needs a human"] == "yes", r["student"], r["reason"]) for r in rows}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "forward.ipynb.txt",
+        "forward.ipynb.json",
+        "forward.IPYNB",
+        "forward.ipynb (1).txt",
+        "forward.ipynb(1).json",
+        "forward.ipynb-1.txt",
+        "forward.ipynb (2)",
+    ],
+)
+def test_a_notebook_that_a_browser_renamed_is_a_hand_in(course, name):
+    put(course, (f"ada_4711_7_{name}", "ada"))
+    (archive(course) / f"bob_{name}").write_text("bob")
+    assert collect(course) == {"ada": {"forward.ipynb": "ada"}, "bob": {"forward.ipynb": "bob"}}
+
+
+def test_every_file_of_an_archive_is_a_hand_in_or_a_line_of_the_table(course, caplog):
+    put(
+        course,
+        ("ada_4711_7_forward.ipynb", "ada"),
+        ("ada_4711_8_utils.py", "a helper"),
+        ("bob_4712_9_forward.html", "<p>"),
+        ("cleo_4713_10_homework.7z", "packed"),
+        ("dan_4714_11_hw.ZIP", zipped(("forward.ipynb", "dan"), ("notes.docx", "notes"))),
+        ("my homework.ipynb", "whose?"),
+        ("=1+1.xlsx", "a formula"),
+        ("__MACOSX/ada_forward.ipynb", "of a system"),
+        ("Thumbs.db", "of a system"),
+        ("../evil.ipynb", "elsewhere"),
+    )
+    assert list(collect(course)) == ["ada", "dan"]
+    found = {name: row[:2] for name, row in left(course).items()}
+    assert found == {
+        "class.zip/ada_4711_8_utils.py": (False, "ada"),
+        "class.zip/bob_4712_9_forward.html": (True, "bob"),
+        "class.zip/cleo_4713_10_homework.7z": (True, "cleo"),
+        "class.zip/dan_4714_11_hw.ZIP/notes.docx": (False, "dan"),
+        "class.zip/my homework.ipynb": (True, ""),
+        "class.zip/=1+1.xlsx": (True, ""),
+        "class.zip/'../evil.ipynb'": (True, ""),
+    }
+    assert "5 of 7 files that are no hand-in need a human" in caplog.text
+    assert "bob_4712_9_forward.html (of bob): It is neither a notebook nor" in caplog.text
+
+
+def test_the_table_speaks_of_this_collection_only(course, caplog):
+    put(course, ("bob.docx", "x"))
+    assert collect(course) == {}
+    # Without any notebook too.
+    assert "1 of 1 files that are no hand-in need a human" in caplog.text
+    assert list(left(course)) == ["class.zip/bob.docx"]
+    put(course, ("bob_forward.ipynb", "x"))
+    assert list(collect(course)) == ["bob"]
+    assert not (course / "downloaded" / "ps1" / "left.csv").exists()
+
+
+def test_files_that_do_not_count_are_in_the_table_too(course):
+    put(
+        course,
+        ("ada_4711_7_forward.ipynb", "first"),
+        ("ada_4711_12_forward-1.ipynb", "second"),
+        ("eve_1_7_forward.ipynb", "one"),
+        ("eve_2_8_forward.ipynb", "two"),
+        ("finn_3_9_forward.ipynb.txt", "kept"),
+        ("finn_3_9_forward.IPYNB", "of the same name"),
+    )
+    assert list(collect(course)) == ["ada", "finn"]
+    assert {name: row[0] for name, row in left(course).items()} == {
+        "class.zip/ada_4711_7_forward.ipynb": False,
+        "class.zip/eve_1_7_forward.ipynb": True,
+        "class.zip/eve_2_8_forward.ipynb": True,
+        "class.zip/finn_3_9_forward.IPYNB": False,
+    }
+
+
+@pytest.fixture(scope="module")
+def gradebook(tmp_path_factory):
+    """A gradebook that knows three students; made once, since nbgrader takes long to make one."""
+    path = tmp_path_factory.mktemp("gradebook") / "gradebook.db"
+    with scripts_on_path(), Gradebook(f"sqlite:///{path}", "") as book:
+        book.add_student("ada", first_name="Ada", last_name="Lovelace")
+        book.add_student("ben", first_name="Ben", last_name="Weber")
+        book.add_student("jan", first_name="Jan", last_name="Vermeer")
+    return path
+
+
+@pytest.fixture
+def roster(course, gradebook):
+    shutil.copy(gradebook, course)
+    return course
+
+
+def test_an_unknown_id_stops_before_anything_is_collected(roster, caplog):
+    put(
+        roster,
+        ("Ada_forward.ipynb", "x"),
+        ("weberben_1_2_forward.ipynb", "x"),
+        ("mallory_forward.ipynb", "x"),
+        ("jan_forward.ipynb", "x"),
+    )
+    with pytest.raises(SystemExit):
+        collect(roster)
+    assert not (roster / "submitted").exists()
+    asked = "Received: Ada (perhaps ada), mallory, weberben (perhaps ben). Name"
+    assert asked in caplog.text
+    assert set(collect(roster, allow_unknown=True)) == {"Ada", "jan", "mallory", "weberben"}
+    assert "New students, not on the roster: Ada (perhaps ada)" in caplog.text
+
+
+def test_those_of_the_roster_who_handed_in_nothing_are_named(roster, caplog):
+    put(roster, ("ada_forward.ipynb", "x"))
+    by_hand = roster / "submitted" / "jan" / "ps1"
+    by_hand.mkdir(parents=True)
+    collect(roster)
+    assert "Nothing came from 1: ben" in caplog.text
+
+
 def test_the_newest_on_time_counts_and_the_log_names_the_others(course, caplog):
     put(
         course,
@@ -259,6 +388,16 @@ def test_github_classroom_repositories(course):
         os.utime(folder / "copies" / "forward.ipynb", (1, 1))
     found = collect(course, repository_prefix="prefix")
     assert found == {"ada": {"forward.ipynb": "ada"}, "bob": {"forward.ipynb": "bob"}}
+
+
+def test_a_repository_whose_commits_are_all_late_is_late(course):
+    for login in ("ada", "bob_late"):
+        folder = archive(course) / "ps1-submissions" / f"ps1-{login}"
+        folder.mkdir(parents=True)
+        (folder / "forward.ipynb").write_text(login)
+    found = collect(course)
+    assert found["ada"] == {"forward.ipynb": "ada"}
+    assert found["bob"]["timestamp.txt"] == "2026-01-10 12:00:01"
 
 
 def link(name):

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from bncourse.grading.intake.odd import LEFTOVER, NOTE, odd_paths, said
+from bncourse.grading.kept import make_folder, share
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ def set_aside(folder, kept, refused):
     odd = odd_paths(folder, kept)
     if not odd:
         return
-    refused.mkdir(parents=True, exist_ok=True)
+    make_folder(refused)
     # Fresh and flat: what was moved before may be a link, and a path through it leads elsewhere.
     target = Path(tempfile.mkdtemp(dir=refused))
+    share(target)
     for number, (path, reason) in enumerate(odd.items(), 1):
         _log.warning("%s %s, and is moved to %s/%d", said(path), reason, target, number)
         _move(path, target / str(number))

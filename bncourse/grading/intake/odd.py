@@ -29,6 +29,7 @@ _LONGEST_TIMESTAMP = 100
 
 # Left by an editor, git or the system; it goes, and nobody need hear of it.
 LEFTOVER = "is a leftover"
+_SYSTEM_FILES = {"desktop.ini", "ehthumbs.db", "thumbs.db"}
 
 # Tells student and instructor what was taken out of a hand-in, also at the next grading.
 NOTE = "REFUSED.txt"
@@ -76,7 +77,7 @@ def _oddity(path, folder):
         return "is a link or a device"
     if len(parts) > _DEEPEST:
         return "is too deep in folders"
-    if parts[-1].startswith(".") or parts[-1] == "__pycache__":
+    if parts[-1].startswith(".") or parts[-1] == "__pycache__" or is_of_the_system(parts[-1]):
         return LEFTOVER
     if parts == (NOTE,) and path.is_dir():
         return "is a folder"
@@ -85,6 +86,15 @@ def _oddity(path, folder):
     if path.is_dir() or path.suffix.lower() in {*_HARMLESS, _NOTEBOOK}:
         return ""
     return "is of a kind that is not needed"
+
+
+def is_of_the_system(name):
+    """Return whether a system puts a file of this name into folders by itself.
+
+    >>> is_of_the_system("Thumbs.db"), is_of_the_system("forward.ipynb")
+    (True, False)
+    """
+    return name.lower() in _SYSTEM_FILES
 
 
 def is_timestamp(path):

@@ -6,6 +6,7 @@ disk loses nothing: a second run writes what is missing.
 
 import contextlib
 import fcntl
+import os
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 
 from bncourse.course import scripts_on_path
 from bncourse.errors import Locked
+from bncourse.grading.kept import make_folder, open_kept
 from bncourse.grading.nbgrader.gradebook import opened, unusable
 from bncourse.grading.record.journal import JOURNAL, record
 
@@ -61,8 +63,8 @@ def write_grades(course, tasks, say=print):
 @contextlib.contextmanager
 def _only_writer(course, say):
     """Wait until no other ``bncourse grade`` writes to the gradebook of this course."""
-    course.records.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (course.records / "writer.lock").open("w") as lock:
+    make_folder(course.records)
+    with open(open_kept(course.records / "writer.lock", os.O_WRONLY), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 
+from bncourse.grading.kept import make_folder, open_kept
 from bncourse.grading.record.version import CODE
 
 # In the folder of records.
@@ -53,8 +54,8 @@ def record(path, names, notebook, report, secret):
             },
         }
     )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    make_folder(path.parent)
+    descriptor = open_kept(path, os.O_RDWR | os.O_APPEND)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _append(descriptor, f"{line}\n".encode())

@@ -7,6 +7,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from bncourse.grading.kept import share
+
 _log = logging.getLogger(__name__)
 
 
@@ -14,7 +16,8 @@ def course_seed(secret_file, records=None):
     """Return the seed of a course, made and stored at the first call.
 
     Args:
-        secret_file: path of the secret; only its owner may read it.
+        secret_file: path of the secret; only its owner, and the group of a shared course, may
+            read it.
         records: the folder of the record of grading; if it is there and the secret is not, the
             instructor hears of it.
 
@@ -41,6 +44,7 @@ def _make(path):
     try:
         with os.fdopen(handle, "w") as file:
             file.write(f"{secrets.randbits(128)}\n")
+        share(whole)
         with contextlib.suppress(FileExistsError):
             os.link(whole, path)
     finally:

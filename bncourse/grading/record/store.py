@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nbformat import from_dict
 
+from bncourse.grading.kept import make_folder, share
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record.version import CODE
 
@@ -53,12 +54,13 @@ class Store:
                 json.dump(asdict(report), file)
                 file.flush()
                 os.fsync(file.fileno())
+            share(draft)
             draft.replace(self.folder / f"{key}.json")
         finally:
             draft.unlink(missing_ok=True)
 
     def _make(self):
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder)
 
 
 def key_of(script, names, setting):
