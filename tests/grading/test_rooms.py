@@ -16,10 +16,11 @@ HIDDEN = (
     *("bncourse.exercises.probe", "bncourse.reference.probe", "bncourse.lab.probe"),
     *("bncourse.figures.probe", "bncourse.platforms.probe", "bncourse.similar.probe"),
     *("bncourse.trial.probe", "bncourse.commands.probe", "bncourse.grading.probe"),
+    *("bncourse.glance.probe", "bncourse.study.probe"),
     *(f"bncourse.grading.{room}.probe" for room in ("intake", "outside", "record", "nbgrader")),
     "bncourse.grading.batch.probe",
 )
-NO_SAY = ("lab", "figures", "platforms", "similar", "trial", "commands")
+NO_SAY = ("lab", "figures", "platforms", "similar", "trial", "commands", "glance", "study")
 
 IMPORTED = """
 import json, sys, time
