@@ -21,6 +21,8 @@ from bncourse.trial import corpus, selftest
 
 LIMITS = Limits(item_seconds=20, total_seconds=60, memory=512 * MIB, disk=16 * MIB)
 
+_TRIES = 3
+
 _CASES = {bad.name: bad for bad in corpus.corpus()}
 
 
@@ -56,8 +58,12 @@ def check_clean(probe, worker):
 
 def check_breached(defence, worker):
     """Assert that what gets through without the defence is what it is there for."""
-    found = defence.probe(worker)
-    assert any(defence.breach in line for line in found), (
+    # A try that a busy machine stops has shown nothing; a breach has to show once.
+    for _ in range(_TRIES):
+        found = defence.probe(worker)
+        if any(defence.breach in line for line in found):
+            return
+    raise AssertionError(
         f'Without "{defence.name}" the probe must find "{defence.breach}". It found: {found}'
     )
 
