@@ -33,10 +33,10 @@ def ladder(activation="sigmoid"):
             seen = values[found.best]
             axis.plot(seen, np.full(len(seen), row), "o", color=COLORS["sky"], alpha=0.8)
             axis.plot(np.median(seen), row, "|", color=COLORS["black"], markersize=16, mew=2)
-    axes[0].set(xscale="log", title="jump in a step, in spreads")
+    axes[0].set(xscale="log", xlabel="jump in a step, in spreads", ylabel="network")
     axes[0].set_yticks(range(len(ROWS)), ROWS.values())
     axes[0].invert_yaxis()
-    axes[1].set(title="test accuracy, %", xlim=(0, 102))
+    axes[1].set(xlabel="test accuracy, %", xlim=(0, 102))
     return made
 
 
@@ -111,7 +111,7 @@ def smoothness():
         found = landing(kind)
         band(axes[0], landscape.SIZES, (found.along / found.loss).T, line)
         band(axes[1], landscape.SIZES, found.kept.T, line)
-    axes[0].set(title="loss after / before", ylim=(0.4, 3))
+    axes[0].set(ylabel="loss after / before", ylim=(0.4, 3))
     axes[1].set(title="share of the promise kept", ylim=(-2, 1.1))
     for axis in axes:
         axis.set(xscale="log", xlabel="size of the step", xlim=(0.0027, 0.4))
