@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -88,6 +89,14 @@ def needs_sandbox():
 def root():
     """The repository."""
     return ROOT
+
+
+def load_chapter_code(name):
+    """Return the module of one file of chapters/code."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "chapters" / "code" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def copy_repository(target):

@@ -1,12 +1,11 @@
 """The PyTorch and Keras code that the chapters show agrees with the reference."""
 
-import importlib.util
 import inspect
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import load_chapter_code as load
 
 from bncourse.reference import forward
 
@@ -15,16 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 # Keras computes in float32 by default; a biased variance taken for an unbiased one is 1e-1 off.
 assert_close = partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
-
-CODE = Path(__file__).parents[1] / "chapters" / "code"
-
-
-def load(name):
-    """Return the module of one file of chapters/code."""
-    spec = importlib.util.spec_from_file_location(name, CODE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Torch:

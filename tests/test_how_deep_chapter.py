@@ -1,23 +1,11 @@
 """The chapter on depth: its lab, its rates, its code."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from conftest import load_chapter_code as load
 
 from bncourse.lab import deep
-
-CODE = Path(__file__).parents[1] / "chapters" / "code"
-
-
-def load(name):
-    """Return the module of one file of chapters/code."""
-    spec = importlib.util.spec_from_file_location(name, CODE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.equation("H3")

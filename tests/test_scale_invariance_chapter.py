@@ -1,24 +1,12 @@
 """The chapter on weights whose length does not count: its lab and its code."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from conftest import load_chapter_code as load
 from torch import nn
 
 from bncourse.lab import scale
-
-CODE = Path(__file__).parents[1] / "chapters" / "code"
-
-
-def load(name):
-    """Return the module of one file of chapters/code."""
-    spec = importlib.util.spec_from_file_location(name, CODE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_gradient_of_the_plane_is_that_of_its_loss():
