@@ -35,15 +35,23 @@ from .defences import Defence, Pliable, answer, case, cell, leave_out, lines, pu
 
 # --- One submission and another -----------------------------------------------------------------
 
-_PIDS = (
-    "import os\n"
-    "for pid in set(range(2, 200)) - {os.getpid()}:\n"
-    "    try:\n"
-    "        os.kill(pid, 0)\n"
-    "        print('can end process', pid)\n"
-    "    except OSError:\n"
-    "        pass"
-)
+# The kernel takes the number of a thread for that of its process, and the shell may still run one
+# that writes its history: a thread of this process, or what has ended since, is no other process.
+_PIDS = """
+import os
+
+def can_end(pid):
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+for pid in set(range(2, 200)) - {os.getpid()}:
+    own = lambda: os.path.exists(f"/proc/self/task/{pid}")
+    if can_end(pid) and not own() and can_end(pid):
+        print("can end process", pid)
+"""
 _NO_PIDS = "isolate._ALL ^= isolate._NEWPID\nskip_mount('/proc')"
 
 _NO_FILTER = "zygote.refuse_calls = lambda: None"
