@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.course import scripts_on_path
+from bncourse.platforms.counted import write_counted
 from bncourse.platforms.left import Left, report
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import NOTEBOOK
@@ -134,6 +135,7 @@ class HandInCollector(FileNameCollectorPlugin):
         self._account(students)
         self._require_known(students, roster)
         self._say_nothing_came(roster.keys() - students)
+        write_counted(self._root.parent, counting, self._root)
         return counting
 
     def _pick(self, group):
