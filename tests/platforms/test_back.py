@@ -1,6 +1,7 @@
 """Feedback finds its way back: under the name that the platform gave, to whom it belongs."""
 
 import csv
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -133,16 +134,18 @@ def test_a_branch_holds_the_page_and_nothing_of_the_student(clones, tmp_path):
 # --- The command --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def graded(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A course with pages of feedback: ada is done, ben waits for a human."""
-    (tmp_path / "nbgrader_config.py").write_text(
+    root = tmp_path_factory.mktemp("back") / "course"
+    root.mkdir()
+    (root / "nbgrader_config.py").write_text(
         "c = get_config()\n"
         'c.CourseDirectory.course_id = "trial"\n'
         "from bncourse.grading.nbgrader.config import configure\n"
         "configure(c, __file__)\n"
     )
-    with scripts_on_path(), Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "trial") as book:
+    with scripts_on_path(), Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
         book.add_assignment("ps1_forward")
         book.add_notebook("forward", "ps1_forward")
         book.add_grade_cell("written", "forward", "ps1_forward", max_score=3, cell_type="markdown")
@@ -153,17 +156,22 @@ def graded(tmp_path, monkeypatch):
             grade = submission.notebooks[0].grades[0]
             grade.needs_manual_grade = student == "ben"
             grade.manual_score = 2 if student == "ada" else None
-            page = tmp_path / "feedback" / student / "ps1_forward" / "forward.html"
+            page = root / "feedback" / student / "ps1_forward" / "forward.html"
             page.parent.mkdir(parents=True)
             page.write_text(f"<p>{student}</p>")
         book.db.commit()
-    (tmp_path / "downloaded" / "ps1_forward").mkdir(parents=True)
-    (tmp_path / "downloaded" / "ps1_forward" / "counted.csv").write_text(
+    (root / "downloaded" / "ps1_forward").mkdir(parents=True)
+    (root / "downloaded" / "ps1_forward" / "counted.csv").write_text(
         "student,file\nada,s.zip/ada_1_2_forward.ipynb\nben,s.zip/ben_3_4_forward.ipynb\n"
     )
+    return root
+
+
+@pytest.fixture
+def graded(made, tmp_path, monkeypatch):
     # What nbgrader does there has tests of its own: test_current.py.
     monkeypatch.setattr("bncourse.commands.term._nbgrader", lambda *args, **options: None)
-    return tmp_path
+    return shutil.copytree(made, tmp_path / "course")
 
 
 def run(root, *options):
