@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import re
 
 import nbformat
 import pytest
@@ -91,7 +90,9 @@ def test_numpy_is_the_wheel_that_pyodide_names(root, built):
 def test_the_lock_file_names_hashes_and_no_host(root):
     packages = json.loads((root / "web" / "package-lock.json").read_text())["packages"]
     assert all(each.get("integrity") for name, each in packages.items() if name)
-    assert "://" not in re.sub(r'"funding": \{[^}]*\}', "", json.dumps(packages))
+    for each in packages.values():
+        each.pop("funding", None)
+    assert "://" not in json.dumps(packages)
 
 
 # --- in a browser -----------------------------------------------------------------------------
