@@ -65,9 +65,7 @@ class Setter:
 def _start(app):
     if app.builder.format != "html":
         return
-    modules = install(Path(app.confdir))
-    app.formulas = Setter(modules)
-    serve(modules / "node_modules" / "katex" / "dist", Path(app.confdir, SERVED, "katex"))
+    app.formulas = Setter(install(Path(app.confdir)))
 
 
 def serve(katex, target):
@@ -91,6 +89,9 @@ def _end(app, exception):
 
 
 def _serve_static(app, config):
+    # Before Sphinx asks whether the folder is there.
+    katex = install(Path(app.confdir)) / "node_modules" / "katex" / "dist"
+    serve(katex, Path(app.confdir, SERVED, "katex"))
     config.html_static_path.append(SERVED)
 
 
