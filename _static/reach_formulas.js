@@ -7,6 +7,8 @@ function reach() {
   }
 }
 
-new ResizeObserver(reach).observe(document.querySelector("article"));
-// A fold that opens shows formulas that had no width before.
-document.addEventListener("toggle", reach, true);
+document.addEventListener("DOMContentLoaded", () => {
+  new ResizeObserver(reach).observe(document.querySelector("article"));
+  // A fold that opens shows formulas that had no width before.
+  document.addEventListener("toggle", reach, true);
+});
