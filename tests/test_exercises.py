@@ -57,6 +57,8 @@ def test_a_known_mistake_fails_as_itself(exercise, mistake, seed):
     verdict = verdict_on(exercise, mistake.obj, seed)
     assert verdict.kind in ("wrong", "error")
     assert verdict.mistake is mistake
+    # A diagnosis tries it without watching for such calls.
+    assert "ready-made" not in verdict.finding
 
 
 @pytest.mark.parametrize("name", EXERCISES)
