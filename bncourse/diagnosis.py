@@ -27,6 +27,11 @@ _MOST_KNOWN = 8192
 _known = {}
 
 
+def forget():
+    """Forget what known mistakes return, as a new kernel does."""
+    _known.clear()
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What is known of a wrong solution.

@@ -54,6 +54,7 @@ EXERCISE = function_exercise(
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
     cases=_forward_cases,
     see="F4",
+    normalised="batch",
     insight="The layer can undo itself: with gamma = sqrt(var + eps) and beta = mean, y "
     "is x again.",
     tolerance=TOLERANCE,

@@ -47,6 +47,7 @@ EXERCISE = function_exercise(
     returns="y",
     cases=_inference_cases,
     see="F7",
+    normalised="given",
     insight="At inference each feature has one slope and one intercept: no example sees another.",
     tolerance=TOLERANCE,
     mistakes=[

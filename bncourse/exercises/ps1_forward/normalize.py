@@ -48,6 +48,7 @@ EXERCISE = function_exercise(
     returns="x_hat",
     cases=_normalize_cases,
     see="F3",
+    normalised="given",
     insight="eps keeps the root away from 0, so a feature that does not vary comes out "
     "as 0, not as NaN.",
     tolerance=TOLERANCE,

@@ -58,6 +58,7 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_backward_cases,
     see="B7",
+    normalised="batch",
     insight="dx sums to 0 over the batch: no gradient can move the mean of a feature.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -68,6 +68,7 @@ EXERCISE = function_exercise(
     returns={"gradients": ("dx_hat", "dvar", "dmean", "dx", "dgamma", "dbeta")},
     cases=_staged_cases,
     see="B5",
+    normalised="batch",
     insight="Each stage needs its own inputs and the gradient that arrives, and nothing else.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -77,6 +77,7 @@ EXERCISE = function_exercise(
     returns="y",
     cases=_cases,
     see="C6",
+    normalised="example",
     insight="One group is layer norm over (C, H, W); a group for each channel is instance norm.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -51,6 +51,7 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_cases,
     see="C5",
+    normalised="example",
     insight="dx sums to 0 over the features of each example: the axis moved, the formula stayed.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -58,6 +58,7 @@ EXERCISE = function_exercise(
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
     cases=_cases,
     see="C4",
+    normalised="example",
     insight="Each example has statistics of its own, so training and inference compute the same.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -58,6 +58,7 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_cases,
     see="C3",
+    normalised="batch",
     insight="It is the backward pass of rows, with each pixel an example: the formula stays.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -98,6 +98,7 @@ EXERCISE = function_exercise(
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
     cases=_cases,
     see="C2",
+    normalised="batch",
     insight="Every pixel of a channel counts as an example, so one image already has a variance.",
     tolerance=TOLERANCE,
     mistakes=[

@@ -379,6 +379,7 @@ batchnorm_function = Exercise(
     drive=_drive_function,
     reference=_reference_function,
     see="B7",
+    normalised="batch",
     insight="backward starts from x, so autograd can differentiate what it returns once more.",
     mistakes=_MISTAKES,
     parts={"y": "forward"} | dict.fromkeys((*FIRST, *SECOND), "backward"),

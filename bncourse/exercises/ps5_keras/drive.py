@@ -130,9 +130,11 @@ def _live(obj, layer, weights, inputs, options, outputs):
     for step, (x, dy) in enumerate(zip(inputs["x"], inputs["dy"], strict=True), start=1):
         moment = f"in training step {step}"
         outputs |= _training_step(layer, weights, x, dy, moment) | _state(layer, weights, moment)
-        # After each step, so that a state which the two share shows in what follows.
-        other = other or _another(obj, inputs, options)
-        other(ops.convert_to_tensor(inputs["x_new"]), training=True)
+        # After each step, so that a state which the two share shows in what follows. A layer with
+        # default options would show no more than one with others, and each takes time.
+        if options:
+            other = other or _another(obj, inputs, options)
+            other(ops.convert_to_tensor(inputs["x_new"]), training=True)
     _require_no_graph(layer)
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
     outputs["y with training left out"] = _run(layer, inputs["x_new"])
