@@ -1,5 +1,6 @@
 """A picture of what an own answer returns: ``show(batchnorm_forward)``."""
 
+import importlib
 import sys
 
 from bncourse.attempt import attempt
@@ -27,14 +28,14 @@ def show(obj, name=None, case=None):
         MissingPackage: if matplotlib is missing.
     """
     try:
-        import bncourse.study.picture as picture
+        # By its name: it stands in a room above, which is closed where work is graded.
+        picture = importlib.import_module("bncourse.study.picture")
     except ModuleNotFoundError as absent:
         if (absent.name or "").startswith("matplotlib"):
             raise MissingPackage(
                 "show needs matplotlib, which is not installed here. "
                 "Install it: pip install matplotlib"
             ) from None
-        # Where work is graded there is nobody to look at it.
         return None
     exercise = exercise_of(obj, name, sys._getframe(1).f_globals)
     chosen = case_of(exercise, case)
