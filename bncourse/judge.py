@@ -48,8 +48,9 @@ def judge(exercise, cases, attempts):
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
     """
+    expected = {name: exercise.reference(case.inputs) for name, case in cases.items()}
     problems = {
-        name: _problem(exercise, case, attempts[name], exercise.reference(case.inputs))
+        name: _problem(exercise, case, attempts[name], expected[name])
         for name, case in cases.items()
     }
     name = _first(problems, attempts)
@@ -58,7 +59,7 @@ def judge(exercise, cases, attempts):
     made, (kind, finding) = attempts[name], problems[name]
     # What is not written yet makes no mistake.
     stub = _unwritten(made) and kind == "error"
-    found = Diagnosis() if stub else diagnose(exercise, cases, attempts)
+    found = Diagnosis() if stub else diagnose(exercise, cases, attempts, expected)
     passing = [each for each, (word, _) in problems.items() if word == "ok"]
     return Verdict(
         kind,
@@ -66,7 +67,7 @@ def judge(exercise, cases, attempts):
         finding,
         found.mistakes,
         found.sure,
-        progress(exercise, cases, attempts, passing, named=bool(found.mistakes)),
+        progress(exercise, cases, attempts, expected, passing, named=bool(found.mistakes)),
         made.printed,
         made.error,
         made.line if made.error == "Unusable" else "",

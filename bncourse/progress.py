@@ -11,51 +11,48 @@ from bncourse.compare import difference, scale
 _MOST_NAMED = 4
 
 
-def progress(exercise, cases, attempts, passing, named):
+def progress(exercise, cases, attempts, expected, passing, named):
     """Return sentences on what is right already.
 
     Args:
         exercise: the Exercise.
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
+        expected: ``{name: {label: array}}``, what the reference returns.
         passing: the names of the cases that pass.
         named: whether a known mistake says the rest.
     """
     if not any(attempts[name].outputs for name in cases):
         return ()
     said = [f"{len(passing)} of {len(cases)} cases pass."]
-    wrong = _wrong_by_case(exercise, cases, attempts)
-    said += [_right_labels(exercise, cases, attempts, wrong)]
+    wrong = _wrong_by_case(exercise, cases, attempts, expected)
+    said += [_right_labels(exercise, attempts, expected, wrong)]
     if not named:
         said += [_which_cases(cases, passing), _what_holds(exercise, cases, attempts, wrong)]
     return tuple(each for each in said if each)
 
 
-def _wrong_by_case(exercise, cases, attempts):
+def _wrong_by_case(exercise, cases, attempts, expected):
     """Return ``{case: {label: reference}}`` of what is wrong, where there are results."""
     found = {}
     for name, case in cases.items():
         made = attempts[name]
         if made.outputs:
-            expected = exercise.reference(case.inputs)
             found[name] = {
                 label: want
-                for label, want in expected.items()
+                for label, want in expected[name].items()
                 if (label in made.outputs or not made.error)
                 and difference(exercise, case, made.outputs, label, want)
             }
     return found
 
 
-def _right_labels(exercise, cases, attempts, wrong):
+def _right_labels(exercise, attempts, expected, wrong):
     """Return a sentence on the results that are right wherever there are any."""
     # Of the reference only: where work is graded, a hostile process may send results of any name,
     # and the names would carry home what it has seen.
     labels = [
-        label
-        for name in wrong
-        for label in exercise.reference(cases[name].inputs)
-        if label in attempts[name].outputs
+        label for name in wrong for label in expected[name] if label in attempts[name].outputs
     ]
     bad = {label for each in wrong.values() for label in each}
     good = [label for label in dict.fromkeys(labels) if label not in bad]

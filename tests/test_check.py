@@ -1,5 +1,6 @@
 """What a student reads when something else than a solution is checked."""
 
+import inspect
 import random
 import sys
 
@@ -442,6 +443,23 @@ def test_a_ready_made_operator_is_not_an_answer(call):
     )
     text = message_of(space["batchnorm_forward"], "batchnorm_forward")
     assert "It calls a ready-made torch function" in text
+
+
+def test_a_ready_made_function_is_known_under_any_name_and_left_as_it_was():
+    torch = pytest.importorskip("torch")
+    from torch.nn.functional import batch_norm as mine
+
+    code, signature = mine.__code__, inspect.signature(mine)
+    seen = []
+
+    def borrowed(x, mean, var, eps=1e-5):
+        seen.append(inspect.signature(mine))
+        return mine(*(torch.tensor(v) for v in (x, mean, var)), eps=eps)
+
+    assert "ready-made torch.nn.functional.batch_norm." in message_of(borrowed, "normalize")
+    assert {*seen} == {signature}
+    assert mine.__code__ is code
+    assert not hasattr(mine, "__signature__")
 
 
 def test_the_course_reference_is_not_an_answer():
