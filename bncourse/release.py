@@ -62,7 +62,9 @@ def derive_notebook(source):
         _reach_further(cell)
         _carry_pictures(cell, Path(source).parent)
     if name in problem_sets():
-        notebook.cells.insert(1, nbformat.v4.new_code_cell(set_up_cell(name)))
+        # Its page on the website leaves it out: nothing is to be installed there.
+        tags = {"tags": ["remove-cell"]}
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(set_up_cell(name), metadata=tags))
     used = set()
     for cell in notebook.cells:
         cell.id = _cell_id(cell, used, source)

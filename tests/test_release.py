@@ -252,6 +252,14 @@ def test_the_first_cell_says_how_to_install_the_course(problem_set):
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_the_first_cell_is_left_out_where_nothing_is_to_be_installed(root):
+    for path in released_notebooks(root):
+        first, *others = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert "%pip install" in first.source
+        assert "remove-cell" in first.metadata.tags
+        assert not any("remove-cell" in cell.metadata.get("tags", []) for cell in others)
+
+
 def test_the_first_cell_names_a_package_that_is_missing():
     blocked = "import sys; sys.modules['torch'] = None\n"
     code = blocked + set_up_cell("ps4_pytorch")
