@@ -17,7 +17,7 @@ CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) inde
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pages report versions lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report versions lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -39,9 +39,12 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 exercises: $(STAMPS)/exercises ## derive the notebooks and release them to exercises/
 
-$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/course.py bncourse/addresses.py
+$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/course.py bncourse/addresses.py $(wildcard pictures/*.png)
 	@bncourse release
 	@mkdir -p $(@D) && touch $@
+
+pictures: setup ## draw the pictures of the notebooks anew
+	python -m bncourse.figures.problem_sets
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 

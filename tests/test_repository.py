@@ -76,6 +76,31 @@ def test_no_file_names_a_path_of_one_machine(root):
             assert not pattern.search(path.read_text()), path
 
 
+def fenced(text):
+    """Return the texts of the fenced blocks of a Markdown text that are neither code nor MyST."""
+    blocks = re.findall(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", text, re.MULTILINE | re.DOTALL)
+    return [body for _, language, body in blocks if language in ("", "text")]
+
+
+DRAWING = re.compile(
+    r"[\u2190-\u21ff\u2500-\u259f\u25a0-\u25ff]|--+>|<--+|[+|]--|--[+|]|^\s*\|\s*$", re.M
+)
+
+
+def test_no_fenced_text_is_a_drawing(root):
+    """A picture is drawn, a table is a table: letters in a row are read on no phone, nor aloud."""
+    pages = [root / "index.md", *root.glob("chapters/*.md"), *root.glob("solutions/*/*.md")]
+    blocks = [(page, body) for page in pages for body in fenced(page.read_text())]
+    assert blocks
+    for page, body in blocks:
+        assert not DRAWING.search(body), f"{page}:\n{body}"
+
+
+@pytest.mark.parametrize("drawing", ["a --> b", "  │", "+---+", "x ──► y", "  |\n  v", "● f(x)"])
+def test_a_drawing_is_known_as_one(drawing):
+    assert DRAWING.search(drawing)
+
+
 def test_the_package_states_what_a_notebook_needs(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert any(line.startswith("numpy") for line in project["dependencies"])
