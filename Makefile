@@ -45,7 +45,7 @@ $(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc) | sandbox
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/*) | sandbox
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 

@@ -1,0 +1,267 @@
+"""The figures that move: their numbers against the library, and what they do in a real browser.
+
+A page of its own for each figure, in the styles of the book, needs no build of the book.
+"""
+
+import json
+import re
+import shutil
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from conftest import needs_chromium, served
+from moving_figures import FOLDER, at_rest, run_node
+
+from bncourse.reference import forward
+
+NAMES = ("scrub",)
+MINUS = "\N{MINUS SIGN}"
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def numbers(name, states):
+    """Return what a figure computes in each of the given states, by Node."""
+    code = f"""
+        import figure from "./{name}.js";
+        import {{ rest }} from "./moving.js";
+        const found = {json.dumps(states)}.map((each) =>
+          figure.numbers({{ ...rest(figure), ...each }}));
+        console.log(JSON.stringify(found));
+    """
+    return json.loads(run_node("--input-type=module", "--eval", code))
+
+
+# --- the numbers, without a browser -------------------------------------------------------------
+
+
+def test_scrub_computes_the_forward_pass():
+    rng = np.random.default_rng(0)
+    states = []
+    for count in (1, 2, 3, 4, 4, 4):
+        points = {f"x{i + 1}": value for i, value in enumerate(rng.uniform(-5, 25, 4))}
+        gamma, beta = rng.uniform(-3, 3, 2)
+        eps = int(rng.integers(-5, 3))
+        states.append({**points, "count": count, "gamma": gamma, "beta": beta, "eps": eps})
+    for state, found in zip(states, numbers("scrub", states), strict=True):
+        x = np.array([[state[f"x{i + 1}"]] for i in range(state["count"])])
+        eps = 10.0 ** state["eps"]
+        mean, var = forward.batch_statistics(x)
+        y, cache = forward.batchnorm_forward(x, state["gamma"], state["beta"], eps)
+        np.testing.assert_allclose([found["mean"], found["var"]], [*mean, *var], **CLOSE)
+        np.testing.assert_allclose(found["xHat"], cache["x_hat"].ravel(), **CLOSE)
+        np.testing.assert_allclose(found["y"], y.ravel(), **CLOSE)
+
+
+# --- at rest ------------------------------------------------------------------------------------
+
+
+def test_every_module_with_a_name_is_a_figure_that_is_tested():
+    shared = {"maths", "moving", "live", "at_rest"}
+    assert {path.stem for path in FOLDER.glob("*.js")} - shared == set(NAMES)
+
+
+def test_a_figure_that_does_not_exist_is_an_error():
+    with pytest.raises(RuntimeError, match="no_such_figure"):
+        at_rest("no_such_figure")
+
+
+# --- in a browser -------------------------------------------------------------------------------
+
+PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>{name}</title>
+<link rel="stylesheet" href="pydata-sphinx-theme.css"><link rel="stylesheet" href="landing.css">
+<link rel="stylesheet" href="figures/moving.css">
+<script type="module" src="figures/live.js"></script></head>
+<body><main><article class="bd-article"><h1>{name}</h1>{markup}</article></main></body></html>"""
+
+
+def write_pages(folder, root):
+    """Write a page for each figure and theme into a folder, with all that it loads."""
+    shutil.copytree(FOLDER, folder / "figures")
+    shutil.copy(root / "_static" / "landing.css", folder)
+    theme = files("pydata_sphinx_theme") / "theme" / "pydata_sphinx_theme" / "static" / "styles"
+    shutil.copy(theme / "pydata-sphinx-theme.css", folder)
+    for name, markup in at_rest(*NAMES).items():
+        for theme in ("light", "dark"):
+            page = PAGE.format(name=name, theme=theme, markup=markup)
+            (folder / f"{name}-{theme}.html").write_text(page)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory, root):
+    folder = tmp_path_factory.mktemp("figures")
+    write_pages(folder, root)
+    with served(folder) as address:
+        yield address
+
+
+class Shown:
+    """One figure in a browser."""
+
+    def __init__(self, page, name):
+        self.page = page
+        self.box = page.locator(f"[data-moving={name}]")
+
+    def wait(self):
+        self.box.and_(self.page.locator("[data-live]")).wait_for()
+        return self
+
+    @property
+    def numbers(self):
+        return json.loads(self.box.get_attribute("data-numbers"))
+
+    @property
+    def words(self):
+        return self.box.locator(".moving-says").inner_text()
+
+    def range(self, name):
+        return self.box.locator(f"[data-control={name}] input")
+
+    def value(self, name):
+        return self.range(name).evaluate("each => each.valueAsNumber")
+
+    def swipe(self, handle, x, y):
+        """Put a finger on a handle, move it by pixels, and lift it."""
+        box = self.box.locator(f"[data-handle={handle}]").bounding_box()
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        to = {"x": at["x"] + x, "y": at["y"] + y}
+        touch = self.page.context.new_cdp_session(self.page)
+        for kind, points in (("touchStart", [at]), ("touchMove", [to]), ("touchEnd", [])):
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def said(shown, word):
+    """Return the number that follows a word in the sentence of a figure."""
+    found = re.search(rf"{word} ({MINUS}?[\d.]*\d)", shown.words)[1]
+    return float(found.replace(MINUS, "-"))
+
+
+@pytest.fixture
+def show(shelf, browser):
+    contexts = []
+
+    def show(name, theme="light", **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(f"{shelf}/{name}-{theme}.html")
+        return Shown(page, name)
+
+    yield show
+    for each in contexts:
+        assert not [problem for page in each.pages for problem in page.problems]
+        each.close()
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_without_javascript_there_is_a_picture_and_nothing_dead(show, name):
+    shown = show(name, java_script_enabled=False)
+    assert shown.box.locator("svg").bounding_box()["height"] > 100
+    assert shown.box.locator("svg text").count() > 3
+    assert shown.words
+    assert not shown.box.locator("form").is_visible()
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_waking_up_moves_and_changes_nothing(show, name):
+    still = show(name, java_script_enabled=False)
+    shown = show(name).wait()
+    assert shown.words == still.words
+    picture = "svg => svg.innerHTML"
+    assert shown.box.locator("svg").evaluate(picture) == still.box.locator("svg").evaluate(picture)
+    shift = shown.page.evaluate(
+        """() => new Promise((resolve) => new PerformanceObserver((list) =>
+          resolve(list.getEntries().reduce((sum, each) => sum + each.value, 0)))
+          .observe({ type: "layout-shift", buffered: true })
+          || setTimeout(resolve, 300, 0))"""
+    )
+    assert shift < 0.05
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_every_control_has_a_name_and_answers_to_the_keyboard(show, name):
+    shown = show(name).wait()
+    controls = shown.box.locator("input[type=range]:enabled, fieldset, button:enabled")
+    for index in range(controls.count()):
+        # One control may put another to rest.
+        shown.page.reload()
+        shown.wait()
+        control = controls.nth(index)
+        before = shown.box.get_attribute("data-numbers") + shown.words
+        tag = control.evaluate("each => each.tagName")
+        if tag == "FIELDSET":
+            control.locator("input:checked").focus()
+            last = control.locator("input").last.is_checked()
+            shown.page.keyboard.press("ArrowLeft" if last else "ArrowRight")
+        elif tag == "BUTTON":
+            control.focus()
+            shown.page.keyboard.press("Enter")
+        else:
+            assert shown.page.locator(f"label[for={control.get_attribute('id')}]").inner_text()
+            control.focus()
+            high = control.evaluate("each => each.value === each.max")
+            shown.page.keyboard.press("ArrowLeft" if high else "ArrowRight")
+        after = "([box, before]) => box.dataset.numbers + box.querySelector('p').innerText"
+        shown.page.wait_for_function(
+            f"(given) => ({after})(given) !== given[1]", arg=[shown.box.element_handle(), before]
+        )
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(show, name, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(show(name, theme).wait().page).response["violations"]
+    assert not [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_a_phone_shows_all_of_it(show, name):
+    shown = show(name, viewport={"width": 360, "height": 780}).wait()
+    wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert shown.page.evaluate(wide) <= 1
+    outside = """box => {
+      const room = box.querySelector("svg").getBoundingClientRect();
+      return [...box.querySelectorAll("svg text")].filter((each) => {
+        const ink = each.getBoundingClientRect();
+        return ink.left < room.left - 1 || ink.right > room.right + 1
+            || ink.top < room.top - 1 || ink.bottom > room.bottom + 1;
+      }).map((each) => each.textContent);
+    }"""
+    assert shown.box.evaluate(outside) == []
+    sizes = "box => [...box.querySelectorAll('svg text')].map((each) => {const ctm = "
+    sizes += "each.getScreenCTM(); return ctm.a * parseFloat(getComputedStyle(each).fontSize)})"
+    assert min(shown.box.evaluate(sizes)) >= 9
+
+
+@needs_chromium
+def test_scrub_answers_to_keys_and_to_a_finger(show):
+    shown = show("scrub", has_touch=True).wait()
+    assert shown.numbers["mean"] == 10
+    shown.range("x4").focus()
+    shown.page.keyboard.press("ArrowRight")
+    mean, var = forward.batch_statistics(np.array([3.0, 9.0, 11.0, 17.5]))
+    np.testing.assert_allclose([shown.numbers["mean"], shown.numbers["var"]], [mean, var], **CLOSE)
+    assert said(shown, "Mean") == pytest.approx(mean.item(), abs=0.0051)
+    shown.swipe("x1", 60, 0)
+    dragged = shown.value("x1")
+    assert dragged > 4
+    np.testing.assert_allclose(shown.numbers["mean"], (dragged + 37.5) / 4, **CLOSE)
+
+
+@needs_chromium
+def test_scrub_says_what_small_batches_do(show):
+    shown = show("scrub").wait()
+    two, one = (shown.box.locator(f"[data-control=count] input[value='{n}']") for n in (2, 1))
+    two.check()
+    np.testing.assert_allclose(shown.numbers["xHat"], [-1, 1], atol=1e-6)
+    assert shown.range("x3").is_disabled()
+    one.check()
+    assert shown.numbers["y"] == [shown.value("beta")]
