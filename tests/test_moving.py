@@ -13,9 +13,9 @@ import pytest
 from conftest import needs_chromium, served
 from moving_figures import FOLDER, at_rest, run_node
 
-from bncourse.reference import forward
+from bncourse.reference import backward, forward
 
-NAMES = ("scrub",)
+NAMES = ("scrub", "left")
 MINUS = "\N{MINUS SIGN}"
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -51,6 +51,20 @@ def test_scrub_computes_the_forward_pass():
         np.testing.assert_allclose([found["mean"], found["var"]], [*mean, *var], **CLOSE)
         np.testing.assert_allclose(found["xHat"], cache["x_hat"].ravel(), **CLOSE)
         np.testing.assert_allclose(found["y"], y.ravel(), **CLOSE)
+
+
+def test_left_computes_the_backward_pass():
+    x = np.array([[3.0], [9.0], [11.0], [17.0]])
+    _, cache = forward.batchnorm_forward(x, np.array([0.5]), np.zeros(1), eps=1e-12)
+    arriving = np.random.default_rng(1).uniform(-10, 10, (5, 4))
+    states = [{f"dy{i + 1}": value for i, value in enumerate(dy)} for dy in arriving]
+    for dy, found in zip(arriving, numbers("left", states), strict=True):
+        dx, _, _ = backward.batchnorm_backward(dy[:, None], cache)
+        np.testing.assert_allclose(found["dx"], dx.ravel(), **CLOSE)
+        left = dy - found["dyMean"] - np.array(found["alongPart"])
+        np.testing.assert_allclose(found["left"], left, **CLOSE)
+        # Parts that stand at right angles: Pythagoras.
+        np.testing.assert_allclose(sum(found["shares"]), 1, **CLOSE)
 
 
 # --- at rest ------------------------------------------------------------------------------------
@@ -192,6 +206,10 @@ def test_every_control_has_a_name_and_answers_to_the_keyboard(show, name):
         shown.page.reload()
         shown.wait()
         control = controls.nth(index)
+        if control.evaluate("each => each.tagName") == "BUTTON":
+            # At rest it may have nothing to do.
+            shown.box.locator("input[type=range]").first.focus()
+            shown.page.keyboard.press("Home")
         before = shown.box.get_attribute("data-numbers") + shown.words
         tag = control.evaluate("each => each.tagName")
         if tag == "FIELDSET":
@@ -265,3 +283,15 @@ def test_scrub_says_what_small_batches_do(show):
     assert shown.range("x3").is_disabled()
     one.check()
     assert shown.numbers["y"] == [shown.value("beta")]
+
+
+@needs_chromium
+def test_left_shows_what_no_input_can_move(show):
+    shown = show("left", has_touch=True).wait()
+    np.testing.assert_allclose(shown.numbers["dx"], [0.26, -0.32, -0.18, 0.24], **CLOSE)
+    for preset in ("all", "along"):
+        shown.box.locator(f"button[name={preset}]").click()
+        np.testing.assert_allclose(shown.numbers["left"], 0, atol=1e-9)
+    shown.swipe("dy2", 0, -60)
+    assert shown.value("dy2") > 0
+    assert not np.allclose(shown.numbers["left"], 0, atol=0.1)

@@ -26,3 +26,17 @@ export function batchnormForward(x, gamma, beta, eps) {
   const invStd = 1 / Math.sqrt(sigma2 + eps);
   return { mean: mu, var: sigma2, invStd, xHat, y: xHat.map((each) => gamma * each + beta) };
 }
+
+/**
+ * (B7), in the order of a subtraction: what arrives, its mean, its part along x_hat, what is left.
+ * @param {number[]} dy
+ * @param {{xHat: number[], invStd: number}} cache of the forward pass
+ * @param {number} gamma
+ */
+export function batchnormBackward(dy, { xHat, invStd }, gamma) {
+  const dyMean = mean(dy);
+  const along = mean(dy.map((each, i) => each * xHat[i]));
+  const alongPart = xHat.map((each) => each * along);
+  const left = dy.map((each, i) => each - dyMean - alongPart[i]);
+  return { dyMean, alongPart, left, dx: left.map((each) => gamma * invStd * each) };
+}

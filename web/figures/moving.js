@@ -64,12 +64,21 @@ export const round = (value) => Math.round(value * 100) / 100;
 const idOf = (figure, control) => `moving-${figure.name}-${control.name}`;
 const shown = (control, value) => (control.shown ?? ((each) => show(each)))(Number(value));
 
+/** @param {Figure} figure */
+function controlsMarkup(figure) {
+  const buttons = figure.controls
+    .filter((each) => each.kind === "button")
+    .map((each) => `<button type="button" name="${each.name}">${each.label}</button>`);
+  const others = figure.controls
+    .filter((each) => each.kind !== "button")
+    .map((each) => controlMarkup(figure, each));
+  const row = buttons.length ? `<div class="moving-buttons">${buttons.join("")}</div>` : "";
+  return row + others.join("");
+}
+
 /** @param {Figure} figure @param {Control} control */
 function controlMarkup(figure, control) {
   const id = idOf(figure, control);
-  if (control.kind === "button") {
-    return `<button type="button" name="${control.name}">${control.label}</button>`;
-  }
   if (control.kind === "radio") {
     const options = control.options.map(([value, words]) => {
       const checked = value === control.value ? " checked" : "";
@@ -103,7 +112,7 @@ export function markup(figure) {
     `${figure.draw(state, numbers)}</svg>` +
     `<p class="moving-says" role="status">${figure.say(state, numbers)}</p></div>` +
     `<form class="moving-controls" aria-label="Controls of the figure">` +
-    `${figure.controls.map((each) => controlMarkup(figure, each)).join("")}</form></div>`
+    `${controlsMarkup(figure)}</form></div>`
   );
 }
 
