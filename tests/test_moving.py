@@ -10,12 +10,13 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+import torch
 from conftest import needs_chromium, served
 from moving_figures import FOLDER, at_rest, run_node
 
-from bncourse.reference import backward, forward
+from bncourse.reference import backward, convolution, forward
 
-NAMES = ("scrub", "left")
+NAMES = ("sharing", "scrub", "left")
 MINUS = "\N{MINUS SIGN}"
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -65,6 +66,47 @@ def test_left_computes_the_backward_pass():
         np.testing.assert_allclose(found["left"], left, **CLOSE)
         # Parts that stand at right angles: Pythagoras.
         np.testing.assert_allclose(sum(found["shares"]), 1, **CLOSE)
+
+
+def block():
+    """Return the numbers of the block of the figure, (N, C, 3, 3)."""
+    code = 'import { BLOCK } from "./sharing.js"; console.log(JSON.stringify(BLOCK));'
+    entries = json.loads(run_node("--input-type=module", "--eval", code))
+    x = np.full((3, 4, 9), np.nan)
+    for each in entries:
+        x[each["image"], each["channel"], each["pixel"]] = each["value"]
+    return x.reshape(3, 4, 3, 3)
+
+
+def normalised(x, method, groups):
+    """Return the batch x normalised by a method, by the library or by PyTorch."""
+    ones, zeros = np.ones(4), np.zeros(4)
+    if method == "batch":
+        return convolution.spatial_batchnorm_forward(x, ones, zeros)[0]
+    if method == "rms":
+        shape = x.shape[1:]
+        return torch.nn.functional.rms_norm(torch.from_numpy(x), shape, eps=1e-5).numpy()
+    groups = {"layer": 1, "group": groups, "instance": 4}[method]
+    return convolution.groupnorm_forward(x, ones, zeros, groups)
+
+
+@pytest.mark.parametrize("method", ["batch", "layer", "instance", "group", "rms"])
+def test_sharing_normalises_as_the_library_does(method):
+    x = block()
+    places = [(0, 0, 0), (1, 1, 4), (2, 3, 8), (0, 2, 5)]
+    for groups in (1, 2, 4):
+        states = [
+            {"method": method, "groups": groups, "image": n + 1, "channel": c + 1, "pixel": p + 1}
+            for n, c, p in places
+        ]
+        expected = normalised(x, method, groups).reshape(3, 4, 9)
+        for place, found in zip(places, numbers("sharing", states), strict=True):
+            np.testing.assert_allclose(found["xHat"], expected[place], **CLOSE)
+            among = x.ravel()[found["among"]]
+            assert found["count"] == len(among)
+            centre = 0 if method == "rms" else among.mean()
+            np.testing.assert_allclose(found["mean"], centre, **CLOSE)
+            np.testing.assert_allclose(found["var"], ((among - centre) ** 2).mean(), **CLOSE)
 
 
 # --- at rest ------------------------------------------------------------------------------------
@@ -200,7 +242,9 @@ def test_waking_up_moves_and_changes_nothing(show, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_control_has_a_name_and_answers_to_the_keyboard(show, name):
     shown = show(name).wait()
-    controls = shown.box.locator("input[type=range]:enabled, fieldset, button:enabled")
+    controls = shown.box.locator(
+        "input[type=range]:enabled, fieldset:has(:enabled), button:enabled"
+    )
     for index in range(controls.count()):
         # One control may put another to rest.
         shown.page.reload()
@@ -295,3 +339,18 @@ def test_left_shows_what_no_input_can_move(show):
     shown.swipe("dy2", 0, -60)
     assert shown.value("dy2") > 0
     assert not np.allclose(shown.numbers["left"], 0, atol=0.1)
+
+
+@needs_chromium
+def test_sharing_shows_the_set_of_what_is_touched(show):
+    shown = show("sharing").wait()
+    coloured = shown.box.locator("svg .shared")
+    assert coloured.count() == 27
+    shown.box.locator("svg .pick").click(position={"x": 5, "y": 5})
+    assert [shown.value(name) for name in ("image", "channel", "pixel")] == [1, 1, 1]
+    shown.box.locator("input[value=instance]").check()
+    assert coloured.count() == 9
+    assert shown.box.locator("input[value='4']").is_disabled()
+    shown.box.locator("input[value=group]").check()
+    shown.box.locator("input[value='4']").check()
+    assert coloured.count() == 9

@@ -38,11 +38,9 @@ function panel(column, line, title, values, kind) {
   );
 }
 
-const handles = EXAMPLES.map(
-  (i) =>
-    `<rect x="${45 * i - 40}" y="20" width="45" height="${HEIGHT - 20}" class="handle" ` +
-    `data-handle="dy${i}"/>`,
-).join("");
+const handle = (dy, i) =>
+  `<circle cx="${45 * i + 27.5}" cy="${round(toY(dy))}" r="22" class="handle" ` +
+  `data-handle="dy${i + 1}"/>`;
 
 /** @type {import("./moving.js").Figure} */
 export default {
@@ -81,7 +79,7 @@ export default {
       panel(1, 0, "− its mean", EXAMPLES.map(() => dyMean), "stat"),
       panel(0, 1, "− its x̂ part", alongPart, "norm"),
       panel(1, 1, "= what is left", left, "ink"),
-      handles,
+      ...arriving(state).map(handle),
     ].join(""),
   say(state, { shares, left, dx }) {
     if (!size(arriving(state))) return "No gradient arrives, none is left.";

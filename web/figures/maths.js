@@ -40,3 +40,32 @@ export function batchnormBackward(dy, { xHat, invStd }, gamma) {
   const left = dy.map((each, i) => each - dyMean - alongPart[i]);
   return { dyMean, alongPart, left, dx: left.map((each) => gamma * invStd * each) };
 }
+
+/**
+ * Which channels of which images share their statistics with one plane: batch norm and its kin.
+ * @param {string} method
+ * @param {{image: number, channel: number}} chosen from 0
+ * @param {{image: number, channel: number}} other
+ * @param {number} perGroup channels in a group
+ */
+export function shares(method, chosen, other, perGroup) {
+  const group = ({ channel }) => Math.floor(channel / perGroup);
+  const [image, channel] = ["image", "channel"].map((key) => chosen[key] === other[key]);
+  if (method === "batch") return channel;
+  if (method === "instance") return image && channel;
+  if (method === "group") return image && group(chosen) === group(other);
+  return image;
+}
+
+/**
+ * Normalise one value with the entries that share its statistics. RMS norm knows no mean.
+ * @param {string} method
+ * @param {number} value
+ * @param {number[]} entries
+ * @param {number} eps
+ */
+export function normalizeAmong(method, value, entries, eps) {
+  const centre = method === "rms" ? 0 : mean(entries);
+  const spread = variance(entries, centre);
+  return { mean: centre, var: spread, xHat: normalize([value], centre, spread, eps)[0] };
+}

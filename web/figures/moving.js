@@ -68,7 +68,10 @@ const shown = (control, value) => (control.shown ?? ((each) => show(each)))(Numb
 function controlsMarkup(figure) {
   const buttons = figure.controls
     .filter((each) => each.kind === "button")
-    .map((each) => `<button type="button" name="${each.name}">${each.label}</button>`);
+    .map((each) => {
+      const idle = each.idle?.(rest(figure)) ? " disabled" : "";
+      return `<button type="button" name="${each.name}"${idle}>${each.label}</button>`;
+    });
   const others = figure.controls
     .filter((each) => each.kind !== "button")
     .map((each) => controlMarkup(figure, each));
@@ -79,11 +82,12 @@ function controlsMarkup(figure) {
 /** @param {Figure} figure @param {Control} control */
 function controlMarkup(figure, control) {
   const id = idOf(figure, control);
+  const idle = control.idle?.(rest(figure)) ? " disabled" : "";
   if (control.kind === "radio") {
     const options = control.options.map(([value, words]) => {
       const checked = value === control.value ? " checked" : "";
       return (
-        `<label><input type="radio" name="${id}" value="${value}"${checked}>` +
+        `<label><input type="radio" name="${id}" value="${value}"${checked}${idle}>` +
         `<span>${words}</span></label>`
       );
     });
@@ -97,7 +101,7 @@ function controlMarkup(figure, control) {
     `<div class="moving-range" data-control="${control.name}">` +
     `<label for="${id}">${control.label}</label><span>${shown(control, value)}</span>` +
     `<input id="${id}" type="range" min="${min}" max="${max}" step="${step}" value="${value}"` +
-    ` aria-valuetext="${shown(control, value)}" autocomplete="off"></div>`
+    ` aria-valuetext="${shown(control, value)}" autocomplete="off"${idle}></div>`
   );
 }
 
@@ -106,12 +110,16 @@ export function markup(figure) {
   const state = rest(figure);
   const numbers = figure.numbers(state);
   const [width, height] = figure.size;
+  const longest = Math.max(
+    ...figure.controls.filter(({ kind }) => kind === "range").map(({ label }) => label.length),
+  );
   return (
     `<div class="moving" data-moving="${figure.name}"><div class="moving-picture">` +
     `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${figure.label}">` +
     `${figure.draw(state, numbers)}</svg>` +
     `<p class="moving-says" role="status">${figure.say(state, numbers)}</p></div>` +
-    `<form class="moving-controls" aria-label="Controls of the figure">` +
+    `<form class="moving-controls" aria-label="Controls of the figure"` +
+    ` style="--label: ${longest}ch">` +
     `${controlsMarkup(figure)}</form></div>`
   );
 }
@@ -166,6 +174,7 @@ class Live {
     if (control.kind === "radio") {
       for (const each of this.at(control).querySelectorAll("input")) {
         each.checked = each.value === String(value);
+        each.disabled = control.idle?.(this.state) ?? false;
       }
     } else if (control.kind === "range") {
       const input = this.at(control).querySelector("input");
