@@ -16,7 +16,7 @@ from moving_figures import FOLDER, at_rest, run_node
 
 from bncourse.reference import backward, convolution, forward
 
-NAMES = ("sharing", "scrub", "left")
+NAMES = ("sharing", "scrub", "left", "running")
 MINUS = "\N{MINUS SIGN}"
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -30,6 +30,12 @@ def numbers(name, states):
           figure.numbers({{ ...rest(figure), ...each }}));
         console.log(JSON.stringify(found));
     """
+    return json.loads(run_node("--input-type=module", "--eval", code))
+
+
+def module(name, code):
+    """Return what an expression of a module of web/figures is worth, by Node."""
+    code = f'import * as it from "./{name}.js"; console.log(JSON.stringify({code}))'
     return json.loads(run_node("--input-type=module", "--eval", code))
 
 
@@ -70,8 +76,7 @@ def test_left_computes_the_backward_pass():
 
 def block():
     """Return the numbers of the block of the figure, (N, C, 3, 3)."""
-    code = 'import { BLOCK } from "./sharing.js"; console.log(JSON.stringify(BLOCK));'
-    entries = json.loads(run_node("--input-type=module", "--eval", code))
+    entries = module("sharing", "it.BLOCK")
     x = np.full((3, 4, 9), np.nan)
     for each in entries:
         x[each["image"], each["channel"], each["pixel"]] = each["value"]
@@ -107,6 +112,29 @@ def test_sharing_normalises_as_the_library_does(method):
             centre = 0 if method == "rms" else among.mean()
             np.testing.assert_allclose(found["mean"], centre, **CLOSE)
             np.testing.assert_allclose(found["var"], ((among - centre) ** 2).mean(), **CLOSE)
+
+
+def test_running_keeps_the_statistics_of_the_library():
+    rng = np.random.default_rng(2)
+    for count in (2, 4, 16, 64):
+        momentum, steps = float(rng.uniform(0.01, 1)), int(rng.integers(1, 100))
+        batches = np.array(module("running", f"it.batches(3, {count})"))[:, :, None]
+        state = {"count": count, "momentum": momentum, "steps": steps, "seed": 3, "at": steps}
+        (found,) = numbers("running", [state])
+        mean, var = np.zeros(1), np.ones(1)
+        for batch in batches[:steps]:
+            mean, var = forward.update_running(mean, var, batch, momentum)
+        np.testing.assert_allclose([found["mean"], found["var"]], [*mean, *var], **CLOSE)
+        y = forward.batchnorm_inference(np.array([[7.0]]), 1.0, 0.0, mean, var)
+        np.testing.assert_allclose(found["evaluated"]["y"], y.item(), **CLOSE)
+        assert len(found["trail"]) == steps + 1
+
+
+def test_the_batches_come_from_the_population_that_running_names():
+    values = np.array(module("running", "it.batches(1, 64)")).ravel()
+    # Five standard errors of 6,400 values.
+    assert abs(values.mean() - 3) < 5 * 2 / 80
+    assert abs(values.var() - 4) < 5 * 4 * np.sqrt(2) / 80
 
 
 # --- at rest ------------------------------------------------------------------------------------
@@ -354,3 +382,27 @@ def test_sharing_shows_the_set_of_what_is_touched(show):
     shown.box.locator("input[value=group]").check()
     shown.box.locator("input[value='4']").check()
     assert coloured.count() == 9
+
+
+@needs_chromium
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_running_trains_on_to_the_end_and_evaluates(show, motion):
+    shown = show("running", reduced_motion=motion).wait()
+    shown.box.locator("button[name=train]").click()
+    if motion == "reduce":
+        assert shown.value("steps") == 100, "at once"
+    shown.page.wait_for_function(
+        "document.querySelector('[data-control=steps] input').value === '100'"
+    )
+    shown.box.locator("button[name=evaluate]").click()
+    assert said(shown, "becomes") == pytest.approx(shown.numbers["evaluated"]["y"], abs=0.0051)
+
+
+@needs_chromium
+def test_running_can_be_stopped(show):
+    shown = show("running").wait()
+    # Both presses at once: a busy machine may be at the end before the second.
+    shown.box.locator("button[name=train]").evaluate("each => (each.click(), each.click())")
+    stopped = shown.value("steps")
+    shown.page.wait_for_timeout(500)
+    assert shown.value("steps") == stopped

@@ -69,3 +69,35 @@ export function normalizeAmong(method, value, entries, eps) {
   const spread = variance(entries, centre);
   return { mean: centre, var: spread, xHat: normalize([value], centre, spread, eps)[0] };
 }
+
+/**
+ * (F6): the running statistics after one more batch, PyTorch's convention.
+ * @param {{mean: number, var: number}} running
+ * @param {number[]} batch of at least two
+ * @param {number} momentum weight of the new value
+ */
+export function updateRunning(running, batch, momentum) {
+  const [centre, count] = [mean(batch), batch.length];
+  const unbiased = (variance(batch, centre) * count) / (count - 1);
+  return {
+    mean: (1 - momentum) * running.mean + momentum * centre,
+    var: (1 - momentum) * running.var + momentum * unbiased,
+  };
+}
+
+/** Random numbers between 0 and 1, the same ones for the same seed: mulberry32. @param {number} seed */
+export function uniforms(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Standard normal numbers from uniform ones, by Box and Muller. @param {number} seed */
+export function normals(seed) {
+  const next = uniforms(seed);
+  return () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+}

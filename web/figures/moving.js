@@ -26,6 +26,7 @@
  * @property {(state: State, name: string) => State} [press] a button
  * @property {(state: State, handle: string, x: number, y: number) => State} [drag]
  * @property {(state: State) => State | null} [tick] the next state while it runs
+ * @property {number} [pace] milliseconds from one state to the next
  */
 
 /** @param {Figure} figure @returns {State} */
@@ -199,9 +200,9 @@ class Live {
     if (this.figure.tick) this.run();
   }
 
-  /** Go on as long as there is a next state: a picture a frame, or at once if motion is unwanted. */
+  /** Go on as long as there is a next state; where motion is unwanted, go to the last at once. */
   run() {
-    cancelAnimationFrame(this.running);
+    clearTimeout(this.running);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
       let state = this.state;
       for (let next = state; next; next = this.figure.tick(state)) state = next;
@@ -209,13 +210,16 @@ class Live {
       return;
     }
     const next = this.figure.tick(this.state);
-    // What changes with every frame is not read out.
+    // What changes all the time is not read out, but what it comes to is.
     this.says.setAttribute("role", next ? "none" : "status");
-    if (!next) return;
-    this.running = requestAnimationFrame(() => {
-      this.set(next);
+    if (!next) {
+      this.render();
+      return;
+    }
+    this.running = setTimeout(() => {
+      this.set(this.figure.tick(this.state) ?? this.state);
       this.run();
-    });
+    }, this.figure.pace);
   }
 
   listenToPointers() {
