@@ -16,7 +16,7 @@ from moving_figures import FOLDER, at_rest, run_node
 
 from bncourse.reference import backward, convolution, forward
 
-NAMES = ("sharing", "scrub", "left", "running")
+NAMES = ("sharing", "scrub", "left", "running", "stretch")
 MINUS = "\N{MINUS SIGN}"
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -135,6 +135,26 @@ def test_the_batches_come_from_the_population_that_running_names():
     # Five standard errors of 6,400 values.
     assert abs(values.mean() - 3) < 5 * 2 / 80
     assert abs(values.var() - 4) < 5 * 4 * np.sqrt(2) / 80
+
+
+def test_stretch_computes_the_gradient_of_its_weights():
+    x, targets = (
+        np.array(module("stretch", f"it.{name}"), float) for name in ("INPUTS", "TARGETS")
+    )
+    rng = np.random.default_rng(4)
+    lengths, angles = rng.uniform(0.5, 3, 4), rng.uniform(0, 360, 4)
+    states = [{"length": a, "angle": b} for a, b in zip(lengths, angles, strict=True)]
+    for length, angle, found in zip(lengths, angles, numbers("stretch", states), strict=True):
+        w = length * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+        y, cache = forward.batchnorm_forward((x @ w)[:, None], np.ones(1), np.zeros(1), eps=1e-12)
+        error = y.ravel() - targets
+        dz, _, _ = backward.batchnorm_backward(error[:, None] / len(x), cache)
+        np.testing.assert_allclose(found["xHat"], y.ravel(), **CLOSE)
+        np.testing.assert_allclose(found["loss"], (error**2).mean() / 2, **CLOSE)
+        np.testing.assert_allclose(found["gradient"], x.T @ dz.ravel(), **CLOSE)
+        turned = w - found["gradient"]
+        cosine = turned @ w / np.linalg.norm(turned) / np.linalg.norm(w)
+        np.testing.assert_allclose(np.cos(np.radians(found["turn"])), cosine, **CLOSE)
 
 
 # --- at rest ------------------------------------------------------------------------------------
@@ -406,3 +426,17 @@ def test_running_can_be_stopped(show):
     stopped = shown.value("steps")
     shown.page.wait_for_timeout(500)
     assert shown.value("steps") == stopped
+
+
+@needs_chromium
+def test_stretch_leaves_the_output_and_shrinks_the_gradient(show):
+    shown = show("stretch", has_touch=True).wait()
+    before = shown.numbers
+    shown.range("length").focus()
+    shown.page.keyboard.press("End")
+    after = shown.numbers
+    np.testing.assert_allclose(after["xHat"], before["xHat"], **CLOSE)
+    np.testing.assert_allclose(3 * after["size"], before["size"], **CLOSE)
+    shown.swipe("tip", -40, -60)
+    assert shown.value("angle") != 345
+    assert shown.numbers["loss"] != pytest.approx(before["loss"])

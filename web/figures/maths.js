@@ -101,3 +101,20 @@ export function normals(seed) {
   const next = uniforms(seed);
   return () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
 }
+
+/**
+ * The squared error of one unit, weights before a batch norm with gamma 1 and beta 0, over a batch.
+ * @param {number[]} weights
+ * @param {number[][]} inputs
+ * @param {number[]} targets
+ * @param {number} eps
+ */
+export function unitLoss(weights, inputs, targets, eps) {
+  const z = inputs.map((row) => row.reduce((sum, each, k) => sum + each * weights[k], 0));
+  const cache = batchnormForward(z, 1, 0, eps);
+  const errors = cache.y.map((each, i) => each - targets[i]);
+  const dy = errors.map((each) => each / errors.length);
+  const { dx: dz } = batchnormBackward(dy, cache, 1);
+  const gradient = weights.map((_, k) => inputs.reduce((sum, row, i) => sum + row[k] * dz[i], 0));
+  return { z, xHat: cache.xHat, loss: mean(errors.map((each) => each ** 2)) / 2, gradient };
+}
