@@ -16,7 +16,7 @@ from moving_figures import FOLDER, at_rest, run_node
 
 from bncourse.reference import backward, convolution, forward
 
-NAMES = ("sharing", "scrub", "left", "running", "stretch")
+NAMES = ("sharing", "scrub", "left", "running", "stretch", "train")
 MINUS = "\N{MINUS SIGN}"
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -157,11 +157,79 @@ def test_stretch_computes_the_gradient_of_its_weights():
         np.testing.assert_allclose(np.cos(np.radians(found["turn"])), cosine, **CLOSE)
 
 
+class Net:
+    """The network of the figure in NumPy, its batch norm by the library."""
+
+    def __init__(self, layers):
+        self.layers = [{key: np.array(value) for key, value in each.items()} for each in layers]
+
+    def forward(self, x, targets):
+        self.kept, self.hidden = [], []
+        for layer in self.layers:
+            z = x @ layer["weights"]
+            if layer["normed"]:
+                z, cache = forward.batchnorm_forward(z, layer["gamma"], layer["beta"])
+            else:
+                z, cache = z + layer["beta"], None
+            self.kept.append((x, cache))
+            x = np.tanh(z)
+            self.hidden.append(x)
+        self.hidden.pop()
+        margins = targets * z.ravel()
+        self.dz = (-targets / (1 + np.exp(margins)) / len(targets))[:, None]
+        return np.log1p(np.exp(-margins)).mean()
+
+    def step(self, rate):
+        dz = self.dz
+        for index in reversed(range(len(self.layers))):
+            layer, (x, cache) = self.layers[index], self.kept[index]
+            if index < len(self.hidden):
+                dz = dz * (1 - self.hidden[index] ** 2)
+            dbeta, dgamma = dz.sum(axis=0), 0
+            if cache:
+                dz, dgamma, dbeta = backward.batchnorm_backward(dz, cache)
+            dx = dz @ layer["weights"].T
+            layer["weights"] = layer["weights"] - rate * x.T @ dz
+            layer["gamma"], layer["beta"] = (
+                layer["gamma"] - rate * dgamma,
+                layer["beta"] - rate * dbeta,
+            )
+            dz = dx
+
+
+@pytest.mark.parametrize(("size", "rate"), [(-1, -1), (0, -3), (1, -2)])
+def test_train_takes_the_steps_that_numpy_takes(size, rate):
+    # Few: training multiplies what NumPy rounds in another order.
+    steps = 6
+    data = module("train", "it.DATA")
+    x, targets = np.array(data["inputs"]), np.array(data["targets"])
+    (found,) = numbers("train", [{"size": size, "rate": rate, "steps": steps}])
+    for name, batch_norm in (("plain", "false"), ("normed", "true")):
+        net = Net(module("train", f"it.network(2, {2.0**size}, {batch_norm})"))
+        losses = [net.forward(x, targets)]
+        for _ in range(steps):
+            net.step(2.0**rate)
+            losses.append(net.forward(x, targets))
+        np.testing.assert_allclose(found[name]["losses"], losses, **CLOSE)
+        quantiles = [np.quantile(each, [0.05, 0.25, 0.5, 0.75, 0.95]) for each in net.hidden]
+        np.testing.assert_allclose(found[name]["spread"], quantiles, **CLOSE)
+
+
+def test_train_at_rest_shows_what_its_words_say():
+    (found,) = numbers("train", [{}])
+    assert found["plain"]["loss"] == pytest.approx(np.log(2), abs=0.01)
+    assert found["normed"]["loss"] < 0.1
+    widths = {name: np.ptp(found[name]["spread"], axis=1) for name in ("plain", "normed")}
+    assert (np.diff(widths["plain"]) < 0).all()
+    assert widths["plain"][-1] < 0.1
+    assert widths["normed"].min() > 1.5
+
+
 # --- at rest ------------------------------------------------------------------------------------
 
 
 def test_every_module_with_a_name_is_a_figure_that_is_tested():
-    shared = {"maths", "moving", "live", "at_rest"}
+    shared = {"maths", "net", "moving", "live", "at_rest"}
     assert {path.stem for path in FOLDER.glob("*.js")} - shared == set(NAMES)
 
 
@@ -440,3 +508,13 @@ def test_stretch_leaves_the_output_and_shrinks_the_gradient(show):
     shown.swipe("tip", -40, -60)
     assert shown.value("angle") != 345
     assert shown.numbers["loss"] != pytest.approx(before["loss"])
+
+
+@needs_chromium
+def test_train_starts_anew_with_other_weights(show):
+    shown = show("train", reduced_motion="reduce").wait()
+    before = shown.numbers
+    shown.box.locator("button[name=other]").click()
+    assert shown.numbers["plain"]["losses"][0] != before["plain"]["losses"][0]
+    shown.box.locator("button[name=train]").click()
+    assert len(shown.numbers["normed"]["losses"]) == 151
