@@ -48,7 +48,7 @@ pictures: setup ## draw the pictures of the notebooks anew
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc) | sandbox
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/*) | sandbox
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 

@@ -61,7 +61,7 @@ def measure(text):
                 checks += 1
             elif not re.search(r"hide-(?:input|cell)|remove-(?:input|cell)", options):
                 code += len([line for line in body.splitlines() if line.strip()])
-        elif found["kind"] in ("figure", "image"):
+        elif found["kind"] in ("figure", "image", "moving"):
             figures += 1
         elif found["kind"] not in _FOLDED:
             prose.append(body)

@@ -1,7 +1,10 @@
 """The pages as a browser shows them, at the width of a desktop and of a phone."""
 
+import re
+
 import pytest
 from conftest import needs_chromium
+from test_moving import NAMES
 from test_site import pages
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -100,6 +103,22 @@ def test_a_link_to_an_equation_opens_its_fold(site, browser):
         ".some((each) => each.open && each.contains(document.getElementById('b15')))"
     )
     page.close()
+
+
+def test_the_moving_figures_answer_in_their_chapters(site, html, browser):
+    seen = []
+    for name in page_names(html):
+        named = re.findall(r'data-moving="([a-z_]+)"', (html / name).read_text())
+        page = browser.new_page()
+        requested = []
+        page.on("request", lambda request, found=requested: found.append(request.url))
+        page.goto(f"{site}/{name}")
+        for figure in named:
+            page.locator(f"[data-moving={figure}][data-live]").wait_for()
+        assert bool(named) == any("/_static/figures/" in url for url in requested), name
+        seen += named
+        page.close()
+    assert sorted(seen) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -63,7 +63,7 @@ def bundle(root):
 
 def _state(root):
     """Return a digest of all that the bundle is made from."""
-    sources = [each for each in (root / "web").rglob("*") if each.is_file()]
+    sources = [each for each in (root / "web").glob("*") if each.is_file()]
     sources += [*(root / "bncourse").rglob("*.py"), *_packaging(root)]
     digest = hashlib.sha256()
     for path in sorted(sources):
