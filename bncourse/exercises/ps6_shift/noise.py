@@ -198,7 +198,9 @@ def _require_units(s, m, options):
         if not options[key]:
             continue
         if (value - nothing).abs().max() < 1e-6:
-            raise Unusable(f"{name} is {nothing:g} in training: no noise with {key}={options[key]}.")
+            raise Unusable(
+                f"{name} is {nothing:g} in training: no noise with {key}={options[key]}."
+            )
         if value.max() - value.min() < 1e-6:
             raise Unusable(f"All units have the same {name} in a step. Each has its own.")
 

@@ -67,18 +67,10 @@ NOISE_MISTAKES = (
     slip(
         "noise between examples",
         "Each example gets a noise of its own. All examples of a batch share one s and one m per "
-        "unit: draw (D,) numbers, not as many as y has.",
+        "unit: draw (D,) numbers, not (N, D) or (N, 1).",
         "D1",
         for_s="torch.randn(y.shape, generator=self.generator).to(y)",
         for_m="torch.randn(y.shape, generator=self.generator).to(y)",
-    ),
-    slip(
-        "one noise for each example",
-        "There is one noise for each example, the same for all its units. It is one for each unit, "
-        "the same for all examples.",
-        "D1",
-        for_s="torch.randn((len(y), 1), generator=self.generator).to(y)",
-        for_m="torch.randn((len(y), 1), generator=self.generator).to(y)",
     ),
     slip(
         "one draw for all units",
@@ -191,17 +183,12 @@ NOISE_MISTAKES = (
     ),
     slip(
         "global random state",
-        "The noise comes from torch's global random state: the layer changes what others draw, "
-        "and its own draws depend on them. Use a torch.Generator of its own, with the seed.",
+        "The noise comes from torch's global random state, which torch.manual_seed sets for "
+        "everybody: the layer changes what others draw, and its own draws depend on them. Use a "
+        "torch.Generator of its own, with the seed.",
         "D1",
         for_s="torch.randn(size).to(y)",
         for_m="torch.randn(size).to(y)",
-    ),
-    slip(
-        "global seed set",
-        "torch.manual_seed sets the seed of everybody. Seed a torch.Generator of the layer's own.",
-        "D1",
-        generator=Instead("torch.manual_seed(seed)\nself.generator = None"),
     ),
     slip(
         "seed ignored",

@@ -27,7 +27,9 @@ def _cases(rng):
     def given(sizes=(6, 5, 4, 3), n=9, eps=1e-5, affine=True, **more):
         """Return a network and the one batch."""
         net = {
-            key: more.pop(key) for key in ("act", "norm", "bias", "last_norm", "size") if key in more
+            key: more.pop(key)
+            for key in ("act", "norm", "bias", "last_norm", "size")
+            if key in more
         }
         inputs = network(rng, sizes, **net)
         for name, arrays in inputs["state"].items():
