@@ -1,4 +1,4 @@
-"""Probes of a small network, written out: percentiles, the shift of a gradient, a fair step, a fold.
+"""Probes of a small network, written out: percentiles, shifted gradients, fair steps, a fold.
 
 A network is a list of parts, each a kind and its arrays:
 
