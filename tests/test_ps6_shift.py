@@ -237,7 +237,7 @@ def test_a_weight_that_is_put_back_roughly_is_seen():
         return result
 
     text = message(internal_covariate_shift, "internal_covariate_shift")
-    assert "It leaves linear1.weight of the model changed. Step on a copy" in text
+    assert "It leaves linear1.weight of the model changed. Work on a copy" in text
 
 
 def test_a_frozen_weight_stays_frozen():

@@ -161,6 +161,7 @@ def snapshot(model):
 
 def require_untouched(model, before):
     """Raise Unusable with the first thing of a model that is not as in its Snapshot."""
+    _require_hooks(settings(model), before.options)
     require_settings(model, before.options)
     now = model.state_dict()
     for name, value in before.state.items():
@@ -168,7 +169,7 @@ def require_untouched(model, before):
             what = "weights" if name in before.gradients else "buffers"
             raise Unusable(
                 f"It leaves {name} of the model changed. {_REMEDIES[what]} "
-                "A probe leaves the model as it was."
+                "The model is to stay as it was."
             )
     for name, parameter in model.named_parameters():
         was = before.gradients[name]
@@ -179,8 +180,15 @@ def require_untouched(model, before):
             )
 
 
+def _require_hooks(options, before):
+    # How many there are depends on how often a solution registers one.
+    more = [words for words in before if "hooks" in words and options[words] != before[words]]
+    if more:
+        raise Unusable("It leaves a hook on the model, which runs in every later pass.")
+
+
 _REMEDIES = {
-    "weights": "Step on a copy, or put the weights back.",
+    "weights": "Work on a copy, or put the weights back.",
     "buffers": "In training mode each pass moves the running statistics.",
 }
 
