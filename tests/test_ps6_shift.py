@@ -68,9 +68,8 @@ def test_the_gradients_of_a_network_are_those_of_torch(act, training, loss):
         (g for part in gradients for g in part.values()),
         strict=True,
     ):
-        theirs = parameter.grad.numpy()
-        scale = np.abs(theirs).max() + 1e-12
-        np.testing.assert_allclose(ours / scale, theirs / scale, atol=1e-9, err_msg=name)
+        # The bias before batch norm has a gradient of 0, but for rounding.
+        np.testing.assert_allclose(ours, parameter.grad, rtol=1e-8, atol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize("options", [{}, {"norm": False}, {"bias": False}], ids=str)
@@ -103,6 +102,9 @@ def chapters_net(norm, width=6):
         )
     ).double()
     for name, value in torch_net.named_parameters():
+        if name.startswith("norm"):
+            # A layer of ``ensemble`` begins with gamma 1 and beta 0.
+            continue
         generator = torch.Generator().manual_seed(len(name) + value.numel())
         value.data.copy_(torch.randn(value.shape, generator=generator, dtype=torch.float64))
     state = {name: value.numpy(force=True) for name, value in torch_net.state_dict().items()}

@@ -183,9 +183,9 @@ def _affine(obj, inputs):
         leaves = (x, norm.weight, norm.bias)
         got = differentiate(y, leaves, dy)
         want = differentiate(s * _normal(norm, x), leaves, dy)
+        # s is known here only: what is handed on is how far off the gradient is, in its size.
         for name, mine, right in zip(("dx", "dgamma", "dbeta"), got, want, strict=True):
-            size = right.abs().max()
-            outputs[f"{name}, off from that of s y + m"] = (mine - right) / size
+            outputs[f"{name} of s y + m"] = (mine - right) / right.abs().max()
     return outputs
 
 
@@ -323,7 +323,7 @@ def _reference_affine(inputs):
         outputs["m without shift"] = np.zeros(width)
     shapes = {"dx": (n, width), "dgamma": (width,), "dbeta": (width,)}
     return outputs | {
-        f"{name}, off from that of s y + m": np.zeros(shape) for name, shape in shapes.items()
+        f"{name} of s y + m": np.zeros(shape) for name, shape in shapes.items()
     }
 
 
