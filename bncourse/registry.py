@@ -104,6 +104,21 @@ PROBLEM_SETS = (
         answers=("layers",),
         exercises=("BatchNormalization", "build_classifier"),
     ),
+    ProblemSet(
+        name="ps6_shift",
+        number=6,
+        title="put internal covariate shift on trial",
+        notebook="shift",
+        needs=("torch",),
+        answers=("shift",),
+        exercises=(
+            "activation_percentiles",
+            "internal_covariate_shift",
+            "NoisyBatchNorm",
+            "normalize_once",
+            "gradient_predictiveness",
+        ),
+    ),
 )
 
 _BY_NAME = {each.name: each for each in PROBLEM_SETS}

@@ -79,6 +79,7 @@ def test_the_zygote_sees_what_it_imports():
         ("ps3_convolution", ["backward", "forward"]),
         ("ps4_pytorch", ["backward", "convolution", "forward"]),
         ("ps5_keras", ["backward", "convolution", "forward"]),
+        ("ps6_shift", ["backward", "convolution", "forward", "layers"]),
     ],
 )
 def test_a_notebook_builds_on_earlier_answers_only(problem_set, built_on):
