@@ -34,7 +34,14 @@ from bncourse.similar.fingerprints import (
 from bncourse.similar.read import shortened
 from bncourse.trial import corpus
 
-SETS = ("ps1_forward", "ps2_backward", "ps3_convolution", "ps4_pytorch", "ps5_keras")
+SETS = (
+    "ps1_forward",
+    "ps2_backward",
+    "ps3_convolution",
+    "ps4_pytorch",
+    "ps5_keras",
+    "ps8_capstone",
+)
 PROSE = """
 The bias walks into every row alike, so whatever batch you pick its mean climbs by that bias.
 Subtract the mean and the climb is undone; squares of differences never saw it either.
