@@ -119,6 +119,15 @@ PROBLEM_SETS = (
             "gradient_predictiveness",
         ),
     ),
+    ProblemSet(
+        name="ps8_capstone",
+        number=8,
+        title="put your own layer to work",
+        notebook="capstone",
+        needs=("torch",),
+        answers=("layers", "residual"),
+        exercises=("ResidualBlock", "train", "deep_net"),
+    ),
 )
 
 _BY_NAME = {each.name: each for each in PROBLEM_SETS}
