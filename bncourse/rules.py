@@ -5,6 +5,8 @@ import functools
 import inspect
 import sys
 import types
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,70 +59,90 @@ _READY_MADE_PYTHON = {
 _FORBIDDEN_CALL = "It calls a ready-made"
 _RECEIVED = " Received: "
 
-# Global state that a solution has no reason to touch: what to say of it, how to read it and how to
-# put it back. What to read from is the module of that name, once it is loaded.
+
+class _State(NamedTuple):
+    """Global state that a solution has no reason to touch.
+
+    Args:
+        what: what to say of it.
+        module: what to read from, once it is loaded.
+        read, write: how to read it and how to put it back.
+        stir: how to move a random state to where no program has put it. In a notebook that has
+            called np.random.seed(0), a solution that calls it too would seem to change nothing.
+    """
+
+    what: str
+    module: str
+    read: Callable
+    write: Callable
+    stir: Callable | None = None
+
+
 _STATES = (
-    (
+    _State(
         "NumPy's global random state (use np.random.default_rng instead)",
         "numpy",
         lambda np: np.random.get_state(),
         lambda np, old: np.random.set_state(old),
+        lambda np: np.random.seed(),
     ),
-    (
+    _State(
         "Python's global random state",
         "random",
         lambda random: random.getstate(),
         lambda random, old: random.setstate(old),
+        lambda random: random.seed(),
     ),
-    (
+    _State(
         "NumPy's floating-point error settings (use np.errstate)",
         "numpy",
         lambda np: np.geterr(),
         lambda np, old: np.seterr(**old),
     ),
-    (
+    _State(
         "torch's global random state (use a torch.Generator)",
         "torch",
         lambda torch: torch.get_rng_state().numpy(),
         lambda torch, old: torch.set_rng_state(torch.from_numpy(old)),
+        lambda torch: torch.default_generator.seed(),
     ),
-    (
+    _State(
         "torch's default dtype",
         "torch",
         lambda torch: torch.get_default_dtype(),
         lambda torch, old: torch.set_default_dtype(old),
     ),
-    (
+    _State(
         "torch's default device",
         "torch",
         lambda torch: torch.get_default_device(),
         lambda torch, old: torch.set_default_device(None if old == torch.device("cpu") else old),
     ),
-    (
+    _State(
         "torch's global gradient switch (use torch.no_grad as a block)",
         "torch",
         lambda torch: torch.is_grad_enabled(),
         lambda torch, old: torch.set_grad_enabled(old),
     ),
-    (
+    _State(
         "torch's anomaly detection",
         "torch",
         lambda torch: torch.is_anomaly_enabled(),
         lambda torch, old: torch.autograd.set_detect_anomaly(old),
     ),
-    (
+    _State(
         "torch's choice of deterministic algorithms",
         "torch",
         lambda torch: torch.get_deterministic_debug_mode(),
         lambda torch, old: torch.set_deterministic_debug_mode(old),
     ),
-    (
+    _State(
         "the number of torch's threads",
         "torch",
         lambda torch: torch.get_num_threads(),
         lambda torch, old: torch.set_num_threads(old),
     ),
-    (
+    _State(
         "the hooks that torch runs for every module",
         "torch",
         lambda torch: [dict(hooks) for hooks in _hooks_of_all_modules(torch)],
@@ -129,25 +151,25 @@ _STATES = (
             for hooks, kept in zip(_hooks_of_all_modules(torch), old, strict=True)
         ],
     ),
-    (
+    _State(
         "Keras's default float type (floatx)",
         "keras",
         lambda keras: keras.config.floatx(),
         lambda keras, old: keras.config.set_floatx(old),
     ),
-    (
+    _State(
         "Keras's default epsilon",
         "keras",
         lambda keras: keras.config.epsilon(),
         lambda keras, old: keras.config.set_epsilon(old),
     ),
-    (
+    _State(
         "Keras's image data format",
         "keras",
         lambda keras: keras.config.image_data_format(),
         lambda keras, old: keras.config.set_image_data_format(old),
     ),
-    (
+    _State(
         "Keras's global dtype policy",
         "keras",
         lambda keras: keras.config.dtype_policy(),
@@ -184,6 +206,7 @@ def broken_rules(exercise, obj, inputs, ours=False):
     other_defaults = _other_defaults(exercise, obj)
     before = {name: fingerprint(value) for name, value in inputs.items()}
     state = GlobalState()
+    state.stir()
     try:
         with _ready_made_calls(answers) if watching else contextlib.nullcontext(()) as called:
             yield rules
@@ -319,19 +342,28 @@ class GlobalState:
     def __init__(self):
         # Only what is loaded: a NumPy exercise must not pay for importing torch.
         self.before = [
-            (what, module, read(module), write)
-            for what, name, read, write in _STATES
-            if (module := _loaded(name))
+            (state, module, state.read(module))
+            for state in _STATES
+            if (module := _loaded(state.module))
         ]
-        self.readers = {what: read for what, _, read, _ in _STATES}
+        self.stirred = {}
+
+    def stir(self):
+        """Move the random states, so that setting them to anything is a change."""
+        for state, module, _ in self.before:
+            if state.stir:
+                state.stir(module)
+                self.stirred[state.what] = state.read(module)
 
     def restore(self):
         """Put everything back and return a sentence for each thing that had changed."""
         changed = []
-        for what, module, old, write in self.before:
-            if not _same(self.readers[what](module), old):
-                write(module, old)
-                changed.append(_changes_state(what))
+        for state, module, old in self.before:
+            now = state.read(module)
+            if not _same(now, self.stirred.get(state.what, old)):
+                changed.append(_changes_state(state.what))
+            if not _same(now, old):
+                state.write(module, old)
         return changed
 
 

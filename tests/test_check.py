@@ -378,6 +378,17 @@ def test_global_state_is_reported_and_put_back():
     assert before[1:] == after[1:]
 
 
+@pytest.mark.parametrize("seed", ["np.random.seed", "random.seed", "torch.manual_seed"])
+def test_a_seed_that_the_notebook_has_set_too_is_reported(seed):
+    pytest.importorskip("torch")
+    names = {"statistics": statistics_numpy}
+    exec("import random, torch\nimport numpy as np", names)
+    exec(f"def meddles(x):\n    {seed}(7)\n    return statistics(x)\n{seed}(7)", names)
+    before = GlobalState()
+    assert "global random state" in message_of(names["meddles"])
+    assert before.restore() == [], "the notebook's own state is as it was"
+
+
 def test_torch_state_is_reported_and_put_back():
     torch = pytest.importorskip("torch")
 

@@ -1,7 +1,8 @@
-"""What the exercises on networks share: a network from plain arrays, in torch and for the oracle."""
+"""What the exercises on networks share: a network of plain arrays, in torch and for the oracle."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ def network(rng, sizes, act="tanh", norm=True, bias=True, last_norm=False, size=
         size: of the weights, times 1 over the root of what enters.
     """
     parts, state = [], {}
-    for number, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+    for number, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
         weight = size / np.sqrt(inputs) * rng.standard_normal((outputs, inputs))
         state[f"linear{number}"] = {"weight": weight}
         if bias:
@@ -119,7 +120,7 @@ def loss_and_batch(inputs):
     )
 
 
-# --- what a probe hands back, and what it leaves as it was ------------------------------------------
+# --- what a probe hands back, and what it leaves as it was --------------------------------------
 
 
 def numbers(result):

@@ -322,9 +322,7 @@ def _reference_affine(inputs):
     if not options["shift"]:
         outputs["m without shift"] = np.zeros(width)
     shapes = {"dx": (n, width), "dgamma": (width,), "dbeta": (width,)}
-    return outputs | {
-        f"{name} of s y + m": np.zeros(shape) for name, shape in shapes.items()
-    }
+    return outputs | {f"{name} of s y + m": np.zeros(shape) for name, shape in shapes.items()}
 
 
 def _reference_shape(inputs):

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -166,7 +167,7 @@ def once_in_two_passes(model, x):
         _ = probe(x)
     once = copy.deepcopy(model)
     names = [name for name, _ in once.named_children()]
-    for before, name in zip(names, names[1:], strict=False):
+    for before, name in pairwise(names):
         norm = once.get_submodule(name)
         if not isinstance(norm, nn.BatchNorm1d):
             continue

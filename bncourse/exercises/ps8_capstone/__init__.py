@@ -1,4 +1,4 @@
-"""Problem set 8, the capstone: a residual block, training, and a deep net on the student's layer."""
+"""Problem set 8, the capstone: a residual block, training, a deep net on the student's layer."""
 
 from bncourse.exercises.ps8_capstone.block import residual_block
 from bncourse.exercises.ps8_capstone.net import deep_net

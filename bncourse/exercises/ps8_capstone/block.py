@@ -294,7 +294,8 @@ _MISTAKES = (
     ),
     slip(
         "both scales zero",
-        "Both scales start at 0. Then the last norm receives zeros, and its scale gets no gradient.",
+        "Both scales start at 0. Then the last norm receives zeros, and its scale gets no "
+        "gradient.",
         "H7",
         starts_at_zero=Instead(
             "starts_at_zero = zero_init\n"
@@ -308,7 +309,9 @@ _MISTAKES = (
         "the other, so neither ever gets one. One zero is enough.",
         "H7",
         starts_at_zero=Instead(
-            "starts_at_zero = zero_init\nif starts_at_zero:\n    nn.init.zeros_(self.linear2.weight)"
+            "starts_at_zero = zero_init\n"
+            "if starts_at_zero:\n"
+            "    nn.init.zeros_(self.linear2.weight)"
         ),
     ),
     slip(

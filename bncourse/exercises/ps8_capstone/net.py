@@ -24,8 +24,8 @@ _NORM = ("weight", "bias")
 _STORED = ("running_mean", "running_var")
 _INPUTS, _CLASSES = 6, 3
 
-# Forty blocks without norm overflow in float32 within a few steps. With it, time is the limit: these
-# twelve end near 0.03, and no start of many above 0.2.
+# Forty blocks without norm overflow in float32 within a few steps. With it, time is the limit:
+# these twelve end near 0.03, and no start of many above 0.2.
 _BLOCKS = {False: 40, True: 12}
 _STEPS, _LR, _LEARNT = 10, 0.1, 0.5
 
@@ -509,7 +509,9 @@ _MISTAKES = (
         "A norm follows the last linear map and fixes the size of the logits. The output stays as "
         "it is.",
         "H6",
-        net_with_own_layer__returns="nn.Sequential(first, *start, *middle, last, BatchNorm(classes))",
+        net_with_own_layer__returns=(
+            "nn.Sequential(first, *start, *middle, last, BatchNorm(classes))"
+        ),
     ),
     slip(
         "softmax at the end",
@@ -544,7 +546,8 @@ deep_net = Exercise(
     drive=_drive,
     reference=_reference,
     see="H6",
-    insight="Without the layer each block multiplies the variance of the signal, with it each adds 1.",
+    insight="Without the layer each block multiplies the variance of the signal, with it each "
+    "adds 1.",
     mistakes=_MISTAKES,
     tolerance=TOLERANCE,
     takes_device=True,

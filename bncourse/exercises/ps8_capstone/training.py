@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from itertools import chain
 
 import numpy as np
 import torch
@@ -173,7 +174,7 @@ def _drive_sizes(obj, inputs):
     epochs = [model.batches[start : start + len(sizes)] for start in (0, len(sizes))]
     return {
         "sizes of the batches": [len(rows) for rows in model.batches],
-        "different examples in each epoch": [len({*sum(rows, [])}) for rows in epochs],
+        "different examples in each epoch": [len({*chain(*rows)}) for rows in epochs],
     }
 
 
@@ -196,7 +197,7 @@ def _drive_order(obj, inputs):
     outputs = {"largest difference of two runs with one seed": np.abs(runs[0] - runs[1]).max()}
     with so_far(outputs):
         per_epoch = len(inputs["x"]) // inputs["batch_size"]
-        first, second = ([*sum(batches[0][i : i + per_epoch], [])] for i in (0, per_epoch))
+        first, second = ([*chain(*batches[0][i : i + per_epoch])] for i in (0, per_epoch))
         _require_once(batches[0][:per_epoch])
         if first == sorted(first):
             raise Unusable("The first epoch takes the examples as they lie. Shuffle them.")
