@@ -360,8 +360,7 @@ normalize_once = Exercise(
     drive=_drive,
     reference=_reference,
     see="D2",
-    insight="For this batch the new model is the old one. What batch norm would do in the next "
-    "step, it does not: it has the start without the upkeep.",
+    insight="For this batch nothing has changed. In the next step it has the start without the upkeep.",
     mistakes=_MISTAKES,
     tolerance=TOLERANCE,
     takes_device=True,

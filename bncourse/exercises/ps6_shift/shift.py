@@ -316,8 +316,7 @@ internal_covariate_shift = Exercise(
     drive=_drive,
     reference=_reference,
     see="S5",
-    insight="To first order this is lr times a block of the Hessian: how strongly layers are "
-    "coupled, and no distribution occurs in it.",
+    insight="To first order this is lr times a block of the Hessian: no distribution occurs in it.",
     mistakes=_MISTAKES,
     tolerance=TOLERANCE,
     takes_device=True,
