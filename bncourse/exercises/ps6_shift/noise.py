@@ -372,7 +372,7 @@ noisy_batchnorm = Exercise(
     drive=_drive,
     reference=_reference,
     see="D1",
-    insight="All examples move together: it is a shift, the thing that batch norm was said to cure.",
+    insight="All examples move together: a shift, the thing that batch norm was said to cure.",
     mistakes=NOISE_MISTAKES,
     # A spread of 1e-6 in the noise that the drive reads out of the outputs.
     tolerance={"float64": 1e-5, "float32": 1e-3}
