@@ -42,10 +42,10 @@ def test_a_residual_block_is_that_of_torch(n):
     block = residual.residual(
         residual.chain(
             residual.linear(w1),
-            residual.batchnorm(gammas[0], betas[0]),
+            residual.norm_of_batch(gammas[0], betas[0]),
             residual.relu,
             residual.linear(w2),
-            residual.batchnorm(gammas[1], betas[1]),
+            residual.norm_of_batch(gammas[1], betas[1]),
         )
     )
     y, backward = block(x)

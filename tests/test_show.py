@@ -20,6 +20,12 @@ WITHOUT_PICTURE = {
     "fold_batchnorm",
     "fold_conv_bn",
     "build_classifier",
+    "activation_percentiles",
+    "internal_covariate_shift",
+    "normalize_once",
+    "gradient_predictiveness",
+    "ResidualBlock",
+    "train",
 }
 
 

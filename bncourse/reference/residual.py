@@ -38,7 +38,7 @@ def identity(x):
     return x, lambda dy: (dy, ())
 
 
-def batchnorm(gamma, beta, eps=1e-5):
+def norm_of_batch(gamma, beta, eps=1e-5):
     """Return batch norm in training as a map: (F4) and (B7)."""
 
     def forward(x):

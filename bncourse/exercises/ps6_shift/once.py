@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -167,7 +166,8 @@ def once_in_two_passes(model, x):
         _ = probe(x)
     once = copy.deepcopy(model)
     names = [name for name, _ in once.named_children()]
-    for before, name in pairwise(names):
+    for index, name in enumerate(names[1:]):
+        before = names[index]
         norm = once.get_submodule(name)
         if not isinstance(norm, nn.BatchNorm1d):
             continue

@@ -308,7 +308,7 @@ def _training_norm(state, prefix, stored):
 
     def forward(x):
         _, *stored[prefix] = layers.layer_training_step(x, *numbers, new_weight=0.1, eps=1e-5)
-        return residual.batchnorm(*numbers[:2])(x)
+        return residual.norm_of_batch(*numbers[:2])(x)
 
     return forward
 
