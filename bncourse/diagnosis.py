@@ -49,10 +49,12 @@ class Diagnosis:
     Args:
         mistakes: the known mistakes that it makes, the one behind the first wrong result first.
         sure: whether they explain all that is wrong.
+        explained: the results that each of them explains, where they are told one by one.
     """
 
     mistakes: tuple[Mistake, ...] = ()
     sure: bool = False
+    explained: tuple[tuple[str, ...], ...] = ()
 
 
 class _Evidence:
@@ -367,9 +369,10 @@ def _parts(candidates):
     while left and (best := _best_for(left, candidates)):
         chosen.append(best)
         left = [label for label in left if label not in _known_wrong(best)]
-    explained = {label for each in chosen for label in _explained(each)}
     mistakes = tuple(each.mistakes[0] for each in chosen)
-    return Diagnosis(mistakes, set(wrong) <= explained)
+    explained = [[label for label in wrong if label in _explained(each)] for each in chosen]
+    all_explained = {*itertools.chain(*explained)}
+    return Diagnosis(mistakes, {*wrong} <= all_explained, tuple(map(tuple, explained)))
 
 
 def _best_for(labels, candidates):

@@ -18,6 +18,7 @@ class Verdict:
         finding: what went wrong there, without any expected value.
         mistakes: the known mistakes that explain it, the first wrong result's first.
         sure: whether they explain all of it.
+        explained: the results that each of them explains, where they are told one by one.
         progress: sentences on what is right already.
         printed: the beginning of what the solution printed in that case.
         error: the name of the exception that it raised in that case, if any.
@@ -29,6 +30,7 @@ class Verdict:
     finding: str = ""
     mistakes: tuple[Mistake, ...] = ()
     sure: bool = False
+    explained: tuple[tuple[str, ...], ...] = ()
     progress: tuple[str, ...] = ()
     printed: str = ""
     error: str | None = None
@@ -67,6 +69,7 @@ def judge(exercise, cases, attempts):
         finding,
         found.mistakes,
         found.sure,
+        found.explained,
         progress(exercise, cases, attempts, expected, passing, named=bool(found.mistakes)),
         made.printed,
         made.error,

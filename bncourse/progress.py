@@ -8,7 +8,7 @@ import numpy as np
 from bncourse.compare import difference, scale
 
 # More names than this are a list that nobody reads.
-_MOST_NAMED = 4
+MOST_NAMED = 4
 
 
 def progress(exercise, cases, attempts, expected, passing, named):
@@ -61,10 +61,12 @@ def _right_labels(exercise, attempts, expected, wrong):
     if not good or not (bad or missing):
         return ""
     # Where it raises before the first result, nothing can be said of any.
-    raises = any(made.error and not made.outputs for made in attempts.values())
-    where = "wherever it does not raise" if raises else "in every case"
-    if len(good) <= _MOST_NAMED:
-        return f"{_listed(good)} {'is' if len(good) == 1 else 'are'} right {where}."
+    empty = {made.error for made in attempts.values() if not made.outputs}
+    where = "in every case"
+    if empty - {None}:
+        where = "wherever it does not raise" if empty - {"Unusable"} else "wherever it is there"
+    if len(good) <= MOST_NAMED:
+        return f"{listed(good)} {'is' if len(good) == 1 else 'are'} right {where}."
     if not bad:
         return f"All results that are there are right {where}."
     return f"{len(good)} of {len(good) + len(bad)} results are right {where}."
@@ -118,7 +120,7 @@ def _what_holds(exercise, cases, attempts, wrong):
 _ADDED = {
     -1: "is right but for {}, which is missing",
     1: "has {} once too often",
-    -2: "has {} subtracted where it is added",
+    -2: "is right but for the sign of {}, which must be added",
 }
 
 
@@ -170,9 +172,14 @@ def _spread(array, axis=None):
     return float(np.max(np.ptp(array, axis=axis)))
 
 
-def _listed(names):
+def listed(names):
+    """Return names as a part of a sentence.
+
+    >>> listed(["dx", "dgamma", "dbeta"])
+    'dx, dgamma and dbeta'
+    """
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _quoted(names):
-    return _listed([f'"{name}"' for name in names])
+    return listed([f'"{name}"' for name in names])

@@ -63,6 +63,10 @@ DGAMMA_AND_DBETA_AVERAGED = (
     "dgamma and dbeta are averaged over the batch. All examples share gamma and beta, so "
     "their gradients add up: take the sum."
 )
+DGAMMA_AVERAGED = (
+    "dbeta is a sum, and dgamma is averaged. The loss adds up the examples, so both are sums."
+)
+N_MINUS_1_IN_DX = "dx divides by N - 1. Forward divides by N, so its derivative does."
 DGAMMA_AND_DBETA_NOT_SUMMED = (
     "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
     "batch: sum over axis 0."

@@ -137,6 +137,24 @@ EXERCISE = function_exercise(
             dx="gamma * inv_std / N * (N * dy - N / (N - 1) * x_hat * dgamma - dbeta)",
         ),
         slip(
+            "N - 1 in both means",
+            hints.N_MINUS_1_IN_DX,
+            "B7",
+            bracket="dy - dbeta / (N - 1) - x_hat * dgamma / (N - 1)",
+        ),
+        slip(
+            "N - 1 in front",
+            "dx is divided by N - 1 as a whole. Divide by N: forward does, too.",
+            "B7",
+            dx="gamma * inv_std / (N - 1) * (N * dy - dbeta - x_hat * dgamma)",
+        ),
+        slip(
+            "dgamma averaged",
+            hints.DGAMMA_AVERAGED,
+            "B6",
+            returns="dx, dgamma / N, dbeta",
+        ),
+        slip(
             "divided by D",
             "The sums are divided by the number of features D. Divide by the number of examples, "
             "len(dy).",

@@ -210,8 +210,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "dgamma averaged",
-            "dbeta is a sum, and dgamma is averaged. The loss adds up the examples, so both are "
-            "sums.",
+            hints.DGAMMA_AVERAGED,
             "C5",
             returns="dx, dgamma / len(dy), dbeta",
         ),

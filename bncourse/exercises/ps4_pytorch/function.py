@@ -250,7 +250,7 @@ _MISTAKES = (
     ),
     slip(
         "N - 1 in dx",
-        "dx divides by N - 1. Forward divides by N, so its derivative does.",
+        hints.N_MINUS_1_IN_DX,
         "B7",
         centred="dy - (dbeta + x_hat * dgamma) / (len(x) - 1)",
     ),
