@@ -1,8 +1,12 @@
 """The pages as a browser shows them, at the width of a desktop and of a phone."""
 
+import importlib.util
+
 import pytest
 from conftest import needs_chromium
 from test_site import pages
+
+from bncourse.contents import CHAPTERS
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -59,6 +63,25 @@ def test_every_formula_can_be_read_whole(site, html, browser, width):
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         assert page.evaluate(OUT_OF_REACH) == [], f"{name} at width {width}"
         page.close()
+
+
+@pytest.fixture(scope="module")
+def screens(root):
+    """The function of ``make pages`` that counts screens."""
+    spec = importlib.util.spec_from_file_location("screens", root / "benchmarks" / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.screens
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.page)
+def test_a_chapter_is_short_and_shows_pictures(site, browser, screens, chapter):
+    page = browser.new_page()
+    # To the nearest: the letters of another machine are a little higher or wider.
+    length, without_picture = map(round, screens(page, f"{site}/chapters/{chapter.page}.html"))
+    assert 5 < length <= 12
+    assert without_picture <= 3
+    page.close()
 
 
 def test_a_link_to_an_equation_opens_its_fold(site, browser):
