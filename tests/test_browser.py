@@ -1,11 +1,14 @@
 """The pages as a browser shows them, at the width of a desktop and of a phone."""
 
+import importlib.util
 import re
 
 import pytest
 from conftest import needs_chromium
 from test_moving import NAMES
 from test_site import pages
+
+from bncourse.contents import CHAPTERS
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -92,6 +95,25 @@ def test_the_keyboard_stops_at_formulas_that_scroll(site, browser, width):
     page.evaluate("document.fonts.ready")
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     page.wait_for_function(f"{WRONG_STOPS.strip()}.length === 0")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def screens(root):
+    """The function of ``make pages`` that counts screens."""
+    spec = importlib.util.spec_from_file_location("screens", root / "benchmarks" / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.screens
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.page)
+def test_a_chapter_is_short_and_shows_pictures(site, browser, screens, chapter):
+    page = browser.new_page()
+    # To the nearest: the letters of another machine are a little higher or wider.
+    length, without_picture = map(round, screens(page, f"{site}/chapters/{chapter.page}.html"))
+    assert 5 < length <= 12
+    assert without_picture <= 3
     page.close()
 
 
