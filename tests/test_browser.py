@@ -64,6 +64,54 @@ def test_every_formula_can_be_read_whole(site, html, browser, width):
         page.close()
 
 
+def test_a_link_to_an_equation_opens_its_fold(site, browser):
+    page = browser.new_page()
+    page.goto(f"{site}/chapters/backward.html#b15")
+    page.wait_for_function(
+        "[...document.querySelectorAll('details')]"
+        ".some((each) => each.open && each.contains(document.getElementById('b15')))"
+    )
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_serious_accessibility_violation(site, html, browser, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for name in page_names(html):
+        page = browser.new_page()
+        # Before the theme reads it, as a reader's choice would be.
+        page.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
+        page.goto(f"{site}/{name}")
+        page.evaluate("window.MathJax?.startup?.promise")
+        assert page.evaluate("document.documentElement.dataset.theme") == theme, name
+        # The sidebar and header are the theme's, the list of citations is docutils's.
+        context = {"include": [["article"]], "exclude": [[".citation-list"]]}
+        found = axe.run(page, context=context)
+        serious = [
+            (violation["id"], [node["html"][:120] for node in violation["nodes"][:3]])
+            for violation in found.response["violations"]
+            if violation["impact"] in ("serious", "critical")
+        ]
+        assert not serious, f"{name}: {serious}"
+        page.close()
+
+
+def test_the_moving_figures_answer_in_their_chapters(site, html, browser):
+    seen = []
+    for name in page_names(html):
+        named = re.findall(r'data-moving="([a-z_]+)"', (html / name).read_text())
+        page = browser.new_page()
+        requested = []
+        page.on("request", lambda request, found=requested: found.append(request.url))
+        page.goto(f"{site}/{name}")
+        for figure in named:
+            page.locator(f"[data-moving={figure}][data-live]").wait_for()
+        assert bool(named) == any("/_static/figures/" in url for url in requested), name
+        seen += named
+        page.close()
+    assert sorted(seen) == sorted(NAMES)
+
+
 # Code that runs out of its column, in print any block.
 CUT = """(kinds) => [...document.querySelectorAll(kinds)]
   .filter((each) => each.offsetParent && each.scrollWidth > each.clientWidth + 1)
@@ -100,51 +148,3 @@ def test_who_reads_in_the_dark_prints_in_the_light(site, browser):
     assert page.evaluate("window.printed") == "light"
     assert page.evaluate(theme) == "dark"
     page.close()
-
-
-def test_a_link_to_an_equation_opens_its_fold(site, browser):
-    page = browser.new_page()
-    page.goto(f"{site}/chapters/backward.html#b15")
-    page.wait_for_function(
-        "[...document.querySelectorAll('details')]"
-        ".some((each) => each.open && each.contains(document.getElementById('b15')))"
-    )
-    page.close()
-
-
-def test_the_moving_figures_answer_in_their_chapters(site, html, browser):
-    seen = []
-    for name in page_names(html):
-        named = re.findall(r'data-moving="([a-z_]+)"', (html / name).read_text())
-        page = browser.new_page()
-        requested = []
-        page.on("request", lambda request, found=requested: found.append(request.url))
-        page.goto(f"{site}/{name}")
-        for figure in named:
-            page.locator(f"[data-moving={figure}][data-live]").wait_for()
-        assert bool(named) == any("/_static/figures/" in url for url in requested), name
-        seen += named
-        page.close()
-    assert sorted(seen) == sorted(NAMES)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_accessibility_violation(site, html, browser, theme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for name in page_names(html):
-        page = browser.new_page()
-        # Before the theme reads it, as a reader's choice would be.
-        page.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
-        page.goto(f"{site}/{name}")
-        page.evaluate("window.MathJax?.startup?.promise")
-        assert page.evaluate("document.documentElement.dataset.theme") == theme, name
-        # The sidebar and header are the theme's, the list of citations is docutils's.
-        context = {"include": [["article"]], "exclude": [[".citation-list"]]}
-        found = axe.run(page, context=context)
-        serious = [
-            (violation["id"], [node["html"][:120] for node in violation["nodes"][:3]])
-            for violation in found.response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
-        assert not serious, f"{name}: {serious}"
-        page.close()
