@@ -127,22 +127,6 @@ def test_a_link_to_an_equation_opens_its_fold(site, browser):
     page.close()
 
 
-def test_the_moving_figures_answer_in_their_chapters(site, html, browser):
-    seen = []
-    for name in page_names(html):
-        named = re.findall(r'data-moving="([a-z_]+)"', (html / name).read_text())
-        page = browser.new_page()
-        requested = []
-        page.on("request", lambda request, found=requested: found.append(request.url))
-        page.goto(f"{site}/{name}")
-        for figure in named:
-            page.locator(f"[data-moving={figure}][data-live]").wait_for()
-        assert bool(named) == any("/_static/figures/" in url for url in requested), name
-        seen += named
-        page.close()
-    assert sorted(seen) == sorted(NAMES)
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_serious_accessibility_violation(site, html, browser, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -162,3 +146,57 @@ def test_no_serious_accessibility_violation(site, html, browser, theme):
         ]
         assert not serious, f"{name}: {serious}"
         page.close()
+
+
+def test_the_moving_figures_answer_in_their_chapters(site, html, browser):
+    seen = []
+    for name in page_names(html):
+        named = re.findall(r'data-moving="([a-z_]+)"', (html / name).read_text())
+        page = browser.new_page()
+        requested = []
+        page.on("request", lambda request, found=requested: found.append(request.url))
+        page.goto(f"{site}/{name}")
+        for figure in named:
+            page.locator(f"[data-moving={figure}][data-live]").wait_for()
+        assert bool(named) == any("/_static/figures/" in url for url in requested), name
+        seen += named
+        page.close()
+    assert sorted(seen) == sorted(NAMES)
+
+
+# Code that runs out of its column, in print any block.
+CUT = """(kinds) => [...document.querySelectorAll(kinds)]
+  .filter((each) => each.offsetParent && each.scrollWidth > each.clientWidth + 1)
+  .map((each) => each.textContent.slice(0, 60))
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "media", "kinds"),
+    [
+        (390, "screen", ".highlight-ipython3 pre, [class*=highlight-python] pre"),
+        (1280, "screen", ".highlight-ipython3 pre, [class*=highlight-python] pre"),
+        # A4 without its margins.
+        (718, "print", "article pre"),
+    ],
+)
+def test_code_fits_its_column(site, html, browser, width, media, kinds):
+    for name in page_names(html):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.emulate_media(media=media)
+        page.goto(f"{site}/{name}")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        assert page.evaluate(CUT, kinds) == [], f"{name} at width {width}, {media}"
+        page.close()
+
+
+def test_who_reads_in_the_dark_prints_in_the_light(site, browser):
+    page = browser.new_page()
+    page.add_init_script("localStorage.mode = localStorage.theme = 'dark'")
+    page.goto(f"{site}/chapters/forward.html")
+    theme = "document.documentElement.dataset.theme"
+    page.evaluate(f"addEventListener('beforeprint', () => (window.printed = {theme}))")
+    page.pdf()
+    assert page.evaluate("window.printed") == "light"
+    assert page.evaluate(theme) == "dark"
+    page.close()

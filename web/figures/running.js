@@ -59,8 +59,8 @@ export default {
       value: 4,
       options: [2, 4, 16, 64].map((count) => [count, String(count)]),
     },
-    { kind: "range", name: "momentum", label: "momentum m", min: 0.01, max: 1, step: 0.01, value: 0.1 },
-    { kind: "range", name: "steps", label: "batches t", min: 0, max: STEPS, step: 1, value: 25 },
+    { kind: "range", name: "momentum", label: "momentum", min: 0.01, max: 1, step: 0.01, value: 0.1 },
+    { kind: "range", name: "steps", label: "batches", min: 0, max: STEPS, step: 1, value: 25 },
   ],
   numbers({ count, momentum, steps, seed = 1, at = null }) {
     const seen = batches(seed, count).slice(0, steps);

@@ -66,7 +66,7 @@ export default {
     "Right, what the unit computes for eight examples before and after batch norm.",
   size: [400, 224],
   controls: [
-    { kind: "range", name: "length", label: "length", min: 0.5, max: 3, step: 0.1, value: 1 },
+    { kind: "range", name: "length", label: "length", min: 0.5, max: 3, step: 0.1, value: 1.5 },
     {
       kind: "range",
       name: "angle",
