@@ -48,8 +48,7 @@ def screens(page, address):
     """
     page.set_viewport_size(SCREEN)
     page.goto(address)
-    page.wait_for_function("window.MathJax?.startup?.promise || !window.MathJax")
-    page.evaluate("window.MathJax?.startup?.promise")
+    page.evaluate("document.fonts.ready")
     return [pixels / SCREEN["height"] for pixels in page.evaluate(HEIGHTS)]
 
 

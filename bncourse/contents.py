@@ -83,6 +83,12 @@ CHAPTERS = (
         "Does batch norm reduce internal covariate shift, and is that why it helps?",
     ),
     Chapter(
+        "U",
+        "what_it_buys",
+        "Give the rival its best rate",
+        "What does batch norm buy, and what is left of it against a fair rival?",
+    ),
+    Chapter(
         "H",
         "how_deep",
         "Go deep, and see what batch norm cannot do",
