@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from itertools import chain
 
 import numpy as np
 import torch
@@ -174,7 +173,9 @@ def _drive_sizes(obj, inputs):
     epochs = [model.batches[start : start + len(sizes)] for start in (0, len(sizes))]
     return {
         "sizes of the batches": [len(rows) for rows in model.batches],
-        "different examples in each epoch": [len({*chain(*rows)}) for rows in epochs],
+        "different examples in each epoch": [
+            len({row for batch in rows for row in batch}) for rows in epochs
+        ],
     }
 
 
@@ -197,7 +198,10 @@ def _drive_order(obj, inputs):
     outputs = {"largest difference of two runs with one seed": np.abs(runs[0] - runs[1]).max()}
     with so_far(outputs):
         per_epoch = len(inputs["x"]) // inputs["batch_size"]
-        first, second = ([*chain(*batches[0][i : i + per_epoch])] for i in (0, per_epoch))
+        first, second = (
+            [row for batch in batches[0][i : i + per_epoch] for row in batch]
+            for i in (0, per_epoch)
+        )
         _require_once(batches[0][:per_epoch])
         if first == sorted(first):
             raise Unusable("The first epoch takes the examples as they lie. Shuffle them.")
