@@ -41,10 +41,10 @@ def test_a_residual_block_is_that_of_torch(n):
     gammas, betas = draw((2, 6), (2, 6), seed=1)
     block = residual.residual(
         residual.chain(
-            residual.linear(w1),
+            residual.linear_map(w1),
             residual.norm_of_batch(gammas[0], betas[0]),
-            residual.relu,
-            residual.linear(w2),
+            residual.rectified,
+            residual.linear_map(w2),
             residual.norm_of_batch(gammas[1], betas[1]),
         )
     )
@@ -78,7 +78,7 @@ def test_descent_is_that_of_torch():
     x, weight, bias = draw((6, 4), (3, 4), 3)
     y = np.arange(6) % 3
     batches = [(x[:4], y[:4]), (x[4:], y[4:])] * 2
-    losses, parameters = residual.descend(residual.linear, [weight, bias], batches, 0.3)
+    losses, parameters = residual.descend(residual.linear_map, [weight, bias], batches, 0.3)
     model = nn.Linear(4, 3).double()
     model.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)

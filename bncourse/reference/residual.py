@@ -10,7 +10,7 @@ from bncourse.reference.backward import batchnorm_backward
 from bncourse.reference.forward import batchnorm_forward
 
 
-def linear(weight, bias=None):
+def linear_map(weight, bias=None):
     """Return the map y = x W^T + b, as torch.nn.Linear stores it.
 
     Args:
@@ -28,7 +28,7 @@ def linear(weight, bias=None):
     return forward
 
 
-def relu(x):
+def rectified(x):
     """Apply max(x, 0) as a map; its slope at 0 is 0."""
     return np.maximum(x, 0.0), lambda dy: (dy * (x > 0), ())
 
@@ -107,7 +107,7 @@ def residual(branch):
     return forward
 
 
-def cross_entropy(logits, labels):
+def softmax_loss(logits, labels):
     """Return the mean cross-entropy of a batch, and its gradient with respect to the logits.
 
     Args:
@@ -139,7 +139,7 @@ def descend(build, parameters, batches, lr):
     losses = []
     for x, labels in batches:
         logits, backward = build(*parameters)(x)
-        loss, dlogits = cross_entropy(logits, labels)
+        loss, dlogits = softmax_loss(logits, labels)
         _, gradients = backward(dlogits)
         losses.append(loss)
         parameters = [p - lr * g for p, g in zip(parameters, gradients, strict=True)]

@@ -32,12 +32,19 @@ def seeded(seed):
 
 def require_names(found, asked):
     """Raise Unusable unless an object has the parameters that it must have, and no others."""
-    missing = [name for name in asked if name not in found]
-    extra = [name for name in found if name not in asked]
-    if missing or extra:
-        kinds = [("Missing", missing), ("Too many", extra)]
-        differences = " ".join(f"{word}: {', '.join(names)}." for word, names in kinds if names)
-        raise Unusable(f"Its parameters must be: {', '.join(asked)}. {differences}")
+    kinds = [
+        ("Missing", [name for name in asked if name not in found]),
+        ("Too many", [name for name in found if name not in asked]),
+    ]
+    differences = [f"{word}: {listed(names)}." for word, names in kinds if names]
+    if differences:
+        raise Unusable(f"Its parameters must be those of the table. {' '.join(differences)}")
+
+
+def listed(names):
+    """Return the first names of a list, and how many follow: grading cuts off a long message."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
 def require_module(made, what):

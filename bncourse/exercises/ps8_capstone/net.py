@@ -11,6 +11,7 @@ from bncourse.exercise import Case, Exercise, Unusable, so_far
 from bncourse.exercises.ps4_pytorch.drive import called, differentiate, one_thread, tensor
 from bncourse.exercises.ps8_capstone.drive import (
     TOLERANCE,
+    listed,
     load,
     require_module,
     require_names,
@@ -206,7 +207,7 @@ def _require_state(net, state):
     if missing:
         raise Unusable(
             "The parts of the net must be, in this order: linear, your norm if normed, the blocks, "
-            f"linear. Missing: {', '.join(missing)}."
+            f"linear. Missing: {listed(missing)}."
         )
 
 
@@ -284,7 +285,7 @@ def _maps(given, norm, stored):
     state, normed, blocks = given["state"], given["normed"], given["blocks"]
 
     def linear(prefix):
-        return residual.linear(state[f"{prefix}.weight"], state.get(f"{prefix}.bias"))
+        return residual.linear_map(state[f"{prefix}.weight"], state.get(f"{prefix}.bias"))
 
     def normed_by(prefix):
         return norm(state, prefix, stored) if normed else residual.identity
@@ -292,7 +293,7 @@ def _maps(given, norm, stored):
     start = 2 if normed else 1
     middle = [
         residual.residual(
-            residual.chain(residual.relu, linear(f"{i}.linear"), normed_by(f"{i}.norm"))
+            residual.chain(residual.rectified, linear(f"{i}.linear"), normed_by(f"{i}.norm"))
         )
         for i in range(start, start + blocks)
     ]
@@ -357,12 +358,6 @@ def net_with_own_layer(inputs, width, blocks, classes, block, normed=True):
 slip = Right(net_with_own_layer).slip
 
 _MISTAKES = (
-    slip(
-        "torch's own layer",
-        "The norm is torch's. Put your own BatchNorm in: the net is to stand on it.",
-        "L1",
-        norm="nn.BatchNorm1d if normed else None",
-    ),
     slip(
         "unbiased variance in x_hat",
         "Your BatchNorm divides by the unbiased standard deviation. Normalise with the biased "

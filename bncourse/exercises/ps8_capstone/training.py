@@ -238,7 +238,7 @@ def _reference(inputs):
 
 def _reference_values(given):
     losses, (weight, bias) = residual.descend(
-        residual.linear,
+        residual.linear_map,
         [given["weight"], given["bias"]],
         [(given["x"], given["y"])] * given["steps"],
         given["lr"],
@@ -251,7 +251,7 @@ def _reference_epochs(given):
     starts = range(0, len(given["x"]), size)
     epoch = [(given["x"][i : i + size], given["y"][i : i + size]) for i in starts]
     losses, (weight,) = residual.descend(
-        residual.linear, [given["weight"]], epoch * (given["steps"] // len(epoch)), given["lr"]
+        residual.linear_map, [given["weight"]], epoch * (given["steps"] // len(epoch)), given["lr"]
     )
     return {
         "mean loss of each epoch": losses.reshape(-1, len(epoch)).mean(1),
