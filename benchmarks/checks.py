@@ -6,6 +6,17 @@
 of a wrong solution that no hint was written for, where this kernel has seen wrong answers to the
 exercise before; "first wrong" is where it has not, and each known mistake is tried for the first
 time. The status is 1 if "right" or "wrong" takes half a second.
+
+On two busy cores of a server, on which a second of processor time holds less than on an idle one:
+
+    exercise              right  wrong  first wrong
+    sets 1 to 3, at most   0.03   0.17         0.66
+    BatchNorm              0.26   0.32         1.81
+    fold_conv_bn           0.08   0.11         0.25
+    recalibrate            0.15   0.20         0.29
+    BatchNormFunction      0.06   0.06         0.19
+    BatchNormalization     0.49   0.42         1.61
+    build_classifier       0.30   0.23         0.68
 """
 
 import contextlib
