@@ -40,7 +40,7 @@ def test_a_residual_block_is_that_of_torch(n):
     x, dy, w1, w2 = draw((n, 6), (n, 6), (6, 6), (6, 6))
     gammas, betas = draw((2, 6), (2, 6), seed=1)
     block = residual.residual(
-        residual.chain(
+        residual.composed(
             residual.linear_map(w1),
             residual.norm_of_batch(gammas[0], betas[0]),
             residual.rectified,
@@ -65,7 +65,7 @@ def test_the_other_maps_are_those_of_torch():
     x, dy, scale, shift = draw((5, 3), (5, 3), 3, 3)
     leaves = [leaf(each) for each in (x, scale, shift)]
     expected = leaves[1] * (leaves[0] - leaves[0].mean(0)) + leaves[2]
-    y, backward = residual.chain(residual.centring(scale, shift), residual.identity)(x)
+    y, backward = residual.composed(residual.centring(scale, shift), residual.identity)(x)
     dx, gradients = backward(dy)
     np.testing.assert_allclose(y, expected.detach())
     theirs = torch.autograd.grad(expected, leaves, torch.tensor(dy))

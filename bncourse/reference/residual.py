@@ -68,7 +68,7 @@ def centring(scale, shift):
     return forward
 
 
-def chain(*maps):
+def composed(*maps):
     """Return the maps one after the other, as a map."""
 
     def forward(x):

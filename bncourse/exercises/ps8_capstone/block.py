@@ -162,7 +162,7 @@ def _passed(given):
             residual.linear_map(p["linear2.weight"], p["linear2.bias"]),
         ]
         names = ("linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias")
-    y, backward = residual.residual(residual.chain(*parts))(given["x"])
+    y, backward = residual.residual(residual.composed(*parts))(given["x"])
     dx, gradients = backward(given["dy"])
     return {"y": y, "dx": dx} | {f"d{n}": g for n, g in zip(names, gradients, strict=True)}
 

@@ -256,13 +256,13 @@ def _reference(inputs):
     state = given["state"]
     places = [name.removesuffix(".running_mean") for name in state if name.endswith("mean")]
     stored = {each: [state[f"{each}.{name}"] for name in _STORED] for each in places}
-    before, _ = residual.chain(*_maps(given, _eval_norm, stored))(given["x_eval"])
-    y, backward = residual.chain(*_maps(given, _training_norm, stored))(given["x"])
+    before, _ = residual.composed(*_maps(given, _eval_norm, stored))(given["x_eval"])
+    y, backward = residual.composed(*_maps(given, _training_norm, stored))(given["x"])
     dx, gradients = backward(given["dy"])
     by_name = dict(zip(_parameters(state), gradients, strict=True))
     outputs = {"y in eval, before": before, "y in training": y, "dx": dx}
     outputs |= {f"d{name}": by_name[name] for name in _looked_at(given)}
-    outputs["y in eval, after"], _ = residual.chain(*_maps(given, _eval_norm, stored))(
+    outputs["y in eval, after"], _ = residual.composed(*_maps(given, _eval_norm, stored))(
         given["x_eval"]
     )
     return outputs | (dict(zip(_STORED, stored["1"], strict=True)) if places else {})
@@ -293,7 +293,7 @@ def _maps(given, norm, stored):
     start = 2 if normed else 1
     middle = [
         residual.residual(
-            residual.chain(residual.rectified, linear(f"{i}.linear"), normed_by(f"{i}.norm"))
+            residual.composed(residual.rectified, linear(f"{i}.linear"), normed_by(f"{i}.norm"))
         )
         for i in range(start, start + blocks)
     ]
