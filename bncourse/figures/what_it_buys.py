@@ -43,6 +43,36 @@ def steps(optimizer="SGD"):
     return made
 
 
+# The rows of the figure of networks at their best, from the top.
+_ROWS = {
+    "sigmoid, large weights": "sigmoid, large",
+    "sigmoid, once": "sigmoid, once",
+    "sigmoid, batch norm": "sigmoid, batch norm",
+    "ReLU": "ReLU, without",
+    "ReLU, batch norm": "ReLU, batch norm",
+}
+
+
+@figure
+def at_best():
+    """Draw the steps that each network takes at its own best rate, five seeds each."""
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), sharey=True)
+    for axis, (optimizer, title) in zip(
+        axes, {"SGD": "plain descent", "Adam": "Adam"}.items(), strict=True
+    ):
+        for row, name in enumerate(_ROWS):
+            found = buys.speed(name, optimizer)
+            steps = found.steps[found.fastest]
+            color = COLORS["blue" if "batch norm" in name else "orange"]
+            axis.plot(steps, np.full(len(steps), row), "o", color=color, alpha=0.8)
+            axis.plot(np.median(steps), row, "|", color=COLORS["black"], markersize=16, mew=2)
+        axis.set(title=title, xlabel="steps to a loss of 0.3", ylim=(len(_ROWS) - 0.5, -0.5))
+        axis.set_xlim(left=0)
+    axes[0].set_yticks(range(len(_ROWS)), _ROWS.values())
+    axes[0].set(ylabel="network")
+    return made
+
+
 @figure
 def sizes():
     """Draw accuracy against the size of the weights at the start, at the best rate of each."""

@@ -164,7 +164,10 @@ take_in(
         ([("(v + 1e-5).rsqrt()", "v.rsqrt()")], ["eps missing"]),
         ([("(v + 1e-5).rsqrt()", "(v + 1e-3).rsqrt()")], []),
         ([(" * self.weight + self.bias", "")], ["scale and shift missing"]),
-        ([("if self.training:", "if True:")], ["batch statistics in eval"]),
+        (
+            [("if self.training:", "if True:")],
+            ["batch statistics in eval", "statistics stored in eval too"],
+        ),
         ([("range(blocks)", "range(blocks + 1)")], []),
         ([("range(blocks)", "range(blocks - 1)")], ["one block too few"]),
         (
