@@ -143,7 +143,7 @@ def test_each_exercise_of_the_first_sets_has_an_editor(site, browser, each):
     found = page.locator("[data-exercise]").evaluate_all("all => all.map(e => e.dataset.exercise)")
     assert found == list(each.exercises)
     # The cell that says how to install the course has no place where nothing is installed.
-    assert "pip install" not in "".join(page.locator(".run-cell").all_inner_texts())
+    assert "needs bncourse" not in "".join(page.locator(".run-cell").all_inner_texts())
     page.close()
 
 

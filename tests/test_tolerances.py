@@ -5,7 +5,6 @@ from test_exercises import CORRECT, EXERCISES, SEEDS
 
 from bncourse.tolerances import Error, clearly_wrong, errors, spread
 
-
 # What draws at random is seen through a sample. There the tolerance is eight standard deviations of
 # a right solution, and a mistake may differ by little more: the ends of a uniform distribution.
 SAMPLED = {"NoisyBatchNorm": (0.5, 1.2), "ResidualBlock": (0.5, 1.2)}
