@@ -1,6 +1,5 @@
 """train: gradient descent on shuffled batches, each example once an epoch."""
 
-import copy
 import inspect
 
 import numpy as np
@@ -543,7 +542,7 @@ _MISTAKES = (
         "a copy trained",
         "A copy of the model is trained, and the model stays as it was.",
         "H8",
-        mode=Instead("model = copy.deepcopy(model)\nmode = model.training"),
+        mode=Instead("from copy import deepcopy\nmodel = deepcopy(model)\nmode = model.training"),
     ),
     slip(
         "nothing returned",
