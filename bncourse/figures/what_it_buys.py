@@ -115,6 +115,8 @@ def few_images():
     axis.axvline(0, color=COLORS["grey"])
     axis.set_yticks(range(len(rows)), [name for name, _ in rows])
     axis.set(
-        ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy against the same seed with neither, points"
+        ylim=(len(rows) - 0.5, -0.5),
+        xlabel="accuracy against the same seed with neither, points",
+        ylabel="regularised by",
     )
     return made
