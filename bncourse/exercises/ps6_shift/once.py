@@ -195,7 +195,7 @@ _MISTAKES = (
     ),
     slip(
         "eps missing",
-        "eps is missing under the root.",
+        "eps is missing under the root: use that of the layer that goes.",
         "D2",
         std="var.sqrt()",
     ),
