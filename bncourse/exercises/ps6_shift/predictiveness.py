@@ -10,15 +10,10 @@ from bncourse.exercise import Case, Exercise
 from bncourse.exercises.ps4_pytorch.drive import one_thread
 from bncourse.exercises.ps6_shift.drive import (
     TOLERANCE,
-    build,
     classes,
-    leave_gradients,
-    loss_and_batch,
     network,
-    numbers,
-    parts_of,
-    require_untouched,
-    snapshot,
+    probe_on_batch,
+    reference_on_batch,
 )
 from bncourse.inputs import batch, cast
 from bncourse.reference import shift
@@ -78,27 +73,11 @@ def _dead(inputs):
 
 @one_thread()
 def _drive(obj, inputs):
-    model = build(inputs)
-    if inputs.get("last_step"):
-        leave_gradients(model)
-    before = snapshot(model)
-    loss, x, y = loss_and_batch(inputs)
-    result = obj(model, loss, x, y, inputs["step_sizes"])
-    require_untouched(model, before)
-    return {"share": numbers(result)}
+    return {"share": probe_on_batch(obj, inputs, "step_sizes")}
 
 
 def _reference(inputs):
-    inputs = cast(inputs, np.float64)
-    found = shift.gradient_predictiveness(
-        parts_of(inputs),
-        inputs["x"],
-        inputs["y"],
-        shift.LOSSES[inputs["loss"]],
-        inputs["step_sizes"],
-        inputs["training"],
-    )
-    return {"share": found}
+    return {"share": reference_on_batch(shift.gradient_predictiveness, inputs, "step_sizes")}
 
 
 def predictiveness_on_a_copy(model, loss_fn, x, y, step_sizes):

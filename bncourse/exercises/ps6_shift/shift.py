@@ -10,15 +10,10 @@ from bncourse.exercise import Case, Exercise
 from bncourse.exercises.ps4_pytorch.drive import one_thread
 from bncourse.exercises.ps6_shift.drive import (
     TOLERANCE,
-    build,
     classes,
-    leave_gradients,
-    loss_and_batch,
     network,
-    numbers,
-    parts_of,
-    require_untouched,
-    snapshot,
+    probe_on_batch,
+    reference_on_batch,
 )
 from bncourse.inputs import batch, cast
 from bncourse.reference import shift
@@ -54,27 +49,11 @@ def _cases(rng):
 
 @one_thread()
 def _drive(obj, inputs):
-    model = build(inputs)
-    if inputs.get("last_step"):
-        leave_gradients(model)
-    before = snapshot(model)
-    loss, x, y = loss_and_batch(inputs)
-    result = obj(model, loss, x, y, inputs["lr"])
-    require_untouched(model, before)
-    return {"shift": numbers(result)}
+    return {"shift": probe_on_batch(obj, inputs, "lr")}
 
 
 def _reference(inputs):
-    inputs = cast(inputs, np.float64)
-    found = shift.internal_covariate_shift(
-        parts_of(inputs),
-        inputs["x"],
-        inputs["y"],
-        shift.LOSSES[inputs["loss"]],
-        inputs["lr"],
-        inputs["training"],
-    )
-    return {"shift": found}
+    return {"shift": reference_on_batch(shift.internal_covariate_shift, inputs, "lr")}
 
 
 def shift_on_copies(model, loss_fn, x, y, lr):
