@@ -105,6 +105,7 @@ def apply(submission, extensions):
 def told(when):
     """Return a time in UTC as a person reads it.
 
+    >>> import datetime
     >>> told(datetime.datetime(2026, 11, 5, 22, 59))
     '2026-11-05 22:59 UTC'
     """
