@@ -15,6 +15,9 @@ LIBRARY := $(shell find bncourse -name '*.py' 2>/dev/null)
 SOLUTIONS := $(wildcard solutions/*/*.md)
 CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) index.md
 
+# The sample class waits for limits while pages compute: both run at once.
+MAKEFLAGS += --jobs=2
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all setup exercises book sandbox sample test test-backends pictures pages report versions lint serve clean help
