@@ -15,9 +15,12 @@ LIBRARY := $(shell find bncourse -name '*.py' 2>/dev/null)
 SOLUTIONS := $(wildcard solutions/*/*.md)
 CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) index.md
 
+# The sample class waits for limits while pages compute: both run at once.
+MAKEFLAGS += --jobs=2
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pages report effects versions lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report effects versions lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -39,13 +42,16 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 exercises: $(STAMPS)/exercises ## derive the notebooks and release them to exercises/
 
-$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/course.py bncourse/addresses.py
+$(STAMPS)/exercises: $(VENV)/installed $(SOLUTIONS) nbgrader_config.py bncourse/release.py bncourse/course.py bncourse/addresses.py $(wildcard pictures/*.png)
 	@bncourse release
 	@mkdir -p $(@D) && touch $@
 
+pictures: setup ## draw the pictures of the notebooks anew
+	python -m bncourse.figures.problem_sets
+
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc) | sandbox
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/*) | sandbox
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 

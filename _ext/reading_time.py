@@ -15,7 +15,7 @@ _EQUATION, _FIGURE, _CODE_LINE = 10, 12, 1.5
 _PLACEHOLDER = "{{ minutes }}"
 _FRONT_MATTER = re.compile(r"\A---\n.*?^---\n", re.M | re.S)
 _FENCE = re.compile(
-    r"^(?P<fence>`{3,}|:{3,})\{(?P<kind>[\w-]+)\}(?P<rest>.*?)^(?P=fence)\s*$", re.M | re.S
+    r"^(?P<fence>`{3,}|:{3,})\{(?P<kind>[\w:-]+)\}(?P<rest>.*?)^(?P=fence)\s*$", re.M | re.S
 )
 _OPTIONS = re.compile(r"\A[^\n]*\n(?:---\n.*?^---\n|(?::[^\n]*\n)*)", re.M | re.S)
 _DISPLAY = re.compile(r"\$\$.*?\$\$|\\begin\{equation\*?\}.*?\\end\{equation\*?\}", re.S)
@@ -56,12 +56,12 @@ def measure(text):
         options = _OPTIONS.match(found["rest"])
         options, body = options.group(), found["rest"][options.end() :]
         if found["kind"] == "code-cell":
-            figures += "alt:" in options or "figures." in body
+            figures += "alt:" in options
             if body.lstrip().startswith("# checks ("):
                 checks += 1
             elif not re.search(r"hide-(?:input|cell)|remove-(?:input|cell)", options):
                 code += len([line for line in body.splitlines() if line.strip()])
-        elif found["kind"] in ("figure", "image"):
+        elif found["kind"] in ("figure", "image", "moving", "glue:figure"):
             figures += 1
         elif found["kind"] not in _FOLDED:
             prose.append(body)

@@ -1,18 +1,14 @@
-"""Print each exercise as a classifier: what passes, what is rejected, what is named, how fast.
+"""Print each exercise as a classifier: what passes, what is rejected, what is named.
 
     python benchmarks/classifier.py [problem set ...]
 
 The first table has what the course knows: right solutions and known mistakes. The second has wrong
 solutions that no hint was written for: how many are told a right name, a wrong one, or none.
-Seconds are those of a self-check in a warm process: the slowest correct solution, and the slowest
-mistake with its diagnosis. Exit status 1 if anything is misjudged.
+Exit status 1 if anything is misjudged.
 """
 
-import contextlib
 import importlib
-import io
 import sys
-import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -20,9 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bncourse import check
 from bncourse.attempt import attempt
-from bncourse.check import CheckFailed
 from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import load, problem_sets
@@ -31,33 +25,21 @@ TESTS = Path(__file__).parent.parent / "tests"
 SEED = 0
 
 
-def timed_check(obj, name):
-    """Return whether a self-check passes and how many seconds it takes."""
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            check(obj, name, seed=SEED)
-            passed = True
-        except CheckFailed:
-            passed = False
-    return passed, time.perf_counter() - start
-
-
-def told(exercise, obj):
-    """Return the known mistakes that a solution is told."""
+def verdict_on(exercise, obj):
+    """Return the verdict on a solution."""
     cases = draw_cases(exercise, SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         attempts = {name: attempt(exercise, obj, case) for name, case in cases.items()}
-        return judge(exercise, cases, attempts).mistakes
+        return judge(exercise, cases, attempts)
 
 
 def unseen(problem_set):
     """Return {exercise: counts} of the wrong solutions of a set that no hint was written for."""
-    counts = {name: Counter() for name in load(problem_set)}
+    exercises = load(problem_set)
+    counts = {name: Counter() for name in exercises}
     for each in importlib.import_module(f"unseen.{problem_set}").TABLE.rows:
-        names = {mistake.name for mistake in told(load(problem_set)[each.exercise], each.obj)}
+        names = {m.name for m in verdict_on(exercises[each.exercise], each.obj).mistakes}
         counts[each.exercise][_word(names, set(each.names))] += 1
     return counts
 
@@ -69,17 +51,12 @@ def _word(names, right):
 
 
 def row(exercise, solutions):
-    """Return the counts and times of one exercise."""
-    # The first check of a process pays for imports and caches.
-    timed_check(solutions[0], exercise.name)
-    right = [timed_check(solution, exercise.name) for solution in solutions]
-    wrong = [timed_check(mistake.obj, exercise.name) for mistake in exercise.mistakes]
-    return {
-        "correct": (sum(passed for passed, _ in right), len(right)),
-        "killed": (sum(not passed for passed, _ in wrong), len(wrong)),
-        "named": (sum(told(exercise, m.obj)[:1] == (m,) for m in exercise.mistakes), len(wrong)),
-        "seconds": (max(seconds for _, seconds in right), max(seconds for _, seconds in wrong)),
-    }
+    """Return (count, of how many) of what passes, is rejected and is named as itself."""
+    right = [verdict_on(exercise, solution).kind == "ok" for solution in solutions]
+    verdicts = [verdict_on(exercise, mistake.obj) for mistake in exercise.mistakes]
+    rejected = [verdict.kind != "ok" for verdict in verdicts]
+    named = [v.mistake is m for v, m in zip(verdicts, exercise.mistakes, strict=True)]
+    return [(sum(each), len(each)) for each in (right, rejected, named)]
 
 
 def headed(title, headings):
@@ -92,16 +69,14 @@ def headed(title, headings):
 
 def known_table(sets):
     """Return the table of what the course knows, and whether all of it is judged rightly."""
-    headings = ("exercise", "correct pass", "mistakes rejected", "named", "s, right", "s, wrong")
+    headings = ("exercise", "correct pass", "mistakes rejected", "named")
     table, perfect = headed("Exercises as classifiers", headings), True
     for problem_set in sets:
         correct = importlib.import_module(f"solutions_{problem_set}").CORRECT
         for name, exercise in load(problem_set).items():
-            found = row(exercise, correct[name])
-            counts = [found["correct"], found["killed"], found["named"]]
+            counts = row(exercise, correct[name])
             perfect &= all(count == total for count, total in counts)
-            cells = [f"{count} of {total}" for count, total in counts]
-            table.add_row(name, *cells, *(f"{seconds:.2f}" for seconds in found["seconds"]))
+            table.add_row(name, *(f"{count} of {total}" for count, total in counts))
     return table, perfect
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from bncourse.attempt import attempt
 from bncourse.exercise import draw_cases
 from bncourse.grading.batch import fan_out
-from bncourse.grading.batch import tasks as batch
+from bncourse.grading.batch.tasks import grade_tasks, read_tasks
 from bncourse.grading.inside.shell import Recorder, make_shell
 from bncourse.grading.intake.script import Script
 from bncourse.grading.nbgrader import writing
@@ -68,13 +68,13 @@ def seconds_ours(count, workers):
     """Return seconds per submission: to start, to grade, and to write with nbgrader."""
     with course_of(count, OURS) as root:
         course = GradedCourse(root, corpus.PROBLEM_SET)
-        tasks = batch.read_tasks(course)
+        tasks = read_tasks(course)
         times = [time.perf_counter()]
 
         def note(line):
             times.append(time.perf_counter())
 
-        batch.grade_tasks(course, tasks, lambda n: fan_out.fan_out(n, workers=workers), say=note)
+        grade_tasks(course, tasks, lambda n: fan_out.fan_out(n, workers=workers), say=note)
         graded = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
             writing.write_grades(course, tasks, say=lambda line: None)

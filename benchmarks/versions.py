@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "versions.json"
 NUMPY_SETS = ("ps1_forward", "ps2_backward", "ps3_convolution")
+TORCH_SETS = ("ps4_pytorch", "ps5_keras", "ps6_shift")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ MATRIX = (
     Row("3.11", ("numpy==1.26.0",), NUMPY_SETS),
     Row("3.12", ("numpy",), NUMPY_SETS),
     Row("3.13", ("numpy",), NUMPY_SETS),
-    Row("3.11", ("numpy==1.26.4", "torch==2.6.0", "keras==3.8.0"), ("ps4_pytorch", "ps5_keras")),
-    Row("3.13", ("numpy", "torch", "keras"), (*NUMPY_SETS, "ps4_pytorch", "ps5_keras")),
+    Row("3.11", ("numpy==1.26.4", "torch==2.6.0", "keras==3.8.0"), TORCH_SETS),
+    Row("3.13", ("numpy", "torch", "keras"), (*NUMPY_SETS, *TORCH_SETS)),
     Row("3.11", ("keras==3.8.0", "jax"), ("ps5_keras",), "jax"),
     Row("3.13", ("keras", "jax"), ("ps5_keras",), "jax"),
     Row("3.11", ("keras==3.8.0", "tensorflow-cpu"), ("ps5_keras",), "tensorflow"),

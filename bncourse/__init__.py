@@ -8,5 +8,7 @@ choose_backend()
 from bncourse.check import check  # noqa: E402
 from bncourse.example import example  # noqa: E402
 from bncourse.notebook import report  # noqa: E402
+from bncourse.show import show  # noqa: E402
+from bncourse.solution import solution  # noqa: E402
 
-__all__ = ["check", "example", "report"]
+__all__ = ["check", "example", "report", "show", "solution"]

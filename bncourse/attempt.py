@@ -50,8 +50,14 @@ class Attempt:
     line: str = ""
 
 
-def attempt(exercise, obj, case, device=None):
-    """Return what ``obj`` does on ``case``; never raises on account of ``obj``."""
+def attempt(exercise, obj, case, device=None, ours=False):
+    """Return what ``obj`` does on ``case``; never raises on account of ``obj``.
+
+    Args:
+        exercise, obj, case: what is tried.
+        device: "cpu" or "cuda".
+        ours: whether ``obj`` is a known mistake; see ``broken_rules``.
+    """
     inputs = copy_inputs(case.inputs)
     if exercise.takes_device:
         inputs["device"] = device or "cpu"
@@ -61,7 +67,7 @@ def attempt(exercise, obj, case, device=None):
         with (
             contextlib.redirect_stdout(printed),
             _quiet(),
-            broken_rules(exercise, obj, inputs) as rules,
+            broken_rules(exercise, obj, inputs, ours) as rules,
         ):
             outputs = exercise.drive(obj, inputs)
             # Inside, since an object may do its work only when it is read.

@@ -44,7 +44,7 @@ def check(obj, name=None, *, seed=None, device=None):
         CheckFailed: an AssertionError whose message names the case, the difference and, where it
             is a known one, the mistake and the equation to re-read.
     """
-    exercise = _find(obj, name, sys._getframe(1).f_globals)
+    exercise = exercise_of(obj, name, sys._getframe(1).f_globals)
     _require_device(exercise, device)
     hidden = seed is None and SEED_VARIABLE in os.environ
     drawn = _seed(seed)
@@ -105,7 +105,17 @@ def _slow(seconds):
     )
 
 
-def _find(obj, name, names_of_caller):
+def exercise_of(obj, name, names_of_caller):
+    """Return the Exercise that ``obj`` answers.
+
+    Args:
+        obj: the function or class.
+        name: the name of the exercise, or None.
+        names_of_caller: what the names mean where the student calls.
+
+    Raises:
+        CheckFailed: if there is none, or ``obj`` is neither.
+    """
     if name is None and isinstance(obj, str):
         raise CheckFailed(
             f'Pass the function itself, without quotes: check({obj}). Received: "{obj}".'

@@ -27,6 +27,21 @@ _MOST_KNOWN = 8192
 _known = {}
 
 
+def _kept(key, make):
+    """Return what is kept under a key, made now if it is not."""
+    if key not in _known:
+        if len(_known) == _MOST_KNOWN:
+            # The oldest entry; a dict keeps the order in which its keys came.
+            _known.pop(next(iter(_known)))
+        _known[key] = make()
+    return _known[key]
+
+
+def forget():
+    """Forget what known mistakes return, as a new kernel does."""
+    _known.clear()
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What is known of a wrong solution.
@@ -34,10 +49,12 @@ class Diagnosis:
     Args:
         mistakes: the known mistakes that it makes, the one behind the first wrong result first.
         sure: whether they explain all that is wrong.
+        explained: the results that each of them explains, where they are told one by one.
     """
 
     mistakes: tuple[Mistake, ...] = ()
     sure: bool = False
+    explained: tuple[tuple[str, ...], ...] = ()
 
 
 class _Evidence:
@@ -66,14 +83,16 @@ class _Evidence:
 
     def try_out(self, name, obj):
         """Return the attempt of a known mistake at this case, and the labels it has wrong."""
-        key = (*self.key, name)
-        if key not in _known:
-            if len(_known) == _MOST_KNOWN:
-                # The oldest entry; a dict keeps the order in which its keys came.
-                _known.pop(next(iter(_known)))
-            made = attempt(self.exercise, obj, self.case)
-            _known[key] = made, self.wrong_in(made)
-        return _known[key]
+
+        def make():
+            made = attempt(self.exercise, obj, self.case, ours=True)
+            return made, self.wrong_in(made)
+
+        return _kept((*self.key, name), make)
+
+    def glance(self, name, obj):
+        """Return the attempt of two mistakes at once at this case, at the least cost."""
+        return _kept((*self.key, name, "glance"), lambda: _bare(self.exercise, obj, self.case))
 
     def wrong_in(self, made):
         """Return the labels that are wrong in an attempt at this case."""
@@ -173,17 +192,17 @@ class Likeness:
             setattr(self, name, set() if value is None else value)
 
 
-def diagnose(exercise, cases, attempts):
+def diagnose(exercise, cases, attempts, expected):
     """Return the Diagnosis of a solution.
 
     Args:
         exercise: the Exercise.
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
+        expected: ``{name: {label: array}}``, what the reference returns.
     """
     evidence = [
-        _Evidence(exercise, case, attempts[name], exercise.reference(case.inputs))
-        for name, case in cases.items()
+        _Evidence(exercise, case, attempts[name], expected[name]) for name, case in cases.items()
     ]
     if not exercise.mistakes:
         return Diagnosis()
@@ -217,6 +236,13 @@ class _Candidate:
     def matches(self, each):
         """Return whether it explains all that is wrong in one case."""
         return bool(self.at(each).same) and not self.at(each).other
+
+    def may_match(self, each):
+        """Return whether it may look like the solution in one case, at the least cost."""
+        made = each.glance(self.name, self.obj)
+        if made.error:
+            return made.error == each.made.error == "Unusable" and made.message == each.made.message
+        return not each.likeness(made, each.wrong_in(made)).other
 
     def touches(self, each):
         return bool(self.at(each).same)
@@ -278,10 +304,10 @@ def _pairs(exercise, first, candidates):
     found = []
     for pair in _likely_pairs(exercise, first, candidates):
         obj = both(*pair)
-        if obj is None or not _quick_look(exercise, first, obj):
+        if obj is None:
             continue
         candidate = _Candidate(pair, obj, candidates[0].evidence)
-        if candidate.matches(first) and candidate.is_whole:
+        if candidate.may_match(first) and candidate.matches(first) and candidate.is_whole:
             found.append(candidate)
     if not found:
         return None
@@ -315,17 +341,15 @@ def _may_pair(exercise, first, one, other):
     )
 
 
-def _quick_look(exercise, first, obj):
-    """Return whether a pair may look like the solution in one case, at the least cost."""
+def _bare(exercise, obj, case):
+    """Return an Attempt without what a student reads of it."""
     try:
-        outputs = exercise.drive(obj, _given(exercise, first.case))
-        outputs = {label: np.asarray(_plain(value)) for label, value in outputs.items()}
+        outputs = exercise.drive(obj, _given(exercise, case))
+        return Attempt({label: np.asarray(_plain(value)) for label, value in outputs.items()})
     except Unusable as problem:
-        return first.made.error == "Unusable" and str(problem) == first.made.message
-    except Exception:
-        return False
-    made = Attempt(outputs=outputs)
-    return not first.likeness(made, first.wrong_in(made)).other
+        return Attempt(error="Unusable", message=str(problem))
+    except Exception as error:
+        return Attempt(error=type(error).__name__)
 
 
 def _given(exercise, case):
@@ -345,9 +369,10 @@ def _parts(candidates):
     while left and (best := _best_for(left, candidates)):
         chosen.append(best)
         left = [label for label in left if label not in _known_wrong(best)]
-    explained = {label for each in chosen for label in _explained(each)}
     mistakes = tuple(each.mistakes[0] for each in chosen)
-    return Diagnosis(mistakes, set(wrong) <= explained)
+    explained = [[label for label in wrong if label in _explained(each)] for each in chosen]
+    all_explained = {*itertools.chain(*explained)}
+    return Diagnosis(mistakes, {*wrong} <= all_explained, tuple(map(tuple, explained)))
 
 
 def _best_for(labels, candidates):

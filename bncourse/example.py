@@ -23,11 +23,24 @@ def example(name, case=None):
         CheckFailed: if there is no such exercise or case; the message lists the cases.
     """
     exercise = find_by_name(getattr(name, "__name__", name))
+    return copy_inputs(case_of(exercise, case).inputs)
+
+
+def case_of(exercise, name=None):
+    """Return a Case of the last check of an exercise, or of the course's.
+
+    Args:
+        exercise: the Exercise.
+        name: the name of the case; by default the one that failed last, else the first.
+
+    Raises:
+        CheckFailed: if there is no such case; the message lists the cases.
+    """
     found = seen.last(exercise.name)
     cases = draw_cases(exercise, found.seed if found else 0)
-    if case is None:
-        case = found.case if found and found.case else next(iter(cases))
-    if case not in cases:
+    if name is None:
+        name = found.case if found and found.case else next(iter(cases))
+    if name not in cases:
         listed = ", ".join(f'"{each}"' for each in cases)
-        raise CheckFailed(f"case must be one of {listed}. Received: {case!r}")
-    return copy_inputs(cases[case].inputs)
+        raise CheckFailed(f"case must be one of {listed}. Received: {name!r}")
+    return cases[name]

@@ -105,6 +105,8 @@ class Exercise:
         mistakes: the known wrong solutions.
         parts: what the student calls the part that makes a result, by label, where an object is
             written part by part: ``{"y": "forward", "dx": "backward"}``.
+        normalised: whose mean and variance its results are normalised with: those of the "batch",
+            of each "example", or others, "given" to it; "" where nothing is.
         tolerance: relative error by dtype, or by (label, dtype) where a label needs its own.
         takes_device: whether ``inputs`` gain a ``device`` when the check names one.
         allows_ready_made: whether a solution may call a batch norm that exists already.
@@ -119,6 +121,7 @@ class Exercise:
     insight: str = ""
     mistakes: tuple[Mistake, ...] = ()
     parts: Mapping = field(default_factory=dict)
+    normalised: str = ""
     tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)
     takes_device: bool = False
     allows_ready_made: bool = False

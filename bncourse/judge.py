@@ -18,6 +18,7 @@ class Verdict:
         finding: what went wrong there, without any expected value.
         mistakes: the known mistakes that explain it, the first wrong result's first.
         sure: whether they explain all of it.
+        explained: the results that each of them explains, where they are told one by one.
         progress: sentences on what is right already.
         printed: the beginning of what the solution printed in that case.
         error: the name of the exception that it raised in that case, if any.
@@ -29,6 +30,7 @@ class Verdict:
     finding: str = ""
     mistakes: tuple[Mistake, ...] = ()
     sure: bool = False
+    explained: tuple[tuple[str, ...], ...] = ()
     progress: tuple[str, ...] = ()
     printed: str = ""
     error: str | None = None
@@ -48,8 +50,9 @@ def judge(exercise, cases, attempts):
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
     """
+    expected = {name: exercise.reference(case.inputs) for name, case in cases.items()}
     problems = {
-        name: _problem(exercise, case, attempts[name], exercise.reference(case.inputs))
+        name: _problem(exercise, case, attempts[name], expected[name])
         for name, case in cases.items()
     }
     name = _first(problems, attempts)
@@ -58,7 +61,7 @@ def judge(exercise, cases, attempts):
     made, (kind, finding) = attempts[name], problems[name]
     # What is not written yet makes no mistake.
     stub = _unwritten(made) and kind == "error"
-    found = Diagnosis() if stub else diagnose(exercise, cases, attempts)
+    found = Diagnosis() if stub else diagnose(exercise, cases, attempts, expected)
     passing = [each for each, (word, _) in problems.items() if word == "ok"]
     return Verdict(
         kind,
@@ -66,7 +69,8 @@ def judge(exercise, cases, attempts):
         finding,
         found.mistakes,
         found.sure,
-        progress(exercise, cases, attempts, passing, named=bool(found.mistakes)),
+        found.explained,
+        progress(exercise, cases, attempts, expected, passing, named=bool(found.mistakes)),
         made.printed,
         made.error,
         made.line if made.error == "Unusable" else "",

@@ -1,9 +1,11 @@
 """What a student reads about a verdict: the same sentences in the self-check and in feedback."""
 
+import itertools
 import textwrap
 
 from bncourse.attempt import OUR_WORDS
 from bncourse.contents import where
+from bncourse.progress import MOST_NAMED, listed
 
 
 def report(exercise, verdict, hidden=False):
@@ -29,8 +31,10 @@ def report(exercise, verdict, hidden=False):
 def _causes(verdict):
     """Yield a line for each mistake that is known to explain the finding."""
     words = "Likely cause" if verdict.sure else "It may be"
-    for mistake in verdict.mistakes:
-        yield f"{words}: {mistake.hint}"
+    for mistake, labels in itertools.zip_longest(verdict.mistakes, verdict.explained, fillvalue=()):
+        # A cause of the second result must not be taken for one of the first.
+        of = f", for {listed(labels)}" if 0 < len(labels) <= MOST_NAMED else ""
+        yield f"{words}{of}: {mistake.hint}"
         words = "And" if verdict.sure else "And it may be"
 
 

@@ -104,6 +104,30 @@ PROBLEM_SETS = (
         answers=("layers",),
         exercises=("BatchNormalization", "build_classifier"),
     ),
+    ProblemSet(
+        name="ps6_shift",
+        number=6,
+        title="put internal covariate shift on trial",
+        notebook="shift",
+        needs=("torch",),
+        answers=("shift",),
+        exercises=(
+            "activation_percentiles",
+            "internal_covariate_shift",
+            "NoisyBatchNorm",
+            "normalize_once",
+            "gradient_predictiveness",
+        ),
+    ),
+    ProblemSet(
+        name="ps8_capstone",
+        number=8,
+        title="put your own layer to work",
+        notebook="capstone",
+        needs=("torch",),
+        answers=("layers", "residual"),
+        exercises=("ResidualBlock", "train", "deep_net"),
+    ),
 )
 
 _BY_NAME = {each.name: each for each in PROBLEM_SETS}

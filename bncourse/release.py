@@ -4,6 +4,7 @@
 source gives the same bytes, and a change in one cell changes one cell.
 """
 
+import base64
 import contextlib
 import errno
 import hashlib
@@ -37,19 +38,21 @@ require({name!r})"""
 
 # A link to a chapter, as it leads somewhere from the folder of the source and of the release.
 _CHAPTER_LINK = re.compile(r"\]\(\.\./\.\./(chapters/\w+)\.md(#\w+)?\)")
+_PICTURE = re.compile(r"(!\[[^\]]*\])\((\.\./\.\./pictures/\w+\.png)\)")
 
 
 def derive_notebook(source):
     """Return the solution notebook of one MyST text, with ids that depend on the text only.
 
     What every notebook has is added here: a first cell that says what is missing, chapters that
-    are found from anywhere, and checks that do not stop *Run All*.
+    are found from anywhere, pictures that travel with it, and checks that do not stop *Run All*.
 
     Args:
         source: path of a text in jupytext's ``md:myst`` format.
 
     Raises:
         ValueError: if two cells carry the same grade_id; nbgrader would mix up their grades.
+        OSError: if a picture cannot be read.
     """
     notebook = jupytext.read(source, fmt="md:myst")
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
@@ -57,8 +60,11 @@ def derive_notebook(source):
     name = Path(source).parent.name
     for cell in notebook.cells:
         _reach_further(cell)
+        _carry_pictures(cell, Path(source).parent)
     if name in problem_sets():
-        notebook.cells.insert(1, nbformat.v4.new_code_cell(set_up_cell(name)))
+        # Its page on the website leaves it out: nothing is to be installed there.
+        tags = {"tags": ["remove-cell"]}
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(set_up_cell(name), metadata=tags))
     used = set()
     for cell in notebook.cells:
         cell.id = _cell_id(cell, used, source)
@@ -89,6 +95,21 @@ def _reach_further(cell):
     elif not cell.metadata.get("nbgrader", {}).get("solution"):
         # Jupyter and nbconvert then show the error and go on; a grader sees it as before.
         cell.metadata.setdefault("tags", []).append("raises-exception")
+
+
+def _carry_pictures(cell, folder):
+    """Put each picture into the text that shows it.
+
+    As an attachment of the cell it would be missing in Colab, and as a file of its own wherever
+    the notebook goes alone.
+    """
+
+    def carry(found):
+        content = base64.b64encode((folder / found[2]).read_bytes()).decode()
+        return f"{found[1]}(data:image/png;base64,{content})"
+
+    if cell.cell_type == "markdown":
+        cell.source = _PICTURE.sub(carry, cell.source)
 
 
 def _link(found):

@@ -1,8 +1,12 @@
 """Rules that are not values: inputs stay unchanged, global state stays, no ready-made answer."""
 
 import contextlib
+import functools
 import inspect
 import sys
+import types
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +14,7 @@ from bncourse.registry import closed_modules
 
 _REFERENCE = "bncourse.reference."
 
-# Names of C functions and of Python functions (by module) that are a batch norm already. An
-# operator of torch.ops has the name of its C function.
+# Names of torch's operations, and of Python functions by module, that are a batch norm already.
 _READY_MADE_BUILTINS = {
     "batch_norm",
     "batch_norm_backward",
@@ -52,76 +55,99 @@ _READY_MADE_PYTHON = {
     ("keras.src.layers.normalization.batch_normalization", "call"),
     ("keras.src.ops.nn", "batch_normalization"),
 }
-_OPERATORS = "torch._ops"
-_READY_MADE_MODULES = {_OPERATORS, *(module for module, _ in _READY_MADE_PYTHON)}
 
 _FORBIDDEN_CALL = "It calls a ready-made"
 _RECEIVED = " Received: "
 
-# Global state that a solution has no reason to touch: what to say of it, how to read it and how to
-# put it back. What to read from is the module of that name, once it is loaded.
+
+# A seed that nobody types. The same at each attempt: what draws from a global state is then told
+# that it does, and not that its results differ.
+_UNUSED = 3_868_240_917
+
+
+class _State(NamedTuple):
+    """Global state that a solution has no reason to touch.
+
+    Args:
+        what: what to say of it.
+        module: what to read from, once it is loaded.
+        read, write: how to read it and how to put it back.
+        stir: how to move a random state to where no program has put it. In a notebook that has
+            called np.random.seed(0), a solution that calls it too would seem to change nothing.
+    """
+
+    what: str
+    module: str
+    read: Callable
+    write: Callable
+    stir: Callable | None = None
+
+
 _STATES = (
-    (
+    _State(
         "NumPy's global random state (use np.random.default_rng instead)",
         "numpy",
         lambda np: np.random.get_state(),
         lambda np, old: np.random.set_state(old),
+        lambda np: np.random.seed(_UNUSED),
     ),
-    (
+    _State(
         "Python's global random state",
         "random",
         lambda random: random.getstate(),
         lambda random, old: random.setstate(old),
+        lambda random: random.seed(_UNUSED),
     ),
-    (
+    _State(
         "NumPy's floating-point error settings (use np.errstate)",
         "numpy",
         lambda np: np.geterr(),
         lambda np, old: np.seterr(**old),
     ),
-    (
+    _State(
         "torch's global random state (use a torch.Generator)",
         "torch",
         lambda torch: torch.get_rng_state().numpy(),
         lambda torch, old: torch.set_rng_state(torch.from_numpy(old)),
+        lambda torch: torch.default_generator.manual_seed(_UNUSED),
     ),
-    (
+    _State(
         "torch's default dtype",
         "torch",
         lambda torch: torch.get_default_dtype(),
         lambda torch, old: torch.set_default_dtype(old),
     ),
-    (
+    _State(
         "torch's default device",
         "torch",
         lambda torch: torch.get_default_device(),
         lambda torch, old: torch.set_default_device(None if old == torch.device("cpu") else old),
     ),
-    (
+    _State(
         "torch's global gradient switch (use torch.no_grad as a block)",
         "torch",
         lambda torch: torch.is_grad_enabled(),
         lambda torch, old: torch.set_grad_enabled(old),
     ),
-    (
+    _State(
         "torch's anomaly detection",
         "torch",
         lambda torch: torch.is_anomaly_enabled(),
         lambda torch, old: torch.autograd.set_detect_anomaly(old),
     ),
-    (
+    _State(
         "torch's choice of deterministic algorithms",
         "torch",
         lambda torch: torch.get_deterministic_debug_mode(),
         lambda torch, old: torch.set_deterministic_debug_mode(old),
     ),
-    (
+    _State(
         "the number of torch's threads",
         "torch",
         lambda torch: torch.get_num_threads(),
         lambda torch, old: torch.set_num_threads(old),
     ),
-    (
+    _State(
         "the hooks that torch runs for every module",
         "torch",
         lambda torch: [dict(hooks) for hooks in _hooks_of_all_modules(torch)],
@@ -130,25 +156,25 @@ _STATES = (
             for hooks, kept in zip(_hooks_of_all_modules(torch), old, strict=True)
         ],
     ),
-    (
+    _State(
         "Keras's default float type (floatx)",
         "keras",
         lambda keras: keras.config.floatx(),
         lambda keras, old: keras.config.set_floatx(old),
     ),
-    (
+    _State(
         "Keras's default epsilon",
         "keras",
         lambda keras: keras.config.epsilon(),
         lambda keras, old: keras.config.set_epsilon(old),
     ),
-    (
+    _State(
         "Keras's image data format",
         "keras",
         lambda keras: keras.config.image_data_format(),
         lambda keras, old: keras.config.set_image_data_format(old),
     ),
-    (
+    _State(
         "Keras's global dtype policy",
         "keras",
         lambda keras: keras.config.dtype_policy(),
@@ -168,7 +194,7 @@ def _hooks_of_all_modules(torch):
 
 
 @contextlib.contextmanager
-def broken_rules(exercise, obj, inputs):
+def broken_rules(exercise, obj, inputs, ours=False):
     """Yield a list that holds, after the block, a sentence for each rule that was broken.
 
     Global state that the block changed is put back, so that one solution cannot harm the next.
@@ -177,13 +203,17 @@ def broken_rules(exercise, obj, inputs):
         exercise: the Exercise that the block attempts.
         obj: the solution.
         inputs: what the solution is given, by name.
+        ours: whether it is one of the course, which calls nothing that is forbidden.
     """
     rules = []
+    watching = not (ours or exercise.allows_ready_made)
+    answers = closed_modules(exercise.name)
     other_defaults = _other_defaults(exercise, obj)
     before = {name: fingerprint(value) for name, value in inputs.items()}
     state = GlobalState()
+    state.stir()
     try:
-        with _ready_made_calls(closed_modules(exercise.name)) as called:
+        with _ready_made_calls(answers) if watching else contextlib.nullcontext(()) as called:
             yield rules
     finally:
         # A solution that raises may have changed it too.
@@ -192,8 +222,7 @@ def broken_rules(exercise, obj, inputs):
         _changes_input(name) for name, value in inputs.items() if fingerprint(value) != before[name]
     ]
     rules += other_defaults + changed
-    if not exercise.allows_ready_made:
-        rules += [_calls_ready_made(name) for name in sorted(called)]
+    rules += [_calls_ready_made(name) for name in sorted(called)]
 
 
 def sentences(exercise, inputs):
@@ -318,19 +347,28 @@ class GlobalState:
     def __init__(self):
         # Only what is loaded: a NumPy exercise must not pay for importing torch.
         self.before = [
-            (what, module, read(module), write)
-            for what, name, read, write in _STATES
-            if (module := _loaded(name))
+            (state, module, state.read(module))
+            for state in _STATES
+            if (module := _loaded(state.module))
         ]
-        self.readers = {what: read for what, _, read, _ in _STATES}
+        self.stirred = {}
+
+    def stir(self):
+        """Move the random states, so that setting them to anything is a change."""
+        for state, module, _ in self.before:
+            if state.stir:
+                state.stir(module)
+                self.stirred[state.what] = state.read(module)
 
     def restore(self):
         """Put everything back and return a sentence for each thing that had changed."""
         changed = []
-        for what, module, old, write in self.before:
-            if not _same(self.readers[what](module), old):
-                write(module, old)
-                changed.append(_changes_state(what))
+        for state, module, old in self.before:
+            now = state.read(module)
+            if not _same(now, self.stirred.get(state.what, old)):
+                changed.append(_changes_state(state.what))
+            if not _same(now, old):
+                state.write(module, old)
         return changed
 
 
@@ -354,40 +392,113 @@ def _same_part(a, b):
 def _ready_made_calls(answers):
     """Yield a set that collects the names of ready-made batch norms called in the block.
 
+    ``sys.setprofile`` would see them too; it is told of all other calls as well, and that takes
+    longer than the solution.
+
     Args:
         answers: the names of the modules of the reference that are out of bounds.
     """
     called = set()
-    watched = _READY_MADE_MODULES | answers
-
-    # It runs at every call and return of the solution, so the common case must be short.
-    def watch(frame, event, argument):
-        if event == "call":
-            if frame.f_globals.get("__name__") in watched:
-                called.update(_ready_made(frame, answers))
-        elif event == "c_call" and argument.__name__ in _READY_MADE_BUILTINS:
-            called.add(_torch_function(argument.__name__))
-
-    previous = sys.getprofile()
-    sys.setprofile(watch)
-    try:
+    with contextlib.ExitStack() as stack:
+        for module, name in _READY_MADE_PYTHON:
+            for function in _functions(module, name):
+                note = functools.partial(_note_library, called, f"{module}.{name}")
+                stack.enter_context(_noted(function, note))
+        for module in answers:
+            for function in _functions(module):
+                note = functools.partial(_note_answer, called, function.__name__)
+                stack.enter_context(_noted(function, note))
+        if _loaded("torch"):
+            stack.enter_context(_torch_watch()(called))
         yield called
-    finally:
-        sys.setprofile(previous)
 
 
-def _ready_made(frame, answers):
-    """Yield the name of what a frame runs if that is a ready-made batch norm."""
-    module, name = frame.f_globals["__name__"], frame.f_code.co_name
-    if module == _OPERATORS and name == "__call__":
-        # It prints as aten.batch_norm.default.
-        operator = str(frame.f_locals.get("self")).split(".")[1:2]
-        yield from (_torch_function(each) for each in operator if each in _READY_MADE_BUILTINS)
-    elif (module, name) in _READY_MADE_PYTHON:
-        yield f"{module}.{name}"
+def _note_library(called, name, caller):
+    called.add(name)
+
+
+def _note_answer(called, name, caller):
     # The student did not name what the reference calls itself.
-    elif module in answers and not _is_reference(frame.f_back):
-        yield _reference_function(name)
+    if not _is_reference(caller):
+        called.add(_reference_function(name))
+
+
+def _functions(module, name=None):
+    """Return the functions that a module defines, methods included: all of them, or those named."""
+    return _functions_of(sys.modules[module], name) if module in sys.modules else ()
+
+
+@functools.cache
+def _functions_of(module, name):
+    spaces = [vars(module), *(vars(x) for x in vars(module).values() if isinstance(x, type))]
+    found = [x for space in spaces for x in (space.values() if not name else [space.get(name)])]
+    functions = {inspect.unwrap(each) for each in found if callable(each)}
+    return [
+        each
+        for each in functions
+        if isinstance(each, types.FunctionType) and each.__module__ == module.__name__
+    ]
+
+
+@contextlib.contextmanager
+def _noted(function, note):
+    """Call ``note`` with the calling frame whenever a function is called in the block.
+
+    Its code is replaced, since a student may hold the function under any name.
+    """
+    code = function.__code__
+    original = types.FunctionType(
+        code, function.__globals__, code.co_name, function.__defaults__, function.__closure__
+    )
+    original.__kwdefaults__ = function.__kwdefaults__
+
+    def call(*args, **kwargs):
+        note(sys._getframe(2))
+        return original(*args, **kwargs)
+
+    # Keras looks up which arguments a layer takes.
+    function.__signature__ = _signature(function)
+    function.__code__ = _STAND_IN.replace(
+        co_consts=tuple(call if each == _CALL else each for each in _STAND_IN.co_consts),
+        co_freevars=code.co_freevars,
+    )
+    try:
+        yield
+    finally:
+        function.__code__ = code
+        del function.__signature__
+
+
+_signature = functools.cache(inspect.signature)
+_CALL = "the function to call"
+
+
+def _stand_in(*args, **kwargs):
+    call = "the function to call"
+    return call(*args, **kwargs)
+
+
+_STAND_IN = _stand_in.__code__
+
+
+@functools.cache
+def _torch_watch():
+    """Return a context that adds to a set the name of each ready-made operation of torch in it."""
+    from torch.overrides import TorchFunctionMode
+
+    class Watch(TorchFunctionMode):
+        def __init__(self, called):
+            super().__init__()
+            self.called = called
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            # An operator is called batch_norm.default.
+            name = getattr(function, "__name__", "").partition(".")[0]
+            if name in _READY_MADE_BUILTINS:
+                self.called.add(_torch_function(name))
+            return function(*args, **(kwargs or {}))
+
+    return Watch
 
 
 def _is_reference(frame):

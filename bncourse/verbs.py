@@ -29,6 +29,10 @@ STUDY = {
 VERBS = {
     "book": Verb("book", "book", "Build the website, its pages executed side by side."),
     "class": Verb("glance", "glance", "Show a class at a glance, and write it to one page."),
+    "collect": Verb("term", "collect", "Collect hand-ins from what a platform gave."),
+    "export": Verb("term", "export", "Export the points, also as Canvas and Moodle import them."),
+    "extend": Verb("extend", "extend", "Give one student more time."),
+    "feedback": Verb("term", "feedback", "Make the pages of feedback, and pack them."),
     "grade": Verb("grade", "grade", "Grade all submissions of a problem set in the sandbox."),
     "release": Verb("course", "release", "Derive the notebooks and release them to exercises/."),
     "roster": Verb("roster", "roster", "Tell the gradebook who is in the class."),

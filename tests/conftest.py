@@ -167,14 +167,21 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
             super().copyfile(source, outputfile)
 
 
-@pytest.fixture(scope="module")
-def site(html):
-    handler = functools.partial(QuietHandler, directory=html)
+@contextlib.contextmanager
+def served(folder, handler=QuietHandler):
+    """Serve a folder on this machine; the value is its address."""
+    handler = functools.partial(handler, directory=folder)
     server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://localhost:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def site(html):
+    with served(html) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,14 @@
 """The pages as a browser shows them, at the width of a desktop and of a phone."""
 
+import importlib.util
+import re
+
 import pytest
 from conftest import needs_chromium
+from test_moving import NAMES
 from test_site import pages
+
+from bncourse.contents import CHAPTERS
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -19,12 +25,8 @@ def test_pages_render(site, html, browser, width, height):
         problems = []
         page.on("pageerror", lambda error, seen=problems: seen.append(str(error)))
         page.goto(f"{site}/{name}")
-        page.wait_for_function("window.MathJax?.startup?.promise || !window.MathJax")
-        page.evaluate("window.MathJax?.startup?.promise")
+        page.evaluate("document.fonts.ready")
         assert not problems, f"{name}: {problems}"
-        assert page.locator("mjx-merror").count() == 0, f"{name} has a formula MathJax rejects"
-        if "$$" in (html / name).read_text() or "\\tag{" in (html / name).read_text():
-            assert page.locator("mjx-container").count() > 0, f"{name}: formulas are not set"
         overflow = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
@@ -32,33 +34,87 @@ def test_pages_render(site, html, browser, width, height):
         page.close()
 
 
-# Displayed formulas whose ink begins left of their box, where no scrolling reaches it, or ends
-# beyond what scrolls.
+# Displayed formulas whose ink begins left of their box, where no scrolling reaches it, ends beyond
+# what scrolls, or lies upon its tag.
 OUT_OF_REACH = """
-[...document.querySelectorAll('article mjx-container[display="true"]')]
+[...document.querySelectorAll("article .katex-display")]
   .filter((box) => box.offsetParent)
   .filter((box) => {
-    const [outer, ink] = [box, box.querySelector("mjx-math")].map((e) => e.getBoundingClientRect());
+    const outer = box.getBoundingClientRect();
+    const parts = [...box.querySelectorAll(".katex-html > .base, .katex-html > .tag")];
+    const ink = parts.map((part) => part.getBoundingClientRect());
     const room = box.parentElement.getBoundingClientRect();
     return (
-      ink.left < outer.left - 1 || outer.left < room.left - 1 ||
-      ink.right - outer.left > box.scrollWidth + 1
+      ink[0].left < outer.left - 1 || outer.left < room.left - 1 ||
+      outer.right > room.right + 1 ||
+      ink.at(-1).right - outer.left > box.scrollWidth + 1 ||
+      ink.some((part, i) => i && part.left < ink[i - 1].right - 1) ||
+      box.scrollHeight > box.clientHeight + 1
     );
   })
   .map((box) => box.textContent.slice(0, 60))
 """
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_every_formula_can_be_read_whole(site, html, browser, width):
+@pytest.mark.parametrize(("width", "zoom"), [(360, 1), (390, 1), (768, 1), (1280, 1), (1280, 2)])
+def test_every_formula_can_be_read_whole(site, html, browser, width, zoom):
+    # A browser that zooms gives the page fewer, larger pixels.
+    size = {"width": width // zoom, "height": 800 // zoom}
     for name in page_names(html):
-        page = browser.new_page(viewport={"width": width, "height": 800})
+        page = browser.new_page(viewport=size, device_scale_factor=zoom)
         page.goto(f"{site}/{name}")
-        page.wait_for_function("window.MathJax?.startup?.promise || !window.MathJax")
-        page.evaluate("window.MathJax?.startup?.promise")
+        page.evaluate("document.fonts.ready")
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-        assert page.evaluate(OUT_OF_REACH) == [], f"{name} at width {width}"
+        assert page.evaluate(OUT_OF_REACH) == [], f"{name} at width {width}, zoom {zoom}"
         page.close()
+
+
+def test_formulas_need_no_script_and_are_told(site, html, browser):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{site}/chapters/forward.html")
+    formulas = page.locator("article .katex-html")
+    assert formulas.count() > 50
+    assert page.locator("article .katex-mathml math").count() == formulas.count()
+    assert page.locator("article .katex-html:not([aria-hidden=true])").count() == 0
+    page.close()
+
+
+# Formulas at which the keyboard stops though nothing of them is out of sight, or the other way.
+WRONG_STOPS = """
+[...document.querySelectorAll("article .katex-display")]
+  .filter((each) => each.offsetParent)
+  .filter((each) => (each.scrollWidth > each.clientWidth + 1) !== (each.tabIndex === 0))
+  .map((each) => each.textContent.slice(0, 60))
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_keyboard_stops_at_formulas_that_scroll(site, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(f"{site}/chapters/backward.html")
+    page.evaluate("document.fonts.ready")
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    page.wait_for_function(f"{WRONG_STOPS.strip()}.length === 0")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def screens(root):
+    """The function of ``make pages`` that counts screens."""
+    spec = importlib.util.spec_from_file_location("screens", root / "benchmarks" / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.screens
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.page)
+def test_a_chapter_is_short_and_shows_pictures(site, browser, screens, chapter):
+    page = browser.new_page()
+    # To the nearest: the letters of another machine are a little higher or wider.
+    length, without_picture = map(round, screens(page, f"{site}/chapters/{chapter.page}.html"))
+    assert 5 < length <= 12
+    assert without_picture <= 3
+    page.close()
 
 
 def test_a_link_to_an_equation_opens_its_fold(site, browser):
@@ -79,7 +135,6 @@ def test_no_serious_accessibility_violation(site, html, browser, theme):
         # Before the theme reads it, as a reader's choice would be.
         page.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
         page.goto(f"{site}/{name}")
-        page.evaluate("window.MathJax?.startup?.promise")
         assert page.evaluate("document.documentElement.dataset.theme") == theme, name
         # The sidebar and header are the theme's, the list of citations is docutils's.
         context = {"include": [["article"]], "exclude": [[".citation-list"]]}
@@ -91,3 +146,57 @@ def test_no_serious_accessibility_violation(site, html, browser, theme):
         ]
         assert not serious, f"{name}: {serious}"
         page.close()
+
+
+def test_the_moving_figures_answer_in_their_chapters(site, html, browser):
+    seen = []
+    for name in page_names(html):
+        named = re.findall(r'data-moving="([a-z_]+)"', (html / name).read_text())
+        page = browser.new_page()
+        requested = []
+        page.on("request", lambda request, found=requested: found.append(request.url))
+        page.goto(f"{site}/{name}")
+        for figure in named:
+            page.locator(f"[data-moving={figure}][data-live]").wait_for()
+        assert bool(named) == any("/_static/figures/" in url for url in requested), name
+        seen += named
+        page.close()
+    assert sorted(seen) == sorted(NAMES)
+
+
+# Code that runs out of its column, in print any block.
+CUT = """(kinds) => [...document.querySelectorAll(kinds)]
+  .filter((each) => each.offsetParent && each.scrollWidth > each.clientWidth + 1)
+  .map((each) => each.textContent.slice(0, 60))
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "media", "kinds"),
+    [
+        (390, "screen", ".highlight-ipython3 pre, [class*=highlight-python] pre"),
+        (1280, "screen", ".highlight-ipython3 pre, [class*=highlight-python] pre"),
+        # A4 without its margins.
+        (718, "print", "article pre"),
+    ],
+)
+def test_code_fits_its_column(site, html, browser, width, media, kinds):
+    for name in page_names(html):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.emulate_media(media=media)
+        page.goto(f"{site}/{name}")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        assert page.evaluate(CUT, kinds) == [], f"{name} at width {width}, {media}"
+        page.close()
+
+
+def test_who_reads_in_the_dark_prints_in_the_light(site, browser):
+    page = browser.new_page()
+    page.add_init_script("localStorage.mode = localStorage.theme = 'dark'")
+    page.goto(f"{site}/chapters/forward.html")
+    theme = "document.documentElement.dataset.theme"
+    page.evaluate(f"addEventListener('beforeprint', () => (window.printed = {theme}))")
+    page.pdf()
+    assert page.evaluate("window.printed") == "light"
+    assert page.evaluate(theme) == "dark"
+    page.close()

@@ -1,5 +1,6 @@
 """What a student reads when something else than a solution is checked."""
 
+import inspect
 import random
 import sys
 
@@ -377,6 +378,17 @@ def test_global_state_is_reported_and_put_back():
     assert before[1:] == after[1:]
 
 
+@pytest.mark.parametrize("seed", ["np.random.seed", "random.seed", "torch.manual_seed"])
+def test_a_seed_that_the_notebook_has_set_too_is_reported(seed):
+    pytest.importorskip("torch")
+    names = {"statistics": statistics_numpy}
+    exec("import random, torch\nimport numpy as np", names)
+    exec(f"def meddles(x):\n    {seed}(7)\n    return statistics(x)\n{seed}(7)", names)
+    before = GlobalState()
+    assert "global random state" in message_of(names["meddles"])
+    assert before.restore() == [], "the notebook's own state is as it was"
+
+
 def test_torch_state_is_reported_and_put_back():
     torch = pytest.importorskip("torch")
 
@@ -442,6 +454,23 @@ def test_a_ready_made_operator_is_not_an_answer(call):
     )
     text = message_of(space["batchnorm_forward"], "batchnorm_forward")
     assert "It calls a ready-made torch function" in text
+
+
+def test_a_ready_made_function_is_known_under_any_name_and_left_as_it_was():
+    torch = pytest.importorskip("torch")
+    from torch.nn.functional import batch_norm as mine
+
+    code, signature = mine.__code__, inspect.signature(mine)
+    seen = []
+
+    def borrowed(x, mean, var, eps=1e-5):
+        seen.append(inspect.signature(mine))
+        return mine(*(torch.tensor(v) for v in (x, mean, var)), eps=eps)
+
+    assert "ready-made torch.nn.functional.batch_norm." in message_of(borrowed, "normalize")
+    assert {*seen} == {signature}
+    assert mine.__code__ is code
+    assert not hasattr(mine, "__signature__")
 
 
 def test_the_course_reference_is_not_an_answer():

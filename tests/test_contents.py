@@ -64,6 +64,11 @@ def test_the_landing_page_has_a_row_for_each_chapter(root):
     assert [line[: line.index("|", line.index("?")) + 1] for line in table(index)] == rows
 
 
+def test_the_first_button_leads_where_next_leads(root):
+    index = (root / "index.md").read_text()
+    assert re.findall(r"{button-ref} (\S+)", index)[0] == f"chapters/{CHAPTERS[0].page}"
+
+
 def test_the_landing_page_shows_what_a_student_reads(root):
     index = (root / "index.md").read_text()
     answer, shown = re.findall(r"^```(?:python|text)\n(.*?)^```", index, re.M | re.S)

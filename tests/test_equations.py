@@ -126,7 +126,7 @@ def _page_problems(name, page, letter):
         for tag, target, _ in page.equations
         if target != tag
     ]
-    # Sphinx wraps such an equation in split, where MathJax refuses a tag.
+    # The tag belongs to all of the lines.
     found += [
         f"{name}: ({tag}) has several lines; use equation* in the place of $$."
         for tag, _, source in page.equations

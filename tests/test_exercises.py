@@ -1,7 +1,9 @@
 """Each exercise as a classifier: correct solutions pass, each known mistake fails as itself."""
 
+import ast
 import importlib
 import warnings
+from collections import Counter
 
 import pytest
 
@@ -57,6 +59,8 @@ def test_a_known_mistake_fails_as_itself(exercise, mistake, seed):
     verdict = verdict_on(exercise, mistake.obj, seed)
     assert verdict.kind in ("wrong", "error")
     assert verdict.mistake is mistake
+    # A diagnosis tries it without watching for such calls.
+    assert "ready-made" not in verdict.finding
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -88,6 +92,14 @@ def test_cases_depend_on_the_seed_only(name):
 
     assert fingerprint(3) == fingerprint(3)
     assert fingerprint(3) != fingerprint(4)
+
+
+def test_a_hint_stands_in_one_place(root):
+    trees = [ast.parse(path.read_text()) for path in (root / "bncourse/exercises").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    written = Counter(node.value for node in nodes if isinstance(node, ast.Constant))
+    hints = {mistake.hint for each in EXERCISES.values() for mistake in each.mistakes}
+    assert not {hint for hint in hints if written[hint] > 1}
 
 
 def test_names_are_unique_over_the_course():

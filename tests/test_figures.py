@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from bncourse import figures
-from bncourse.figures import style
+from bncourse.figures import problem_sets, style
 
 mpl.use("Agg")
 
@@ -50,6 +50,39 @@ def assert_labelled(axis):
     place = axis.get_subplotspec()
     assert axis.get_xlabel() or (place and not place.is_last_row())
     assert axis.get_ylabel() or (place and not place.is_first_col())
+
+
+# Parts of a pixel's full scale, and pixels: letters of another FreeType differ by less, a part of
+# a picture that is missing or new differs by more.
+FAINT, BLOCK = 0.08, 16
+
+
+def blocks(content):
+    """Return the mean colours of the squares of BLOCK pixels that a PNG is made of."""
+    pixels = mpl.image.imread(io.BytesIO(content))[..., :3]
+    high, wide = (length // BLOCK for length in pixels.shape[:2])
+    pixels = pixels[: high * BLOCK, : wide * BLOCK]
+    return pixels.reshape(high, BLOCK, wide, BLOCK, 3).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("name", problem_sets.PICTURES)
+def test_the_pictures_of_the_notebooks_are_as_they_are_drawn(name, root):
+    """``make pictures`` draws them anew."""
+    kept = blocks((root / "pictures" / f"{name}.png").read_bytes())
+    drawn = blocks(problem_sets.png(problem_sets.PICTURES[name]()))
+    assert kept.shape == drawn.shape
+    assert abs(kept - drawn).max() < FAINT
+
+
+def test_a_picture_that_lost_a_word_is_noticed():
+    made = problem_sets.functions()
+    before = blocks(problem_sets.png(made))
+    made.axes[0].texts[-1].remove()
+    assert abs(blocks(problem_sets.png(made)) - before).max() > 2 * FAINT
+
+
+def test_the_pictures_are_those_of_the_table(root):
+    assert {path.stem for path in (root / "pictures").iterdir()} == {*problem_sets.PICTURES}
 
 
 def lightness(color):

@@ -117,7 +117,7 @@ def test_a_message_says_that_a_shift_has_the_wrong_sign():
         return gamma * (x - running_mean) / np.sqrt(running_var + eps) - beta
 
     text = message(batchnorm_inference, "batchnorm_inference")
-    assert "y has beta subtracted where it is added." in text
+    assert "y is right but for the sign of beta, which must be added." in text
 
 
 def test_an_answer_that_is_missing_has_no_progress():
@@ -226,7 +226,7 @@ def test_a_second_mistake_without_a_name_makes_it_a_guess():
     verdict = verdict_on(DOUBLE, Wrong, 0)
     assert [mistake.name for mistake in verdict.mistakes] == ["y halved"]
     assert not verdict.sure
-    assert "It may be: y is halved." in report(DOUBLE, verdict)
+    assert "It may be, for y: y is halved." in report(DOUBLE, verdict)
 
 
 def test_the_line_that_led_to_a_finding_of_ours_is_shown(tmp_path):

@@ -1,5 +1,6 @@
 """The student notebooks are what the solutions generate, and they hold no answer."""
 
+import base64
 import re
 import shutil
 import subprocess
@@ -15,10 +16,13 @@ from bncourse.commands import verbs as main
 from bncourse.contents import CHAPTERS, where
 from bncourse.errors import CourseError
 from bncourse.grading.nbgrader import gradebook
+from bncourse.grading.sanitise import safe_markdown
 from bncourse.grading.work import GradedCourse
 from bncourse.registry import load, problem_sets
 from bncourse.release import derive_notebook, release, set_up_cell
 
+# A picture with its alternative text; the group is where it comes from.
+PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 MARKERS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN", "END HIDDEN", "MARK SCHEME")
 
 
@@ -159,10 +163,33 @@ def test_the_text_keeps_its_cells_when_jupytext_opens_it(root):
     for source in (root / "solutions").glob("*/*.md"):
         plain = jupytext.read(source)
         derived = derive_notebook(source)
-        # All but the first code cell, which each notebook is given.
-        assert [cell.source for cell in plain.cells] == [
-            cell.source for number, cell in enumerate(derived.cells) if number != 1
+        # All but the first code cell, which each notebook is given, and the bytes of pictures.
+        assert [PICTURE.sub("", cell.source) for cell in plain.cells] == [
+            PICTURE.sub("", cell.source) for number, cell in enumerate(derived.cells) if number != 1
         ]
+
+
+def test_a_notebook_carries_its_pictures_each_in_a_cell_of_its_own(root):
+    shown = []
+    for source in (root / "solutions").glob("*/*.md"):
+        paths = re.findall(r"!\[[^\]]+\]\(\.\./\.\./pictures/(\w+)\.png\)", source.read_text())
+        cells = [cell for cell in derive_notebook(source).cells if "![" in cell.source]
+        assert len(cells) == len(paths), source
+        for cell, name in zip(cells, paths, strict=True):
+            content = PICTURE.fullmatch(cell.source)[1].partition("base64,")[2]
+            assert base64.b64decode(content) == (root / f"pictures/{name}.png").read_bytes()
+        shown += paths
+    assert sorted(shown) == sorted(path.stem for path in (root / "pictures").glob("*.png"))
+
+
+def test_the_pictures_of_a_notebook_show_on_its_page_of_feedback(root):
+    (cell,) = [
+        cell
+        for cell in nbformat.read(root / "exercises/ps1_forward/forward.ipynb", 4).cells
+        if "![" in cell.source
+    ]
+    html = safe_markdown({"cell": {}, "resources": {}}, cell.source)
+    assert f'src="{PICTURE.fullmatch(cell.source)[1]}"' in html
 
 
 def test_a_grade_id_may_not_repeat(tmp_path):
@@ -223,6 +250,14 @@ def test_the_first_cell_says_how_to_install_the_course(problem_set):
     assert "%pip install" in last
     assert "During handling" not in done.stderr
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_first_cell_is_left_out_where_nothing_is_to_be_installed(root):
+    for path in released_notebooks(root):
+        first, *others = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert "%pip install" in first.source
+        assert "remove-cell" in first.metadata.tags
+        assert not any("remove-cell" in cell.metadata.get("tags", []) for cell in others)
 
 
 def test_the_first_cell_names_a_package_that_is_missing():

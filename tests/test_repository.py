@@ -1,5 +1,6 @@
 """The repository as a newcomer finds it."""
 
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -27,6 +28,11 @@ def test_direct_dependencies_are_pinned_exactly(root):
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line) for line in named[:-1])
     for package in ("jupyter-book", "numpy", "torch", "matplotlib", "nbgrader", "keras"):
         assert any(line.startswith(f"{package}==") for line in named)
+
+
+def test_no_command_waits_for_a_grammar_that_nobody_asks_for():
+    # Newer releases of jsonschema bring this package along, whose import takes two seconds.
+    assert importlib.util.find_spec("rfc3987_syntax") is None
 
 
 def test_the_style_of_the_code(root):
@@ -74,6 +80,31 @@ def test_no_file_names_a_path_of_one_machine(root):
     for path in tracked(root):
         if path.suffix in {".py", ".md", ".yml", ".toml", ".cff", ".ipynb", ""}:
             assert not pattern.search(path.read_text()), path
+
+
+def fenced(text):
+    """Return the texts of the fenced blocks of a Markdown text that are neither code nor MyST."""
+    blocks = re.findall(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", text, re.MULTILINE | re.DOTALL)
+    return [body for _, language, body in blocks if language in ("", "text")]
+
+
+DRAWING = re.compile(
+    r"[\u2190-\u21ff\u2500-\u259f\u25a0-\u25ff]|--+>|<--+|[+|]--|--[+|]|^\s*\|\s*$", re.M
+)
+
+
+def test_no_fenced_text_is_a_drawing(root):
+    """A picture is drawn, a table is a table: letters in a row are read on no phone, nor aloud."""
+    pages = [root / "index.md", *root.glob("chapters/*.md"), *root.glob("solutions/*/*.md")]
+    blocks = [(page, body) for page in pages for body in fenced(page.read_text())]
+    assert blocks
+    for page, body in blocks:
+        assert not DRAWING.search(body), f"{page}:\n{body}"
+
+
+@pytest.mark.parametrize("drawing", ["a --> b", "  │", "+---+", "x ──► y", "  |\n  v", "● f(x)"])
+def test_a_drawing_is_known_as_one(drawing):
+    assert DRAWING.search(drawing)
 
 
 def test_the_package_states_what_a_notebook_needs(root):

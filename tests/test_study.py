@@ -56,6 +56,10 @@ def test_new_never_overwrites_work(kind, folder, capsys):
 def test_a_blank_file_is_told_exercise_by_exercise(problem_set, folder, capsys):
     new.main([problem_set.name, "--py"])
     capsys.readouterr()
+    # An editor shows no picture: its words stay, its bytes go.
+    text = (folder / f"{problem_set.notebook}.py").read_text()
+    assert "\n# Picture: " in text
+    assert "base64" not in text
     assert watch.main([f"{problem_set.notebook}.py", "--once"]) == 1
     out = capsys.readouterr().out
     first, *rest = problem_set.exercises

@@ -252,7 +252,7 @@ class Page {
     const words =
       "Answer here: each cell below is an editor, and Run checks it in your browser. " +
       "The first run loads Python, about 9 MB. Your answers stay in this browser; " +
-      "the notebook you download holds them, ready to hand in. Its pictures need Matplotlib, " +
+      "the notebook you download holds them, ready to hand in. A cell that draws needs Matplotlib, " +
       "which this page does not carry.";
     const box = make("div", { class: "run-intro" }, make("p", {}, words), button);
     document.querySelector("article h1").after(box);

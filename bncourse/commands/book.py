@@ -23,7 +23,7 @@ from bncourse.errors import CourseError
 _LAST_LINES = 40
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog="Example: bncourse book --workers 2")
 @root_option
 @click.option("--workers", type=click.IntRange(1), help="Pages at a time; one per processor.")
 def book(root, workers):

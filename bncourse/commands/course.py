@@ -19,7 +19,7 @@ root_option = click.option(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog="Example: bncourse release --root ~/batch-norm")
 @root_option
 def release(root):
     """Derive the notebooks from solutions/ and release them to exercises/."""
@@ -34,7 +34,9 @@ def release(root):
         raise click.ClickException(str(reason)) from None
 
 
-@click.command("sample-class", cls=Command)
+@click.command(
+    "sample-class", cls=Command, epilog="Example: bncourse sample-class --course /tmp/trial"
+)
 @root_option
 @click.option(
     "--course",
@@ -54,7 +56,7 @@ def sample_class(root, course):
     sample.grade(course, classes, say=click.echo)
 
 
-@click.command("show-grades", cls=Command)
+@click.command("show-grades", cls=Command, epilog="Example: bncourse show-grades .")
 @click.argument("course", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def show_grades(course):
     """Print the grades of COURSE, all problem sets, and where one student's feedback is."""

@@ -7,13 +7,13 @@ import json
 import logging
 import shlex
 import sys
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
 from rich.table import Table
 
 from bncourse.commands import Command
+from bncourse.commands.course import root_option
 from bncourse.console import make_console, printable, safe
 from bncourse.errors import CourseError, Locked
 
@@ -21,9 +21,9 @@ from bncourse.errors import CourseError, Locked
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog="Example: bncourse grade ps1_forward --resume")
 @click.argument("problem_set", required=False)
-@click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@root_option
 @click.option("--student", multiple=True, help="Only this student; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Grade, show, and write nothing to the gradebook.")
 @click.option("--resume", is_flag=True, help="Take verdicts on unchanged submissions from disk.")

@@ -1,12 +1,12 @@
 """``bncourse similar``: show a human which hand-ins share unusual text."""
 
 import json
-from pathlib import Path
 
 import click
 from rich.table import Table
 
 from bncourse.commands import Command
+from bncourse.commands.course import root_option
 from bncourse.console import make_console, safe
 from bncourse.errors import CourseError
 from bncourse.similar.fingerprints import (
@@ -22,9 +22,9 @@ _MOST_LINES = 40
 _NO_GRADE = "This report changes no grade. Shared text is a reason to read and to ask, no verdict."
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog="Example: bncourse similar ps1_forward --student ada")
 @click.argument("problem_set")
-@click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@root_option
 @click.option(
     "--least",
     type=click.FloatRange(0),

@@ -28,28 +28,31 @@ def shared_sets():
 
 
 @figure
-def sharing():
+def sharing(first=1):
     """Draw which planes of a batch of images share one mean and one variance.
+
+    Args:
+        first: the number of the first image and of the first channel.
 
     Returns:
         A matplotlib Figure with one panel for each method; equal letters share a statistic.
     """
     made, axes = plt.subplots(1, 4, sharex=True, sharey=True, figsize=(6.4, 2.0))
     for axis, (method, sets) in zip(axes, shared_sets().items(), strict=True):
-        _planes(axis, sets)
+        _planes(axis, sets, first)
         axis.set(title=method, xlabel="channel")
     axes[0].set(ylabel="image")
     return made
 
 
-def _planes(axis, sets):
+def _planes(axis, sets, first):
     """Draw each plane as 3 x 3 pixels with the letter of its set; the first set is dark."""
     axis.imshow(sets == 0, cmap=ListedColormap(["#DCE6EE", COLORS["blue"]]), vmin=0, vmax=1)
     for (row, column), number in np.ndenumerate(sets):
         color = "white" if number == 0 else "black"
         axis.text(column, row, "abcdefghijkl"[number], color=color, ha="center", va="center")
-    axis.set_xticks(range(CHANNELS), range(1, CHANNELS + 1))
-    axis.set_yticks(range(IMAGES), range(1, IMAGES + 1))
+    axis.set_xticks(range(CHANNELS), range(first, CHANNELS + first))
+    axis.set_yticks(range(IMAGES), range(first, IMAGES + first))
     axis.tick_params(length=0)
     axis.grid(visible=False)
     for draw, planes in ((axis.axvline, CHANNELS), (axis.axhline, IMAGES)):

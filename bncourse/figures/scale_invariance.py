@@ -61,7 +61,7 @@ def exponential(seeds=scale.SEEDS):
     axes[0].text(400, 4e-3, "weight decay", ha="right", fontsize=10)
     for axis, title in zip(axes, ("learning rate", "length of $w$", "loss"), strict=True):
         axis.set(title=title, xlabel="step", yscale="log")
-    axes[0].set(ylim=(1e-3, 1e8), ylabel="linear2")
+    axes[0].set(ylim=(1e-3, 1e8), ylabel="second layer")
     axes[2].text(60, 1.6, "both")
     return made
 

@@ -43,6 +43,78 @@ def steps(optimizer="SGD"):
     return made
 
 
+# The rows of the figure of networks at their best, from the top.
+_ROWS = {
+    "sigmoid, large weights": "sigmoid, large",
+    "sigmoid, once": "sigmoid, once",
+    "sigmoid, batch norm": "sigmoid, batch norm",
+    "ReLU": "ReLU, without",
+    "ReLU, batch norm": "ReLU, batch norm",
+}
+
+
+@figure
+def at_best():
+    """Draw the steps that each network takes at its own best rate, five seeds each."""
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), sharey=True)
+    for axis, (optimizer, title) in zip(
+        axes, {"SGD": "plain descent", "Adam": "Adam"}.items(), strict=True
+    ):
+        for row, name in enumerate(_ROWS):
+            found = buys.speed(name, optimizer)
+            steps = found.steps[found.fastest]
+            color = COLORS["blue" if "batch norm" in name else "orange"]
+            axis.plot(steps, np.full(len(steps), row), "o", color=color, alpha=0.8)
+            axis.plot(np.median(steps), row, "|", color=COLORS["black"], markersize=16, mew=2)
+        axis.set(title=title, xlabel="steps to a loss of 0.3", ylim=(len(_ROWS) - 0.5, -0.5))
+        axis.set_xlim(left=0)
+    axes[0].set_yticks(range(len(_ROWS)), _ROWS.values())
+    axes[0].set(ylabel="network")
+    return made
+
+
+# The rows of the figure of the verdict: how the comparison is made, the rival, the optimizer.
+_COMPARISONS = {
+    "sigmoid, small weights": ("sigmoid", "SGD"),
+    "sigmoid, large weights": ("sigmoid, large weights", "SGD"),
+    "sigmoid, normalised once": ("sigmoid, once", "SGD"),
+    "the same, Adam": ("sigmoid, once", "Adam"),
+    "ReLU": ("ReLU", "SGD"),
+    "ReLU, Adam": ("ReLU", "Adam"),
+}
+
+
+@figure
+def factors():
+    """Draw (U2) against one rival after the other, from the famous comparison to the fair ones."""
+    made, axis = plt.subplots(figsize=(6.4, 2.8))
+    for row, (rival, optimizer) in enumerate(_COMPARISONS.values()):
+        normed = buys.speed(f"{rival.split(',')[0]}, batch norm", optimizer)
+        found = buys.speed(rival, optimizer)
+        waited = buys.OPTIMIZERS[optimizer][2]
+        factor = np.minimum(np.median(found.steps, axis=1).min(), waited)
+        factor /= np.median(normed.steps, axis=1).min()
+        axis.plot([1, factor], [row, row], color=COLORS["grey"], zorder=1)
+        axis.plot(factor, row, "o", color=COLORS["blue"])
+        if not np.isfinite(found.steps).all(axis=1).any():
+            axis.annotate(
+                "or more",
+                (factor * 1.02, row),
+                (factor * 1.22, row),
+                va="center",
+                arrowprops={"arrowstyle": "<-"},
+            )
+    axis.axvline(1, color=COLORS["black"], linestyle="--")
+    axis.set_yticks(range(len(_COMPARISONS)), _COMPARISONS)
+    axis.set(
+        xlabel="speed-up of batch norm, (U2)",
+        xlim=(0, 8),
+        ylim=(len(_COMPARISONS) - 0.5, -0.5),
+        ylabel="rival",
+    )
+    return made
+
+
 @figure
 def sizes():
     """Draw accuracy against the size of the weights at the start, at the best rate of each."""
@@ -85,6 +157,8 @@ def few_images():
     axis.axvline(0, color=COLORS["grey"])
     axis.set_yticks(range(len(rows)), [name for name, _ in rows])
     axis.set(
-        ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy against the same seed with neither, points"
+        ylim=(len(rows) - 0.5, -0.5),
+        xlabel="accuracy against the same seed with neither, points",
+        ylabel="regularised by",
     )
     return made

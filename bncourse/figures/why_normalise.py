@@ -201,21 +201,6 @@ def bias_run(inside, steps=30, lr=0.5):
     return np.array(biases), np.array(losses)
 
 
-@figure
-def growing_bias():
-    """Draw a bias that is centred away, with the mean outside and inside the gradient."""
-    made, axes = plt.subplots(1, 2, figsize=(6.4, 2.8))
-    for line, inside in zip(LINES, (False, True), strict=False):
-        for axis, values in zip(axes, bias_run(inside), strict=True):
-            axis.plot(values, **line | {"marker": ""})
-    axes[0].text(2, 24, "mean outside\nthe gradient")
-    axes[0].text(13, 1.5, "mean inside")
-    axes[1].text(15, 2.15, "both", ha="center")
-    axes[0].set(xlabel="step", ylabel="bias $b$")
-    axes[1].set(xlabel="step", ylabel="loss", ylim=(0, 3))
-    return made
-
-
 RATES = (0.1, 0.3, 1.0)
 # Of RATES, the one with the best accuracy on the first seed: a test tries them all, since a page
 # has no time for it.

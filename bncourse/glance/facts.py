@@ -15,7 +15,9 @@ from bncourse.grading.batch.tasks import read_tasks
 from bncourse.grading.intake.script import graded_cells
 from bncourse.grading.nbgrader.gradebook import opened
 
-_CAUSE = re.compile(r"^Likely cause: (.*?)(?=^Re-read:|\Z)", re.MULTILINE | re.DOTALL)
+_CAUSE = re.compile(
+    r"^Likely cause(?:, for [^:]*)?: (.*?)(?=^Re-read:|\Z)", re.MULTILINE | re.DOTALL
+)
 
 # What a student's place in the class can be.
 GRADED, WAITING, UNGRADED, MISSING = "graded", "needs a human", "not graded yet", "nothing came"

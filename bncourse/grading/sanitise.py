@@ -25,6 +25,9 @@ _MOST_OUTPUTS = 2000
 _LONGEST_TEXT = 8_192
 _MOST_TEXT = 16 * _LONGEST_TEXT
 
+# A picture in the text itself, as the course and Colab put it there.
+_PASTED = re.compile(r"\(data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/=]+)\)")
+
 _LINK = re.compile(r"https?://|mailto:|#", re.IGNORECASE)
 
 _TAGS = [
@@ -37,9 +40,10 @@ _TAGS = [
 @pass_context
 def safe_markdown(context, source):
     """Return Markdown as HTML without scripts; replaces nbconvert's filter ``markdown2html``."""
+    source, pasted = _lift_pictures(source)
     if not _affords(context, source):
         return _plain_text(source)
-    attachments = context.get("cell", {}).get("attachments", {})
+    attachments = context.get("cell", {}).get("attachments", {}) | pasted
     # An anchor would lead nowhere: the id of its heading is taken out below.
     renderer = _Renderer(escape=False, attachments=attachments, exclude_anchor_links=True)
     rendered = MarkdownWithMath(renderer=renderer).render(source)
@@ -47,6 +51,21 @@ def safe_markdown(context, source):
     return bleach.clean(
         rendered, tags=_TAGS, attributes=_is_safe, protocols=["http", "https", "mailto", "data"]
     )
+
+
+def _lift_pictures(source):
+    """Return Markdown with attachments in the place of its pasted pictures, and these.
+
+    Their characters are no text: they would make a text with a picture too long to be rendered.
+    """
+    pasted = {}
+
+    def lift(found):
+        name = f"pasted-{len(pasted)}"
+        pasted[name] = {found[1]: found[2]}
+        return f"(attachment:{name})"
+
+    return _PASTED.sub(lift, source), pasted
 
 
 class _Renderer(IPythonRenderer):

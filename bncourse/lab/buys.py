@@ -104,7 +104,7 @@ def reached(losses: np.ndarray, level: float = LEVELS["digits"]) -> np.ndarray:
         (members,) numbers of steps; infinite where it does not get there.
 
     >>> reached(np.array([[2.0], [1.0]] + 10 * [[0.1]]))
-    array([12.])
+    array([11.])
     """
     windows = np.lib.stride_tricks.sliding_window_view(losses.astype(float), WINDOW, axis=0)
     below = windows.mean(axis=-1) < level

@@ -19,6 +19,8 @@ from sqlalchemy.engine import make_url
 from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.course import scripts_on_path
+from bncourse.grading.nbgrader.extensions import extensions_of
+from bncourse.platforms.counted import write_counted
 from bncourse.platforms.left import Left, report
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.unpack import NOTEBOOK
@@ -48,9 +50,15 @@ class Download:
     time: datetime.datetime | None = None
     file_time: float = 0.0
 
-    def is_late(self, deadline):
-        """Return whether it came after the deadline, which may be None."""
-        return self.late or bool(deadline and self.time and self.time > deadline)
+    def is_late(self, deadline, extended=False):
+        """Return whether it came after the deadline, which may be None.
+
+        Args:
+            deadline: of this student.
+            extended: whether it is later than that of the class, of which the platform's mark is.
+        """
+        marked = self.late and not extended
+        return marked or bool(deadline and self.time and self.time > deadline)
 
     def age(self):
         """Return a key that sorts the newest last."""
@@ -58,9 +66,14 @@ class Download:
         return (time, self.order, self.file_time, -len(self.path.parts))
 
 
-def pick(hand_ins, deadline):
-    """Return the hand-in that counts: the newest on time, else the newest."""
-    on_time = [each for each in hand_ins if not each.is_late(deadline)]
+def pick(hand_ins, *due):
+    """Return the hand-in that counts: the newest on time, else the newest.
+
+    Args:
+        hand_ins: of one notebook of one student.
+        due: what ``is_late`` asks for.
+    """
+    on_time = [each for each in hand_ins if not each.is_late(*due)]
     return max(on_time or hand_ins, key=Download.age)
 
 
@@ -111,7 +124,8 @@ class HandInCollector(FileNameCollectorPlugin):
         told = {"student_id": hand_in.student, "file_id": hand_in.notebook}
         time = hand_in.time
         if time is None and hand_in.late and self._due:
-            # The penalty needs a time, and this one is the least that is surely true.
+            # The penalty needs a time, and this one is the least that is surely true: the platform
+            # knows the deadline of the class, and perhaps no extension.
             time = self._due + datetime.timedelta(seconds=1)
             self.log.warning("%s is late, nobody knows by how much", hand_in.path)
         elif time is None and hand_in.late:
@@ -123,6 +137,7 @@ class HandInCollector(FileNameCollectorPlugin):
         self._root = Path(app._format_collect_path(app.extracted_directory))
         self._left = []
         self._due, roster = self._from_gradebook()
+        self._extended = extensions_of(self.config, app.coursedir.assignment_id)
         paths = [
             path
             for path in sorted(self._root.rglob("*"))
@@ -134,14 +149,17 @@ class HandInCollector(FileNameCollectorPlugin):
         self._account(students)
         self._require_known(students, roster)
         self._say_nothing_came(roster.keys() - students)
+        write_counted(self._root.parent, counting, self._root)
         return counting
 
     def _pick(self, group):
         """Return which file of a student counts, and name the others."""
-        chosen = pick(group, self._due)
+        until = self._due and self._extended.get(group[0].student)
+        due = (until or self._due, bool(until))
+        chosen = pick(group, *due)
         for other in group:
             if other is not chosen:
-                word = "late" if other.is_late(self._due) else "not the newest"
+                word = "late" if other.is_late(*due) else "not the newest"
                 self.log.warning("%s does not count, it is %s", other.path, word)
                 self.log.warning("  %s does", chosen.path)
                 self._leave(other.path, f"It does not count, it is {word}.", other.student)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from pathlib import Path
+from typing import NamedTuple
 
 # Canvas: the sortable name without what is no letter or digit, perhaps LATE, the number of the
 # user, the number of the file, and the name that the student gave it.
@@ -10,8 +11,9 @@ _CANVAS = re.compile(
     r"(?P<student_id>\w+?)(?P<late>_late)?_(?P<number>\d+)_(?P<order>\d+)_(?P<rest>.+)",
     re.IGNORECASE,
 )
-# Moodle: the full name, the number of the participant, then a folder or the name of the file.
-_MOODLE = re.compile(r"(?P<student_id>[^_]+)_(?P<number>\d+)_assignsubmission_file_(?P<rest>.*)")
+# Moodle: the full name, the number of the participant, then a folder or the name of the file. The
+# name of a folder ends without the last underscore from Moodle 4.1 on.
+_MOODLE = re.compile(r"(?P<student_id>[^_]+)_(?P<number>\d+)_assignsubmission_file(_(?P<rest>.*))?")
 # GitHub Classroom: SLUG-submissions/SLUG-LOGIN/, and what the instructor adds where all is late.
 _CLASSROOM, _LATE = "-submissions", re.compile("(_late)+$")
 
@@ -22,11 +24,15 @@ _DROPPED = re.compile("['\u2019,()]")
 _STUDENT = re.compile(r"\w[\w.@+-]{0,99}")
 
 
+# An archive is unpacked to a folder of its name.
+ARCHIVES = (".zip", ".gz")
+
+
 class Unreadable(Exception):
     """A name does not tell whose hand-in it is; the message says why."""
 
 
-def parse(path, notebooks, zip_ext=(".zip", ".gz"), prefix=""):
+def parse(path, notebooks, zip_ext=ARCHIVES, prefix=""):
     """Return whose notebook a file is, as ``{"student_id", "file_id", ...}``.
 
     The first part that names a student decides: what lies deeper came from that student, who may
@@ -35,7 +41,7 @@ def parse(path, notebooks, zip_ext=(".zip", ".gz"), prefix=""):
     Args:
         path: of the file, relative to where everything was unpacked.
         notebooks: the names of the released notebooks.
-        zip_ext: an archive was unpacked to a folder whose name ends in one of these.
+        zip_ext: how the name of an archive ends.
         prefix: what stands before the login in the name of a repository, if not its slug.
 
     Raises:
@@ -48,6 +54,37 @@ def parse(path, notebooks, zip_ext=(".zip", ".gz"), prefix=""):
     >>> parse(Path("ps1-submissions/ps1-ada/forward.ipynb"), ["forward"])["student_id"]
     'ada'
     """
+    found = telling(path, zip_ext, prefix)
+    if not found:
+        return _plain(path.stem, notebooks)
+    told = dict(found.told)
+    own = told.pop("rest", "") if found.part == path.name else path.name
+    return {**told, "file_id": notebook_of(Path(own or path.name).stem, notebooks)}
+
+
+class Telling(NamedTuple):
+    """The part of a path that names a student.
+
+    Args:
+        part: as the platform wrote it.
+        platform: "canvas", "moodle" or "classroom".
+        told: what it holds, by name.
+    """
+
+    part: str
+    platform: str
+    told: dict
+
+
+def telling(path, zip_ext=ARCHIVES, prefix=""):
+    """Return the Telling of a path, or None where no platform wrote it; see ``parse``.
+
+    Raises:
+        Unreadable: as ``parse``.
+
+    >>> telling(Path("class.zip/Ada Lovelace_12_assignsubmission_file/x.ipynb")).platform
+    'moodle'
+    """
     archives = [part for part in path.parts[:-1] if Path(part).suffix.lower() in zip_ext]
     if archives and _match(_CANVAS, archives[0]) and "submissions" not in archives[0]:
         raise Unreadable(
@@ -57,17 +94,16 @@ def parse(path, notebooks, zip_ext=(".zip", ".gz"), prefix=""):
     for index, part in enumerate(path.parts):
         # The archive that was downloaded has the platform's name, and no student's.
         uploaded = part == path.name or part in archives[1:]
-        found = (
-            _repository(path.parts, index, prefix)
-            or _match(_MOODLE, part)
-            or (uploaded and _match(_CANVAS, part))
-        )
-        if found:
-            own = found.pop("rest", "") if part == path.name else path.name
-            return {**found, "file_id": notebook_of(Path(own).stem, notebooks)}
+        for platform, told in (
+            ("classroom", _repository(path.parts, index, prefix)),
+            ("moodle", _match(_MOODLE, part)),
+            ("canvas", uploaded and _match(_CANVAS, part)),
+        ):
+            if told:
+                return Telling(part, platform, told)
     if len(archives) > 1:
         raise Unreadable("It lies in an archive of an unknown student.")
-    return _plain(path.stem, notebooks)
+    return None
 
 
 def _match(pattern, part):

@@ -10,6 +10,7 @@ import bncourse
 from bncourse.registry import PROBLEM_SETS, problem_sets
 
 _PACKAGE = Path(bncourse.__file__).parent
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(data:[^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\(\.\./\.\./(chapters/\w+\.md)(#\w+)?\)")
 
 
@@ -74,6 +75,7 @@ def as_python(notebook):
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
+            text = _PICTURE.sub(r"Picture: \1", text)
             lines = (f"# {line}".rstrip() for line in text.splitlines())
             parts.append("\n".join(["# %% [markdown]", *lines]))
         else:

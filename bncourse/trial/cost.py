@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from distributed import LocalCluster
 
 from bncourse.grading.batch import fan_out
-from bncourse.grading.batch import tasks as batch
+from bncourse.grading.batch.tasks import grade_tasks, read_tasks
 from bncourse.grading.nbgrader import writing
 from bncourse.grading.outside.shared import warm_process
 from bncourse.grading.work import GradedCourse
@@ -56,11 +56,11 @@ def measure(hand_ins=12):
     with tempfile.TemporaryDirectory() as root:
         make_course(root, {f"student{n}": right(f"{n}") for n in range(hand_ins)})
         course = GradedCourse(root, corpus.PROBLEM_SET)
-        tasks = batch.read_tasks(course)
+        tasks = read_tasks(course)
         start = _seconds(
             lambda: warm_process(corpus.PROBLEM_SET, course.setting.unsafe, course.setting.gpu)
         )
-        grading = _seconds(lambda: batch.grade_tasks(course, tasks, _here, say=_nothing))
+        grading = _seconds(lambda: grade_tasks(course, tasks, _here, say=_nothing))
         filling = _seconds(lambda: writing.write_grades(course, tasks, say=_nothing))
     return Costs(start, grading / hand_ins, _dispatch(), filling / hand_ins)
 

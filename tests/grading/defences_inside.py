@@ -290,6 +290,18 @@ _VMSPLICE = (
     "if libc.vmsplice(os.pipe()[1], part, 1, 0) > 0: print('a pipe holds it')"
 )
 
+_BUFFER = (
+    "import socket\n"
+    "one, other = socket.socketpair()\n"
+    "for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):\n"
+    "    before = one.getsockopt(socket.SOL_SOCKET, option)\n"
+    "    one.setsockopt(socket.SOL_SOCKET, option, before // 4)\n"
+    "    if one.getsockopt(socket.SOL_SOCKET, option) != before: print('a larger buffer')\n"
+    # Other options do what they say.
+    "one.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)\n"
+    "if not one.getsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED): print('an option is lost')"
+)
+
 
 BOMBS = [
     Defence(
@@ -318,6 +330,7 @@ BOMBS = [
         "made one",
     ),
     Defence((18,), "no memory in a pipe", _NO_FILTER, cell(_VMSPLICE), "a pipe holds it"),
+    Defence((18,), "no larger buffers of sockets", _NO_FILTER, cell(_BUFFER), "a larger buffer"),
     Defence(
         (18,),
         "no device of zeros",

@@ -27,6 +27,7 @@ from bncourse.grading.intake import aside, hand_in, match, odd
 from bncourse.grading.intake import read as normalise
 from bncourse.grading.intake.read import new_cell
 from bncourse.grading.outcome import Outcome
+from bncourse.grading.outside import meter
 from bncourse.grading.outside import session as sessions
 from bncourse.grading.outside import submission as grade
 from bncourse.grading.outside.meter import Meter
@@ -626,6 +627,20 @@ LIMITS = [
             "import os, time",
             "os.fork(), os.fork()",
             "a = np.ones(2**23)",
+            "time.sleep(60)",
+            word="limit: memory",
+            limits={"item_seconds": 4.0, "memory": 128 * MIB},
+        ),
+        "timeout instead of limit: memory",
+    ),
+    Defence(
+        (18,),
+        "memory in sockets",
+        put(meter, "_in_sockets", lambda pid: 0),
+        answer(
+            "import os, socket, time",
+            "os.fork(), os.fork()",
+            "pairs = [socket.socketpair() for _ in range(100)]",
             "time.sleep(60)",
             word="limit: memory",
             limits={"item_seconds": 4.0, "memory": 128 * MIB},

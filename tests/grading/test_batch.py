@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from bncourse.errors import CourseError, Infra
 from bncourse.grading import pipeline
 from bncourse.grading.batch import fan_out
-from bncourse.grading.batch import tasks as batch
+from bncourse.grading.batch.tasks import grade_tasks, read_tasks
 from bncourse.grading.nbgrader import gradebook, writing
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal
@@ -112,18 +112,18 @@ def test_a_class_is_graded_and_killed_in_the_middle_and_resumed(course):
 
 def test_a_dry_run_writes_no_grade_and_shows_what_would_change(course):
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here, resume=True)
+    tasks = grade_tasks(opened, read_tasks(opened, ["wrong"]), here, resume=True)
     writing.write_grades(opened, tasks)
     before = grades(course, [corpus.PROBLEM_SET])
     hand_in(course, "wrong", corpus.notebook())
-    tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["wrong"]), here)
+    tasks = grade_tasks(opened, read_tasks(opened, ["wrong"]), here)
     assert gradebook.differences(opened, tasks) == [[(corpus.TARGET, 0.0, 2.0)]]
     assert grades(course, [corpus.PROBLEM_SET]) == before
 
 
 def test_infra_is_no_verdict_and_stops_nobody(course):
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.read_tasks(opened, ["student0", "student1"])
+    tasks = read_tasks(opened, ["student0", "student1"])
 
     def failing(count):
         def run(function, waiting):
@@ -132,7 +132,7 @@ def test_infra_is_no_verdict_and_stops_nobody(course):
 
         return contextlib.nullcontext(run)
 
-    batch.grade_tasks(opened, tasks, failing)
+    grade_tasks(opened, tasks, failing)
     assert tasks[0].report is None
     assert "Infra" in tasks[0].problem
     assert tasks[1].report.outcomes[corpus.TARGET].word == "ok"
@@ -155,7 +155,7 @@ def scores(root):
 
 def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here)
+    tasks = grade_tasks(opened, read_tasks(opened), here)
     writing.write_grades(opened, tasks)
     manual_grade(course, "student5", 2.0)
     everything = scores(course)
@@ -164,7 +164,7 @@ def test_a_batch_killed_while_it_writes_is_finished_by_the_next(course):
         shutil.rmtree(path)
     grade_until(course, "written 3/", "--resume")
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
+    tasks = grade_tasks(opened, read_tasks(opened), here, resume=True)
     done = gradebook.written(opened, tasks)
     # There was nothing to write for who handed in nothing.
     assert done == {"student0", "student1", "student2", "nothing"}
@@ -200,7 +200,7 @@ def test_a_locked_gradebook_loses_nothing(course):
 
 def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(course, monkeypatch):
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.grade_tasks(opened, batch.read_tasks(opened), here, resume=True)
+    tasks = grade_tasks(opened, read_tasks(opened), here, resume=True)
     writing.write_grades(opened, tasks)
     calls = []
 
@@ -220,7 +220,7 @@ def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(cour
 
 def test_one_batch_at_a_time_writes(course):
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.grade_tasks(opened, batch.read_tasks(opened, ["student0"]), here, resume=True)
+    tasks = grade_tasks(opened, read_tasks(opened, ["student0"]), here, resume=True)
     said, order = [], []
     with (course / ".grading" / "writer.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -246,7 +246,7 @@ def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    (task,) = batch.grade_tasks(opened, batch.read_tasks(opened, ["student0"]), here)
+    (task,) = grade_tasks(opened, read_tasks(opened, ["student0"]), here)
     assert task.report is None
     assert "No space left" in task.problem
 
@@ -291,27 +291,27 @@ def test_a_batch_keeps_no_outputs(course, tmp_path):
         return contextlib.nullcontext(run)
 
     for resume in (False, True):
-        tasks = batch.read_tasks(opened, ["student0", "student1"])
-        batch.grade_tasks(opened, tasks, showing, resume)
+        tasks = read_tasks(opened, ["student0", "student1"])
+        grade_tasks(opened, tasks, showing, resume)
         assert [task.report.cells for task in tasks] == [[], []]
         assert opened.store.get(tasks[0].key).cells
 
 
 def test_a_student_is_named_as_the_folder_and_once(course):
     opened = GradedCourse(course, corpus.PROBLEM_SET)
-    tasks = batch.read_tasks(opened, ["student1", "student0", "student1"])
+    tasks = read_tasks(opened, ["student1", "student0", "student1"])
     assert [task.student for task in tasks] == ["student1", "student0"]
     for wrong in ("studnet0", "", "*", "."):
         with pytest.raises(CourseError, match=re.escape(f"Received: [{wrong!r}]")):
-            batch.read_tasks(opened, ["student0", wrong])
+            read_tasks(opened, ["student0", wrong])
 
 
 def test_a_name_that_nbgrader_takes_for_a_pattern_is_refused_with_a_reason(course):
     hand_in(course, "Group [C]", corpus.notebook())
     try:
         opened = GradedCourse(course, corpus.PROBLEM_SET)
-        tasks = batch.read_tasks(opened, ["Group [C]", "nothing"])
-        batch.grade_tasks(opened, tasks, here)
+        tasks = read_tasks(opened, ["Group [C]", "nothing"])
+        grade_tasks(opened, tasks, here)
         assert tasks[0].report is None
         assert "rename Group [C]" in tasks[0].problem
         assert writing.write_grades(opened, tasks, say=lambda line: None) == {}
@@ -327,8 +327,8 @@ def test_a_deadline_counts_as_the_points_do(course):
 
     def read():
         opened = GradedCourse(course, corpus.PROBLEM_SET)
-        tasks = batch.read_tasks(opened, [student])
-        return opened, batch.grade_tasks(opened, tasks, here, resume=True)
+        tasks = read_tasks(opened, [student])
+        return opened, grade_tasks(opened, tasks, here, resume=True)
 
     def compared():
         opened, tasks = read()

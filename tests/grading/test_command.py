@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from bncourse.commands.grade import grade
 from bncourse.commands.similar import similar
 from bncourse.grading import pipeline
-from bncourse.grading.batch import tasks as batch
+from bncourse.grading.batch import tasks
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.outside import sandbox
 from bncourse.grading.rooms import PACKAGE
@@ -191,7 +191,7 @@ def test_programs_are_told_the_flags_that_the_table_shows(course, monkeypatch):
 
 def test_the_time_left_leaves_out_the_start_of_the_workers(course, monkeypatch):
     clock = itertools.accumulate([100, 3, 5])
-    monkeypatch.setattr(batch, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     said = call(course, "--dry-run").stderr.splitlines()
     assert said[0] == "4 notebooks, 3 to grade"
     assert said[1].startswith("the workers start")

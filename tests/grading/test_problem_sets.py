@@ -71,7 +71,9 @@ class ProblemSet:
     def verdicts_on(self, answers):
         """Return the verdicts on a hand-in made of Answers, ``{exercise: Answer}``."""
         imports = next(each for each in self.cells.values() if "from bncourse import check" in each)
-        sources = [imports, *(answer.source for answer in answers.values())]
+        # What a student brings along from another set; only the capstone asks for it.
+        brought = [self.cells["own_layer"]] if "own_layer" in self.cells else []
+        sources = [imports, *brought, *(answer.source for answer in answers.values())]
         return self.verdicts(answers, sources)
 
 

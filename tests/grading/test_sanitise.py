@@ -73,6 +73,14 @@ def test_a_pasted_picture_is_shown():
     assert f'src="data:image/png;base64,{PIXEL}"' in html
 
 
+def test_a_picture_in_the_text_is_shown_and_does_not_count_as_text():
+    picture = PIXEL + 50_000 * "A"
+    html = rendered(f"*before*\n\n![d](data:image/png;base64,{picture})")
+    assert "<em>before</em>" in html
+    assert f'src="data:image/png;base64,{picture}"' in html
+    assert 'alt="d"' in html
+
+
 def test_outputs_keep_text_and_pixels_only():
     (output,) = clean_outputs(
         [

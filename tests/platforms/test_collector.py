@@ -22,6 +22,7 @@ from traitlets.config import Config
 
 from bncourse.course import scripts_on_path
 from bncourse.grading.intake.read import Malformed, read_cells
+from bncourse.grading.nbgrader.extensions import give
 from bncourse.grading.record import journal
 from bncourse.limits import MIB, Limits
 from bncourse.platforms import exchange
@@ -317,6 +318,23 @@ def test_of_late_ones_the_newest_counts_and_is_late(course):
     put(course, ("ada_LATE_1_9_forward.ipynb", "old"), ("ada_LATE_1_10_forward-1.ipynb", "new"))
     found = collect(course)["ada"]
     assert found == {"forward.ipynb": "new", "timestamp.txt": "2026-01-10 12:00:01"}
+
+
+def test_who_has_an_extension_is_late_after_it(course, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for student in ("ada", "bob"):
+        give("extensions.csv", "ps1", student, "2026-01-12 12:00")
+    put(
+        course,
+        # The platform's mark is of the deadline of the class.
+        ("ada_1_9_forward.ipynb", "old"),
+        ("ada_LATE_1_10_forward-1.ipynb", "new"),
+        ("eve_3_9_forward.ipynb", "old"),
+        ("eve_LATE_3_10_forward-1.ipynb", "new"),
+    )
+    found = collect(course)
+    assert found["ada"]["forward.ipynb"] == "new"
+    assert found["eve"]["forward.ipynb"] == "old"
 
 
 def test_the_due_date_of_the_gradebook_is_the_deadline(course):

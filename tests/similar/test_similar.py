@@ -21,7 +21,7 @@ from bncourse.commands.similar import similar
 from bncourse.grading.batch.tasks import read_tasks
 from bncourse.grading.outcome import Outcome, Report
 from bncourse.grading.work import GradedCourse
-from bncourse.registry import load
+from bncourse.registry import load, problem_sets
 from bncourse.similar.fingerprints import (
     LEAST,
     MOST_CHARACTERS,
@@ -34,7 +34,7 @@ from bncourse.similar.fingerprints import (
 from bncourse.similar.read import shortened
 from bncourse.trial import corpus
 
-SETS = ("ps1_forward", "ps2_backward", "ps3_convolution", "ps4_pytorch", "ps5_keras")
+SETS = problem_sets()
 PROSE = """
 The bias walks into every row alike, so whatever batch you pick its mean climbs by that bias.
 Subtract the mean and the climb is undone; squares of differences never saw it either.

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from bncourse.grading.batch import tasks as batch
+from bncourse.grading.batch.tasks import read_tasks
 from bncourse.grading.outside import sandbox
 from bncourse.grading.outside.submission import grade
 from bncourse.grading.outside.warm import WarmProcess
@@ -75,7 +75,7 @@ def test_without_a_sandbox_the_class_does_no_harm(course, monkeypatch):
 @pytest.mark.slow
 def test_every_student_of_the_page_gets_what_it_says(course, needs_sandbox):
     graded = GradedCourse(course, walkthrough.SET)
-    tasks = {task.student: task for task in batch.read_tasks(graded)}
+    tasks = {task.student: task for task in read_tasks(graded)}
     assert set(tasks) == {*WORDS, "cleo", "dan", "ines"}
     # What Ada handed in after the deadline is Ben's.
     assert tasks["ada"].script != tasks["ben"].script

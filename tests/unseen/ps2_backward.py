@@ -35,7 +35,7 @@ for changes, names in [
     ({"DX": DX.replace(" - dy.sum(0)", "")}, ["mean path missing"]),
     ({"DX": DX.replace("gamma * inv_std", "inv_std")}, ["gamma forgotten"]),
     ({"DX": DX.replace("gamma * inv_std", "gamma")}, ["inv_std forgotten"]),
-    ({"DX": DX, "DGAMMA": "(dy * x_hat).mean(0)"}, []),
+    ({"DX": DX, "DGAMMA": "(dy * x_hat).mean(0)"}, ["dgamma averaged"]),
     ({"DX": DX, "DBETA": "dy.mean(0)"}, []),
     (
         {"DX": DX, "DGAMMA": "(dy * x_hat).mean(0)", "DBETA": "dy.mean(0)"},

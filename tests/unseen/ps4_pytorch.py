@@ -166,3 +166,66 @@ take_in(
         ),
     ],
 )
+
+RECALIBRATE = """\
+def recalibrate(model, batches):
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    was = [(m, m.training) for m in model.modules()]
+    sums = {}
+
+    def note(layer, arguments):
+        z = arguments[0].transpose(0, 1).flatten(1).double()
+        n, s, q = sums.get(layer, (0, 0.0, 0.0))
+        sums[layer] = n + z.shape[1], s + z.sum(1), q + (z * z).sum(1)
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    model.train()
+    with torch.no_grad():
+        for x in batches:
+            model(x)
+    for hook in hooks:
+        hook.remove()
+    for layer in layers:
+        n, s, q = sums[layer]
+        layer.running_mean.copy_(s / n)
+        layer.running_var.copy_(q / n - (s / n) ** 2)
+    for m, mode in was:
+        m.training = mode
+    return model
+"""
+take_in(
+    "recalibrate",
+    RECALIBRATE,
+    [
+        ([("    model.train()\n", "    model.eval()\n")], ["batches in eval mode"]),
+        ([("        hook.remove()", "        pass")], ["hooks left behind"]),
+        (
+            [
+                (
+                    "n + z.shape[1], s + z.sum(1), q + (z * z).sum(1)",
+                    "n + 1, s + z.mean(1), q + (z * z).mean(1)",
+                )
+            ],
+            ["batches weighed the same"],
+        ),
+        ([("for x in batches:", "for x in batches[-1:]:")], ["last batch only"]),
+        ([("for x in batches:", "for x in [torch.cat(batches)]:")], ["batches joined"]),
+        ([("        m.training = mode", "        m.training = True")], ["left in training mode"]),
+        (
+            [("torch.no_grad()", "torch.enable_grad()"), ("arguments[0]", "arguments[0].detach()")],
+            ["gradients tracked"],
+        ),
+        ([("        layer.running_var.copy_(q / n - (s / n) ** 2)\n", "")], ["running mean only"]),
+        ([("nn.modules.batchnorm._BatchNorm", "nn.BatchNorm2d")], ["BatchNorm2d only"]),
+        (
+            [
+                ("    model.train()\n", "    model.eval()\n"),
+                ("        hook.remove()", "        pass"),
+            ],
+            ["batches in eval mode", "hooks left behind"],
+        ),
+        ([("q / n - (s / n) ** 2", "q / n")], []),
+        ([("q / n - (s / n) ** 2", "(q / n - (s / n) ** 2).sqrt()")], []),
+        ([("    return model\n", "    return model.state_dict()\n")], []),
+    ],
+)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import batch, cast
 from bncourse.reference import forward
@@ -47,53 +48,51 @@ EXERCISE = function_exercise(
     mistakes=[
         slip(
             "unbiased variance",
-            "The variance is the unbiased one, divided by N - 1. Batch norm normalises with the "
-            "biased variance, divided by N.",
+            hints.UNBIASED_VARIANCE,
             "F2",
             var="x.var(axis=0, ddof=1)",
         ),
         slip(
             "wrong axis",
-            "The statistics are taken over the features of each example. They belong to each "
-            "feature, over the examples: axis 0.",
+            hints.WRONG_AXIS,
             "F1",
             mean="x.mean(axis=1)",
             var="x.var(axis=1)",
         ),
         slip(
             "pooled features",
-            "There is one mean for the whole array. Each feature has its own: reduce axis 0 only.",
+            hints.POOLED_FEATURES,
             "F1",
             mean="x.mean()",
             var="x.var()",
         ),
         slip(
             "N of the wrong axis",
-            "The sums are divided by the number of features, x.shape[1]. Divide by the number of "
-            "examples N, which is len(x).",
+            hints.N_OF_THE_WRONG_AXIS,
             "F1",
             mean="x.sum(axis=0) / x.shape[1]",
             var="((x - mean) ** 2).sum(axis=0) / x.shape[1]",
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2. When the mean is large the two terms "
-            "agree in all their digits and the difference is noise. Subtract the mean first.",
+            hints.CANCELLATION,
             "F2",
             var="(x**2).mean(axis=0) - mean**2",
         ),
         slip(
             "float32 inside",
-            "The statistics are computed in float32, which keeps seven digits. When the mean is "
-            "large they hold little of the spread. Compute in the dtype of x.",
+            hints.in_float32(
+                "The statistics are computed",
+                "x",
+                "When the mean is large they hold little of the spread.",
+            ),
             "F2",
             mean="x.astype(np.float32).mean(axis=0).astype(x.dtype)",
             var="x.astype(np.float32).var(axis=0).astype(x.dtype)",
         ),
         slip(
             "input rounded",
-            "x is rounded to float32 before the statistics are taken: digits that are gone do not "
-            "come back with astype(x.dtype). Compute from x as it is.",
+            hints.INPUT_ROUNDED,
             "F2",
             mean=Instead("x = x.astype(np.float32).astype(x.dtype)\nmean = x.mean(axis=0)"),
         ),
@@ -105,7 +104,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "sum of squares",
-            "The squared deviations are summed and not averaged. Divide by N.",
+            hints.SUM_OF_SQUARES,
             "F2",
             var="((x - mean) ** 2).sum(axis=0)",
         ),
@@ -143,16 +142,18 @@ EXERCISE = function_exercise(
         ),
         slip(
             "kept dimensions",
-            "The results kept the batch axis, shape (1, D). Return shape (D,): drop keepdims.",
+            hints.KEPT_DIMENSIONS,
             "F1",
             mean="x.mean(axis=0, keepdims=True)",
             var="x.var(axis=0, keepdims=True)",
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so a single feature loses its own. Each "
-            "result has shape (D,) for every D: reduce axis 0 without keepdims and leave squeeze "
-            "out.",
+            hints.squeezed(
+                "a single feature loses its own",
+                "Each result has shape (D,) for every D: reduce axis 0 without keepdims and leave "
+                "squeeze out.",
+            ),
             "F1",
             returns="np.squeeze(mean), np.squeeze(var)",
         ),

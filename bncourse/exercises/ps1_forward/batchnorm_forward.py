@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast, scale_and_shift
 from bncourse.reference import forward
@@ -54,14 +55,14 @@ EXERCISE = function_exercise(
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
     cases=_forward_cases,
     see="F4",
+    normalised="batch",
     insight="The layer can undo itself: with gamma = sqrt(var + eps) and beta = mean, y "
     "is x again.",
     tolerance=TOLERANCE,
     mistakes=[
         slip(
             "unbiased variance",
-            "The batch is normalised with the unbiased variance, divided by N - 1. Use the biased "
-            "one, divided by N.",
+            hints.UNBIASED_VARIANCE,
             "F2",
             var="x.var(axis=0, ddof=1)",
         ),
@@ -73,14 +74,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "F3",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
         *[
             slip(
                 name,
-                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                hints.own_value("eps", eps),
                 "F3",
                 inv_std=f"1 / np.sqrt(var + {eps})",
             )
@@ -88,21 +89,19 @@ EXERCISE = function_exercise(
         ],
         slip(
             "eps subtracted",
-            "eps is subtracted from the variance, which may leave less than nothing under the "
-            "root. Add it.",
+            hints.EPS_SUBTRACTED,
             "F3",
             inv_std="1 / np.sqrt(var - eps)",
         ),
         slip(
             "root missing",
-            "x - mean is divided by the variance. Divide by its root, the standard deviation.",
+            hints.ROOT_MISSING,
             "F3",
             inv_std="1 / (var + eps)",
         ),
         slip(
             "pooled features",
-            "One mean and one variance serve the whole array. Each feature has its own: reduce "
-            "axis 0 only.",
+            hints.POOLED_FEATURES,
             "F1",
             mean="x.mean()",
             var="x.var()",
@@ -110,37 +109,33 @@ EXERCISE = function_exercise(
         ),
         slip(
             "wrong axis",
-            "The statistics are taken over the features of each example, as in layer norm. They "
-            "belong to each feature, over the examples: axis 0.",
+            hints.WRONG_AXIS,
             "F1",
             mean="x.mean(axis=1, keepdims=True)",
             var="x.var(axis=1, keepdims=True)",
         ),
         slip(
             "N of the wrong axis",
-            "The sums are divided by the number of features, x.shape[1]. Divide by the number of "
-            "examples N, which is len(x).",
+            hints.N_OF_THE_WRONG_AXIS,
             "F1",
             mean="x.sum(axis=0) / x.shape[1]",
             var="(centred**2).sum(axis=0) / x.shape[1]",
         ),
         slip(
             "sum of squares",
-            "The squared deviations are summed and not averaged. Divide by N.",
+            hints.SUM_OF_SQUARES,
             "F2",
             var="(centred**2).sum(axis=0)",
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
-            "Subtract the mean before squaring.",
+            hints.CANCELLATION,
             "F2",
             var="(x**2).mean(axis=0) - mean**2",
         ),
         slip(
             "float32 inside",
-            "The batch is normalised in float32, which keeps seven digits. Compute in the dtype of "
-            "x.",
+            hints.in_float32("The batch is normalised", "x"),
             "F3",
             mean=Instead("dtype = x.dtype\nx = x.astype(np.float32)\nmean = x.mean(axis=0)"),
             inv_std="(1 / np.sqrt(var + np.float32(eps))).astype(dtype)",
@@ -148,8 +143,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "input rounded",
-            "x is rounded to float32 first: digits that are gone do not come back with "
-            "astype(x.dtype). Compute from x as it is.",
+            hints.INPUT_ROUNDED,
             "F2",
             mean=Instead("x = x.astype(np.float32).astype(x.dtype)\nmean = x.mean(axis=0)"),
         ),
@@ -162,43 +156,43 @@ EXERCISE = function_exercise(
         ),
         slip(
             "gamma missing",
-            "gamma does not scale x_hat. Scale first, then shift.",
+            hints.GAMMA_MISSING,
             "F4",
             y="x_hat + beta",
         ),
         slip(
             "beta missing",
-            "beta is not added. Scale first, then shift: gamma * x_hat + beta.",
+            hints.BETA_MISSING,
             "F4",
             y="gamma * x_hat",
         ),
         slip(
             "gamma and beta swapped",
-            "gamma and beta have changed places: gamma scales, beta shifts.",
+            hints.GAMMA_AND_BETA_SWAPPED,
             "F4",
             y="beta * x_hat + gamma",
         ),
         slip(
             "shift before scale",
-            "beta is added before the scaling, so gamma scales it too. Scale first, then shift.",
+            hints.SHIFT_BEFORE_SCALE,
             "F4",
             y="gamma * (x_hat + beta)",
         ),
         slip(
             "cache holds the standard deviation",
-            "cache['inv_std'] holds the standard deviation. It must hold one divided by it.",
+            hints.CACHE_HOLDS_THE_STANDARD_DEVIATION,
             "F4",
             cache='{"x_hat": x_hat, "inv_std": np.sqrt(var + eps), "gamma": gamma}',
         ),
         slip(
             "cache holds the variance",
-            "cache['inv_std'] holds the variance. It must hold 1 / sqrt(var + eps).",
+            hints.CACHE_HOLDS_THE_VARIANCE,
             "F4",
             cache='{"x_hat": x_hat, "inv_std": var, "gamma": gamma}',
         ),
         slip(
             "cache holds y",
-            "cache['x_hat'] holds y. Store the normalised values from before scale and shift.",
+            hints.CACHE_HOLDS_Y,
             "F4",
             cache='{"x_hat": y, "inv_std": inv_std, "gamma": gamma}',
         ),
@@ -210,7 +204,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cache missing",
-            "The cache is not returned. Return (y, cache): the backward pass needs it.",
+            hints.CACHE_MISSING,
             "F4",
             returns="y",
         ),
@@ -223,16 +217,17 @@ EXERCISE = function_exercise(
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so the statistics of a single feature "
-            "lose their own. They have shape (D,) for every D.",
+            hints.squeezed(
+                "the statistics of a single feature lose their own",
+                "They have shape (D,) for every D.",
+            ),
             "F1",
             mean="np.squeeze(x.mean(axis=0, keepdims=True))",
             var="np.squeeze((centred**2).mean(axis=0, keepdims=True))",
         ),
         slip(
             "in place",
-            "The input is overwritten (x -= mean). The caller still needs x. Write x - mean into "
-            "a new array.",
+            hints.X_OVERWRITTEN,
             "F3",
             centred=Instead("x -= mean\ncentred = x"),
         ),

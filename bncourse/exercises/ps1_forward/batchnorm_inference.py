@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import forward
@@ -47,6 +48,7 @@ EXERCISE = function_exercise(
     returns="y",
     cases=_inference_cases,
     see="F7",
+    normalised="given",
     insight="At inference each feature has one slope and one intercept: no example sees another.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -88,14 +90,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps).",
+            hints.EPS_OUTSIDE_THE_RUNNING_ROOT,
             "F7",
             std="np.sqrt(running_var) + eps",
         ),
         *[
             slip(
                 name,
-                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                hints.own_value("eps", eps),
                 "F7",
                 std=f"np.sqrt(running_var + {eps})",
             )
@@ -103,8 +105,7 @@ EXERCISE = function_exercise(
         ],
         slip(
             "eps subtracted",
-            "eps is subtracted from the running variance, which may leave less than nothing under "
-            "the root. Add it.",
+            hints.EPS_SUBTRACTED,
             "F7",
             std="np.sqrt(running_var - eps)",
         ),
@@ -116,7 +117,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "multiplied",
-            "The result is multiplied by the standard deviation. Divide by it.",
+            hints.MULTIPLIED,
             "F7",
             x_hat="centred * std",
         ),
@@ -141,32 +142,31 @@ EXERCISE = function_exercise(
         ),
         slip(
             "gamma missing",
-            "gamma does not scale x_hat. Scale first, then shift.",
+            hints.GAMMA_MISSING,
             "F7",
             y="x_hat + beta",
         ),
         slip(
             "beta missing",
-            "beta is not added. Scale first, then shift.",
+            hints.BETA_MISSING,
             "F7",
             y="gamma * x_hat",
         ),
         slip(
             "gamma and beta swapped",
-            "gamma and beta have changed places: gamma scales, beta shifts.",
+            hints.GAMMA_AND_BETA_SWAPPED,
             "F7",
             y="beta * x_hat + gamma",
         ),
         slip(
             "shift before scale",
-            "beta is added before the scaling, so gamma scales it too. Scale first, then shift.",
+            hints.SHIFT_BEFORE_SCALE,
             "F7",
             y="gamma * (x_hat + beta)",
         ),
         slip(
             "float32 inside",
-            "The result is computed in float32, which keeps seven digits. Compute in the dtype of "
-            "x.",
+            hints.in_float32("The result is computed", "x"),
             "F7",
             centred="np.float32(x) - np.float32(running_mean)",
             std="np.sqrt(np.float32(running_var) + np.float32(eps))",
@@ -174,14 +174,13 @@ EXERCISE = function_exercise(
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so one example or one feature loses its "
-            "shape. Return the shape of x.",
+            hints.squeezed("one example or one feature loses its shape", "Return the shape of x."),
             "F7",
             returns="np.squeeze(y)",
         ),
         slip(
             "in place",
-            "The input is overwritten (x -= running_mean). Write the difference into a new array.",
+            hints.X_OVERWRITTEN_AT_INFERENCE,
             "F7",
             centred=Instead("x -= running_mean\ncentred = x"),
         ),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import cast
 from bncourse.reference import forward
@@ -136,8 +137,11 @@ EXERCISE = function_exercise(
         ),
         slip(
             "float32 inside",
-            "The statistics are merged in float32, which keeps seven digits. When the means are "
-            "large little is left of their difference. Compute in the dtype of the arguments.",
+            hints.in_float32(
+                "The statistics are merged",
+                "the arguments",
+                "When the means are large little is left of their difference.",
+            ),
             "F8",
             count=Instead(
                 """

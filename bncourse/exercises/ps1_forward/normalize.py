@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast
 from bncourse.reference import forward
@@ -48,6 +49,7 @@ EXERCISE = function_exercise(
     returns="x_hat",
     cases=_normalize_cases,
     see="F3",
+    normalised="given",
     insight="eps keeps the root away from 0, so a feature that does not vary comes out "
     "as 0, not as NaN.",
     tolerance=TOLERANCE,
@@ -61,14 +63,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "F3",
             std="np.sqrt(var) + eps",
         ),
         *[
             slip(
                 name,
-                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                hints.own_value("eps", eps),
                 "F3",
                 std=f"np.sqrt(var + {eps})",
             )
@@ -76,20 +78,19 @@ EXERCISE = function_exercise(
         ],
         slip(
             "eps subtracted",
-            "eps is subtracted from the variance, which may leave less than nothing under the "
-            "root. Add it.",
+            hints.EPS_SUBTRACTED,
             "F3",
             std="np.sqrt(var - eps)",
         ),
         slip(
             "eps as a floor",
-            "eps replaces a variance that is smaller (maximum). It is added to every variance.",
+            hints.EPS_AS_A_FLOOR,
             "F3",
             std="np.sqrt(np.maximum(var, eps))",
         ),
         slip(
             "root missing",
-            "The result is divided by the variance. Divide by its root, the standard deviation.",
+            hints.ROOT_MISSING,
             "F3",
             std="var + eps",
         ),
@@ -109,7 +110,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "multiplied",
-            "The result is multiplied by the standard deviation. Divide by it.",
+            hints.MULTIPLIED,
             "F3",
             x_hat="centred * std",
         ),
@@ -127,8 +128,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "float32 inside",
-            "The result is computed in float32, which keeps seven digits. Compute in the dtype of "
-            "x.",
+            hints.in_float32("The result is computed", "x"),
             "F3",
             centred="np.float32(x) - np.float32(mean)",
             std="np.sqrt(np.float32(var) + np.float32(eps))",
@@ -136,14 +136,15 @@ EXERCISE = function_exercise(
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so a batch of one example or of one "
-            "feature loses its shape. Return the shape of x.",
+            hints.squeezed(
+                "a batch of one example or of one feature loses its shape", "Return the shape of x."
+            ),
             "F3",
             returns="np.squeeze(x_hat)",
         ),
         slip(
             "in place",
-            "The input is overwritten (x -= mean). The caller still needs x. Return a new array.",
+            hints.X_OVERWRITTEN,
             "F3",
             centred=Instead("x -= mean\ncentred = x"),
         ),

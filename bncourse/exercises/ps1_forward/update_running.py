@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import batch, cast, running
 from bncourse.reference import forward
@@ -101,8 +102,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "N of the wrong axis",
-            "N is taken from x.shape[1], the number of features. N is the number of examples, "
-            "x.shape[0].",
+            hints.N_OF_THE_WRONG_AXIS,
             "F6",
             count="x.shape[1]",
         ),
@@ -141,31 +141,27 @@ EXERCISE = function_exercise(
         ),
         slip(
             "pooled features",
-            "One mean and one variance serve the whole array. Each feature has its own: reduce "
-            "axis 0 only.",
+            hints.POOLED_FEATURES,
             "F1",
             mean="x.mean()",
             var="x.var()",
         ),
         slip(
             "wrong axis",
-            "The statistics are taken over the features of each example. They belong to each "
-            "feature, over the examples: axis 0.",
+            hints.WRONG_AXIS,
             "F1",
             mean="x.mean(axis=1)",
             var="x.var(axis=1)",
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
-            "Subtract the mean before squaring.",
+            hints.CANCELLATION,
             "F2",
             var="(x**2).mean(axis=0) - mean**2",
         ),
         slip(
             "input rounded",
-            "x is rounded to float32 first: digits that are gone do not come back with "
-            "astype(x.dtype). Compute from x as it is.",
+            hints.INPUT_ROUNDED,
             "F2",
             count=Instead("x = x.astype(np.float32).astype(x.dtype)\ncount = len(x)"),
         ),
@@ -177,7 +173,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "kept dimensions",
-            "The results kept the batch axis, shape (1, D). Return shape (D,): drop keepdims.",
+            hints.KEPT_DIMENSIONS,
             "F1",
             mean="x.mean(axis=0, keepdims=True)",
             var="((x - mean) ** 2).mean(axis=0, keepdims=True)",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import backward, forward
@@ -58,6 +59,7 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_backward_cases,
     see="B7",
+    normalised="batch",
     insight="dx sums to 0 over the batch: no gradient can move the mean of a feature.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -109,8 +111,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "divided by inv_std",
-            "dx is divided by inv_std. It is already the inverse of the standard deviation: "
-            "multiply.",
+            hints.DIVIDED_BY_INV_STD,
             "B7",
             dx="gamma / inv_std * bracket",
         ),
@@ -134,6 +135,24 @@ EXERCISE = function_exercise(
             "batch was normalised with the biased one: divide by N.",
             "B7",
             dx="gamma * inv_std / N * (N * dy - N / (N - 1) * x_hat * dgamma - dbeta)",
+        ),
+        slip(
+            "N - 1 in both means",
+            hints.N_MINUS_1_IN_DX,
+            "B7",
+            bracket="dy - dbeta / (N - 1) - x_hat * dgamma / (N - 1)",
+        ),
+        slip(
+            "N - 1 in front",
+            "dx is divided by N - 1 as a whole. Divide by N: forward does, too.",
+            "B7",
+            dx="gamma * inv_std / (N - 1) * (N * dy - dbeta - x_hat * dgamma)",
+        ),
+        slip(
+            "dgamma averaged",
+            hints.DGAMMA_AVERAGED,
+            "B6",
+            returns="dx, dgamma / N, dbeta",
         ),
         slip(
             "divided by D",
@@ -176,49 +195,47 @@ EXERCISE = function_exercise(
         ),
         slip(
             "dgamma and dbeta swapped",
-            "dgamma and dbeta are swapped. gamma multiplies x_hat, so x_hat belongs into dgamma.",
+            hints.DGAMMA_AND_DBETA_SWAPPED,
             "B6",
             returns="dx, dbeta, dgamma",
         ),
         slip(
             "dgamma and dbeta averaged",
-            "dgamma and dbeta are averaged over the batch. They are sums; only dx needs the means.",
+            hints.DGAMMA_AND_DBETA_AVERAGED,
             "B6",
             returns="dx, dgamma / N, dbeta / N",
         ),
         slip(
             "dgamma and dbeta not summed",
-            "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
-            "batch: sum over axis 0.",
+            hints.DGAMMA_AND_DBETA_NOT_SUMMED,
             "B6",
             returns="dx, dy * x_hat, dy",
         ),
         slip(
             "dgamma and dbeta summed over the features",
-            "dgamma and dbeta are summed over the features of each example. gamma and beta are "
-            "shared by the batch: sum over axis 0.",
+            hints.DGAMMA_AND_DBETA_SUMMED_OVER_THE_FEATURES,
             "B6",
             returns="dx, (dy * x_hat).sum(axis=1), dy.sum(axis=1)",
         ),
         slip(
             "kept dimensions",
-            "dgamma and dbeta kept the batch axis, shape (1, D). They have the shape of gamma and "
-            "beta, (D,): drop keepdims.",
+            hints.GRADIENTS_KEPT_DIMENSIONS,
             "B6",
             dgamma="(dy * x_hat).sum(axis=0, keepdims=True)",
             dbeta="dy.sum(axis=0, keepdims=True)",
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so with one feature dgamma and dbeta "
-            "lose their own. They have shape (D,) for every D.",
+            hints.squeezed(
+                "with one feature dgamma and dbeta lose their own",
+                "They have shape (D,) for every D.",
+            ),
             "B6",
             returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
         ),
         slip(
             "float32 inside",
-            "The gradients are computed in float32, which keeps seven digits. Compute in the dtype "
-            "of dy.",
+            hints.in_float32("The gradients are computed", "dy"),
             "B7",
             N=Instead(
                 """

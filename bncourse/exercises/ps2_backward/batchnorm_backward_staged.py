@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import backward
@@ -68,6 +69,7 @@ EXERCISE = function_exercise(
     returns={"gradients": ("dx_hat", "dvar", "dmean", "dx", "dgamma", "dbeta")},
     cases=_staged_cases,
     see="B5",
+    normalised="batch",
     insight="Each stage needs its own inputs and the gradient that arrives, and nothing else.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -158,8 +160,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "N of the wrong axis",
-            "N is taken from x.shape[1], the number of features. N is the number of examples, "
-            "x.shape[0].",
+            hints.N_OF_THE_WRONG_AXIS,
             "B5",
             N="x.shape[1]",
         ),
@@ -172,8 +173,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "unbiased variance",
-            "The variance is the unbiased one, divided by N - 1. The batch was normalised with "
-            "the biased variance, divided by N.",
+            hints.UNBIASED_VARIANCE,
             "B3",
             var="x.var(axis=0, ddof=1)",
         ),
@@ -185,14 +185,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "B3",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
         *[
             slip(
                 name,
-                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                hints.own_value("eps", eps),
                 "B3",
                 inv_std=f"1 / np.sqrt(var + {eps})",
             )
@@ -200,60 +200,54 @@ EXERCISE = function_exercise(
         ],
         slip(
             "eps subtracted",
-            "eps is subtracted from the variance, which may leave less than nothing under the "
-            "root. Add it.",
+            hints.EPS_SUBTRACTED,
             "B3",
             inv_std="1 / np.sqrt(var - eps)",
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2. When the mean is large, the difference "
-            "is noise. Subtract the mean first.",
+            hints.CANCELLATION,
             "B3",
             var="(x**2).mean(axis=0) - mean**2",
         ),
         slip(
             "wrong axis",
-            "The statistics are taken over the features of each example. They belong to each "
-            "feature, over the examples: axis 0.",
+            hints.WRONG_AXIS,
             "B3",
             mean="x.mean(axis=1, keepdims=True)",
             var="x.var(axis=1, keepdims=True)",
         ),
         slip(
             "dgamma and dbeta swapped",
-            "dgamma and dbeta are swapped. gamma multiplies x_hat, so x_hat belongs into dgamma.",
+            hints.DGAMMA_AND_DBETA_SWAPPED,
             "B6",
             dgamma="dy.sum(axis=0)",
             dbeta="(dy * x_hat).sum(axis=0)",
         ),
         slip(
             "dgamma and dbeta averaged",
-            "dgamma and dbeta are averaged over the batch. All examples share gamma and beta, so "
-            "their gradients add up: take the sum.",
+            hints.DGAMMA_AND_DBETA_AVERAGED,
             "B6",
             dgamma="(dy * x_hat).mean(axis=0)",
             dbeta="dy.mean(axis=0)",
         ),
         slip(
             "dgamma and dbeta not summed",
-            "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
-            "batch: sum over axis 0.",
+            hints.DGAMMA_AND_DBETA_NOT_SUMMED,
             "B6",
             dgamma="dy * x_hat",
             dbeta="dy",
         ),
         slip(
             "dgamma and dbeta summed over the features",
-            "dgamma and dbeta are summed over the features of each example. gamma and beta are "
-            "shared by the batch: sum over axis 0.",
+            hints.DGAMMA_AND_DBETA_SUMMED_OVER_THE_FEATURES,
             "B6",
             dgamma="(dy * x_hat).sum(axis=1)",
             dbeta="dy.sum(axis=1)",
         ),
         slip(
             "dgamma from x",
-            "dgamma is taken with x. gamma multiplies the normalised x_hat.",
+            hints.DGAMMA_FROM_X,
             "B6",
             dgamma="(dy * x).sum(axis=0)",
         ),
@@ -277,15 +271,16 @@ EXERCISE = function_exercise(
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so with one example or one feature the "
-            "gradients lose their shape. Sum over axis 0 without keepdims and leave squeeze out.",
+            hints.squeezed(
+                "with one example or one feature the gradients lose their shape",
+                "Sum over axis 0 without keepdims and leave squeeze out.",
+            ),
             "B6",
             returns="{name: np.squeeze(value) for name, value in gradients.items()}",
         ),
         slip(
             "float32 inside",
-            "The gradients are computed in float32, which keeps seven digits. Compute in the dtype "
-            "of x.",
+            hints.in_float32("The gradients are computed", "x"),
             "B5",
             N=Instead(
                 """

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import backward
@@ -88,7 +89,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "dgamma from x",
-            "dgamma is taken with x. gamma multiplies the normalised x_hat.",
+            hints.DGAMMA_FROM_X,
             "B10",
             x_hat="x",
         ),
@@ -143,14 +144,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps).",
+            hints.EPS_OUTSIDE_THE_RUNNING_ROOT,
             "B10",
             inv_std="1 / (np.sqrt(running_var) + eps)",
         ),
         *[
             slip(
                 name,
-                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                hints.own_value("eps", eps),
                 "B10",
                 inv_std=f"1 / np.sqrt(running_var + {eps})",
             )
@@ -158,60 +159,56 @@ EXERCISE = function_exercise(
         ],
         slip(
             "eps subtracted",
-            "eps is subtracted from the running variance, which may leave less than nothing under "
-            "the root. Add it.",
+            hints.EPS_SUBTRACTED,
             "B10",
             inv_std="1 / np.sqrt(running_var - eps)",
         ),
         slip(
             "dgamma and dbeta swapped",
-            "dgamma and dbeta are swapped. gamma multiplies x_hat, so x_hat belongs into dgamma.",
+            hints.DGAMMA_AND_DBETA_SWAPPED,
             "B6",
             returns="dx, dbeta, dgamma",
         ),
         slip(
             "dgamma and dbeta averaged",
-            "dgamma and dbeta are averaged over the batch. All examples share gamma and beta, so "
-            "their gradients add up: take the sum.",
+            hints.DGAMMA_AND_DBETA_AVERAGED,
             "B6",
             dgamma="(dy * x_hat).mean(axis=0)",
             dbeta="dy.mean(axis=0)",
         ),
         slip(
             "dgamma and dbeta not summed",
-            "dgamma and dbeta still have a row for each example. gamma and beta are shared by the "
-            "batch: sum over axis 0.",
+            hints.DGAMMA_AND_DBETA_NOT_SUMMED,
             "B6",
             dgamma="dy * x_hat",
             dbeta="dy",
         ),
         slip(
             "dgamma and dbeta summed over the features",
-            "dgamma and dbeta are summed over the features of each example. gamma and beta are "
-            "shared by the batch: sum over axis 0.",
+            hints.DGAMMA_AND_DBETA_SUMMED_OVER_THE_FEATURES,
             "B6",
             dgamma="(dy * x_hat).sum(axis=1)",
             dbeta="dy.sum(axis=1)",
         ),
         slip(
             "kept dimensions",
-            "dgamma and dbeta kept the batch axis, shape (1, D). They have the shape of gamma and "
-            "beta, (D,): drop keepdims.",
+            hints.GRADIENTS_KEPT_DIMENSIONS,
             "B6",
             dgamma="(dy * x_hat).sum(axis=0, keepdims=True)",
             dbeta="dy.sum(axis=0, keepdims=True)",
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so with one feature dgamma and dbeta "
-            "lose their own. They have shape (D,) for every D.",
+            hints.squeezed(
+                "with one feature dgamma and dbeta lose their own",
+                "They have shape (D,) for every D.",
+            ),
             "B6",
             returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
         ),
         slip(
             "float32 inside",
-            "The gradients are computed in float32, which keeps seven digits. Compute in the dtype "
-            "of x.",
+            hints.in_float32("The gradients are computed", "x"),
             "B10",
             inv_std=Instead(
                 """
@@ -225,8 +222,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "in place",
-            "The input is overwritten (x -= running_mean). Write x - running_mean into a new "
-            "array.",
+            hints.X_OVERWRITTEN_AT_INFERENCE,
             "B10",
             x_hat=Instead("x -= running_mean\nx_hat = x * inv_std"),
         ),

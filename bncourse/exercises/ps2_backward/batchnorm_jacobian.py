@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
 from bncourse.inputs import batch, cast
 from bncourse.reference import backward
@@ -127,8 +128,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "unbiased variance",
-            "The variance is the unbiased one, divided by N - 1. Batch norm normalises with the "
-            "biased variance, divided by N.",
+            hints.UNBIASED_VARIANCE,
             "B8",
             var="x.var(ddof=1)",
         ),
@@ -141,7 +141,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "root missing",
-            "x - mean is divided by the variance. Divide by its root, the standard deviation.",
+            hints.ROOT_MISSING,
             "B8",
             inv_std="1 / (var + eps)",
         ),
@@ -153,14 +153,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "B8",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
         *[
             slip(
                 name,
-                f"The argument eps is ignored; {eps} is written into the code. Use the argument.",
+                hints.own_value("eps", eps),
                 "B8",
                 inv_std=f"1 / np.sqrt(var + {eps})",
             )
@@ -168,36 +168,32 @@ EXERCISE = function_exercise(
         ],
         slip(
             "eps subtracted",
-            "eps is subtracted from the variance, which may leave less than nothing under the "
-            "root. Add it.",
+            hints.EPS_SUBTRACTED,
             "B8",
             inv_std="1 / np.sqrt(var - eps)",
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2. When the mean is large, the difference "
-            "is noise. Subtract the mean first.",
+            hints.CANCELLATION,
             "B8",
             var="(x**2).mean() - mean**2",
         ),
         slip(
             "float32 inside",
-            "The Jacobian is computed in float32, which keeps seven digits. Compute in the dtype "
-            "of x.",
+            hints.in_float32("The Jacobian is computed", "x"),
             "B8",
             N=Instead("dtype = x.dtype\nx = x.astype(np.float32)\nN = len(x)"),
             returns="J.astype(np.float32).astype(dtype)",
         ),
         slip(
             "squeezed",
-            "np.squeeze removes every axis of length one, so one example leaves a bare number. "
-            "Return shape (N, N) for every N.",
+            hints.squeezed("one example leaves a bare number", "Return shape (N, N) for every N."),
             "B8",
             returns="np.squeeze(J)",
         ),
         slip(
             "in place",
-            "The input is overwritten (x -= mean). Write x - mean into a new array.",
+            hints.X_OVERWRITTEN,
             "B8",
             centred=Instead("x -= mean\ncentred = x"),
         ),

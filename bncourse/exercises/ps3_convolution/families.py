@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 from bncourse.exercise import FLOAT64_TOLERANCE
+from bncourse.exercises import hints
 
 # Far above the spread of correct solutions in each dtype, and far below what a computation in the
 # next lower precision is off by; benchmarks/tolerances.py prints both.
@@ -21,14 +22,13 @@ def own_eps(slip, see, step, formula):
     return [
         slip(
             "eps subtracted",
-            "eps is subtracted from the variance, which leaves a negative number where the "
-            "variance is small. Add it: var + eps.",
+            hints.EPS_SUBTRACTED,
             see,
             **{step: formula.format("var - eps")},
         ),
         slip(
             "eps as a floor",
-            "eps replaces a variance that is smaller (maximum). It is added to every variance.",
+            hints.EPS_AS_A_FLOOR,
             see,
             **{step: formula.format("np.maximum(var, eps)")},
         ),
@@ -46,7 +46,7 @@ def own_eps(slip, see, step, formula):
 def _ignored_eps(slip, see, step, formula, value):
     return slip(
         f"eps ignored, {value}",
-        f"The argument eps is ignored; {value} is written into the code. Use the argument.",
+        hints.own_value("eps", value),
         see,
         **{step: formula.format(f"var + {value}")},
     )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import away_from_one, scale_and_shift
 from bncourse.inputs import cast
@@ -163,14 +164,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "C7",
             std="np.sqrt(var) + eps",
         ),
         *own_eps(slip, "C7", "std", "np.sqrt({})"),
         slip(
             "root missing",
-            "The scale divides by the variance. Divide by its root.",
+            hints.ROOT_MISSING_IN_SCALE,
             "C7",
             std="var + eps",
         ),
@@ -243,8 +244,10 @@ EXERCISE = function_exercise(
         ),
         slip(
             "squeezed",
-            "np.squeeze drops every axis of length 1: one output, one input or a pointwise kernel "
-            "is lost. Return the shapes that came in.",
+            hints.squeezed(
+                "one output, one input or a pointwise kernel is lost",
+                "Return the shapes that came in.",
+            ),
             "C7",
             returns="np.squeeze(new_weight), np.squeeze(new_bias)",
         ),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
 from bncourse.inputs import cast
@@ -77,6 +78,7 @@ EXERCISE = function_exercise(
     returns="y",
     cases=_cases,
     see="C6",
+    normalised="example",
     insight="One group is layer norm over (C, H, W); a group for each channel is instance norm.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -167,8 +169,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
-            "Subtract the mean before squaring.",
+            hints.CANCELLATION,
             "C6",
             var="(grouped**2).mean(axis=axes, keepdims=True) - mean**2",
         ),
@@ -180,14 +181,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "C6",
             std="np.sqrt(var) + eps",
         ),
         *own_eps(slip, "C6", "std", "np.sqrt({})"),
         slip(
             "root missing",
-            "The groups are divided by the variance. Divide by its root, the standard deviation.",
+            hints.ROOT_MISSING,
             "C6",
             std="var + eps",
         ),
@@ -206,8 +207,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "gamma per example",
-            "gamma and beta are laid along axis 0, so each example has its own scale. They belong "
-            "to the channels, axis 1.",
+            hints.GAMMA_PER_EXAMPLE,
             "C6",
             scale="gamma.reshape(-1, 1, 1, 1)",
             shift="beta.reshape(-1, 1, 1, 1)",
@@ -222,31 +222,31 @@ EXERCISE = function_exercise(
         ),
         slip(
             "scale and shift missing",
-            "gamma and beta are not applied. Scale and shift each channel at the end.",
+            hints.SCALE_AND_SHIFT_MISSING,
             "C6",
             returns="x_hat",
         ),
         slip(
             "gamma missing",
-            "gamma is not applied. Scale first, then shift: gamma * x_hat + beta.",
+            hints.GAMMA_MISSING,
             "C6",
             y="x_hat + shift",
         ),
         slip(
             "beta missing",
-            "beta is not added. Scale first, then shift: gamma * x_hat + beta.",
+            hints.BETA_MISSING,
             "C6",
             y="scale * x_hat",
         ),
         slip(
             "beta scaled",
-            "beta is added before the scale, so gamma multiplies it too. Scale first, then shift.",
+            hints.SHIFT_BEFORE_SCALE,
             "C6",
             y="scale * (x_hat + shift)",
         ),
         slip(
             "gamma and beta swapped",
-            "gamma and beta have changed places: gamma scales, beta shifts.",
+            hints.GAMMA_AND_BETA_SWAPPED,
             "C6",
             y="shift * x_hat + scale",
         ),
@@ -260,8 +260,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "squeezed",
-            "np.squeeze drops every axis of length 1, so one image or one pixel loses its axis. "
-            "Return the shape of x.",
+            hints.squeezed("one image or one pixel loses its axis", "Return the shape of x."),
             "C6",
             returns="np.squeeze(y)",
         ),

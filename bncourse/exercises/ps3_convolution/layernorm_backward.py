@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
 from bncourse.exercises.ps3_convolution.inputs import rows, scale_and_shift
 from bncourse.inputs import cast
@@ -51,6 +52,7 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_cases,
     see="C5",
+    normalised="example",
     insight="dx sums to 0 over the features of each example: the axis moved, the formula stayed.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -79,8 +81,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "divided by N",
-            "The sums over the features are divided by N. An example's mean is made of D numbers: "
-            "divide by D.",
+            hints.DIVIDED_BY_N,
             "C5",
             mean_path="g.sum(axis=1, keepdims=True) / len(dy)",
             var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True) / len(dy)",
@@ -147,27 +148,25 @@ EXERCISE = function_exercise(
         ),
         slip(
             "inv_std forgotten in dx",
-            "dx lacks the factor inv_std: the input was divided by its standard deviation, and so "
-            "is its gradient.",
+            hints.INV_STD_FORGOTTEN_IN_DX,
             "C5",
             dx="g - mean_path - var_path",
         ),
         slip(
             "divided by the variance",
-            "dx is divided by the variance: inv_std enters twice. It enters once.",
+            hints.DIVIDED_BY_THE_VARIANCE,
             "C5",
             dx="inv_std**2 * (g - mean_path - var_path)",
         ),
         slip(
             "divided by inv_std",
-            "dx is divided by inv_std, which is one over the standard deviation already. Multiply "
-            "by it.",
+            hints.DIVIDED_BY_INV_STD,
             "C5",
             dx="(g - mean_path - var_path) / inv_std",
         ),
         slip(
             "sign of the variance path",
-            "The term with x_hat has the wrong sign. Both means are subtracted.",
+            hints.SIGN_OF_THE_VARIANCE_PATH,
             "C5",
             dx="inv_std * (g - mean_path + var_path)",
         ),
@@ -179,15 +178,13 @@ EXERCISE = function_exercise(
         ),
         slip(
             "variance path twice as large",
-            "The term with x_hat is twice too large: the root in the standard deviation brings a "
-            "factor of one half, which is missing.",
+            hints.VARIANCE_PATH_TWICE_AS_LARGE,
             "C5",
             dx="inv_std * (g - mean_path - 2 * var_path)",
         ),
         slip(
             "variance path half as large",
-            "The term with x_hat is half of what it must be: the square in the variance brings a "
-            "factor of two, which is missing.",
+            hints.VARIANCE_PATH_HALF_AS_LARGE,
             "C5",
             dx="inv_std * (g - mean_path - 0.5 * var_path)",
         ),
@@ -213,21 +210,19 @@ EXERCISE = function_exercise(
         ),
         slip(
             "dgamma averaged",
-            "dbeta is a sum, and dgamma is averaged. The loss adds up the examples, so both are "
-            "sums.",
+            hints.DGAMMA_AVERAGED,
             "C5",
             returns="dx, dgamma / len(dy), dbeta",
         ),
         slip(
             "dgamma and dbeta swapped",
-            "dgamma and dbeta have changed places. Return (dx, dgamma, dbeta).",
+            hints.DGAMMA_AND_DBETA_SWAPPED,
             "C5",
             returns="dx, dbeta, dgamma",
         ),
         slip(
             "gamma in dgamma and dbeta",
-            "dgamma and dbeta are built from dy * gamma. Only the gradient of x_hat carries gamma: "
-            "sum dy * x_hat and dy.",
+            hints.GAMMA_IN_DGAMMA_AND_DBETA,
             "C5",
             returns="dx, gamma * dgamma, gamma * dbeta",
         ),
@@ -240,8 +235,10 @@ EXERCISE = function_exercise(
         ),
         slip(
             "sums squeezed",
-            "np.squeeze drops every axis of length 1, so with one feature nothing is left of "
-            "dgamma and dbeta. Say the shape that you want: reshape(-1).",
+            hints.squeezed(
+                "with one feature nothing is left of dgamma and dbeta",
+                "Say the shape that you want: reshape(-1).",
+            ),
             "C5",
             returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
         ),
@@ -254,15 +251,13 @@ EXERCISE = function_exercise(
         ),
         slip(
             "in place",
-            "The incoming gradient dy is overwritten. The caller may still need it. Work on a new "
-            "array.",
+            hints.DY_OVERWRITTEN,
             "C5",
             g=Instead("dy *= gamma\ng = dy"),
         ),
         slip(
             "cache overwritten",
-            "x_hat is changed in place, and it is the array of the cache: a second backward pass "
-            "would find another one. Work on a new array.",
+            hints.CACHE_OVERWRITTEN,
             "C5",
             var_path=Instead("x_hat *= (g * x_hat).mean(axis=1, keepdims=True)\nvar_path = x_hat"),
         ),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import rows, scale_and_shift
 from bncourse.inputs import cast
@@ -58,6 +59,7 @@ EXERCISE = function_exercise(
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
     cases=_cases,
     see="C4",
+    normalised="example",
     insight="Each example has statistics of its own, so training and inference compute the same.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -94,8 +96,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "divided by N",
-            "The sums over the features are divided by N. An example's mean is made of D numbers: "
-            "divide by D.",
+            hints.DIVIDED_BY_N,
             "C4",
             mean="x.sum(axis=1, keepdims=True) / len(x)",
             var="((x - mean) ** 2).sum(axis=1, keepdims=True) / len(x)",
@@ -109,14 +110,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "C4",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
         *own_eps(slip, "C4", "inv_std", "1 / np.sqrt({})"),
         slip(
             "root missing",
-            "The result is divided by the variance. Divide by its root, the standard deviation.",
+            hints.ROOT_MISSING,
             "C4",
             inv_std="1 / (var + eps)",
         ),
@@ -141,8 +142,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
-            "Subtract the mean before squaring.",
+            hints.CANCELLATION,
             "C4",
             var="(x**2).mean(axis=1, keepdims=True) - mean**2",
         ),
@@ -161,25 +161,25 @@ EXERCISE = function_exercise(
         ),
         slip(
             "gamma missing",
-            "gamma is not applied. Scale first, then shift: gamma * x_hat + beta.",
+            hints.GAMMA_MISSING,
             "C4",
             y="x_hat + beta",
         ),
         slip(
             "beta missing",
-            "beta is not added. Scale first, then shift: gamma * x_hat + beta.",
+            hints.BETA_MISSING,
             "C4",
             y="gamma * x_hat",
         ),
         slip(
             "beta scaled",
-            "beta is added before the scale, so gamma multiplies it too. Scale first, then shift.",
+            hints.SHIFT_BEFORE_SCALE,
             "C4",
             y="gamma * (x_hat + beta)",
         ),
         slip(
             "gamma and beta swapped",
-            "gamma and beta have changed places: gamma scales, beta shifts.",
+            hints.GAMMA_AND_BETA_SWAPPED,
             "C4",
             y="beta * x_hat + gamma",
         ),
@@ -191,44 +191,46 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cache squeezed",
-            "np.squeeze drops every axis of length 1, so with one example nothing is left of "
-            "cache['inv_std']. Say the shape that you want: reshape(-1).",
+            hints.squeezed(
+                "with one example nothing is left of cache['inv_std']",
+                "Say the shape that you want: reshape(-1).",
+            ),
             "C4",
             cached_inv_std="np.squeeze(inv_std)",
         ),
         slip(
             "cache holds the standard deviation",
-            "cache['inv_std'] holds the standard deviation. It must hold one divided by it.",
+            hints.CACHE_HOLDS_THE_STANDARD_DEVIATION,
             "C4",
             cached_inv_std="np.sqrt(var + eps).reshape(-1)",
         ),
         slip(
             "cache holds the variance",
-            "cache['inv_std'] holds the variance. It must hold 1 / sqrt(var + eps).",
+            hints.CACHE_HOLDS_THE_VARIANCE,
             "C4",
             cached_inv_std="var.reshape(-1)",
         ),
         slip(
             "cache holds y",
-            "cache['x_hat'] holds y. Store the normalised values from before scale and shift.",
+            hints.CACHE_HOLDS_Y,
             "C4",
             returns='y, {"x_hat": y, "inv_std": cached_inv_std, "gamma": gamma}',
         ),
         slip(
             "cache holds the centred batch",
-            "cache['x_hat'] holds x - mean, which is not divided yet. Store what gamma multiplies.",
+            hints.CACHE_HOLDS_X_CENTRED,
             "C4",
             returns='y, {"x_hat": x - mean, "inv_std": cached_inv_std, "gamma": gamma}',
         ),
         slip(
             "cache missing",
-            "The cache is not returned. Return (y, cache): the backward pass needs it.",
+            hints.CACHE_MISSING,
             "C4",
             returns="y",
         ),
         slip(
             "in place",
-            "The input is overwritten (x -= mean). The caller still needs x. Work on a new array.",
+            hints.X_OVERWRITTEN,
             "C4",
             x_hat=Instead("x -= mean\nx *= inv_std\nx_hat = x"),
         ),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
 from bncourse.inputs import cast
@@ -58,6 +59,7 @@ EXERCISE = function_exercise(
     returns=("dx", "dgamma", "dbeta"),
     cases=_cases,
     see="C3",
+    normalised="batch",
     insight="It is the backward pass of rows, with each pixel an example: the formula stays.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -156,7 +158,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "sign of the variance path",
-            "The term with x_hat has the wrong sign. Both means are subtracted.",
+            hints.SIGN_OF_THE_VARIANCE_PATH,
             "C3",
             dx="factor * (dy - mean_path + var_path)",
         ),
@@ -168,15 +170,13 @@ EXERCISE = function_exercise(
         ),
         slip(
             "variance path twice as large",
-            "The term with x_hat is twice too large: the root in the standard deviation brings a "
-            "factor of one half, which is missing.",
+            hints.VARIANCE_PATH_TWICE_AS_LARGE,
             "C3",
             dx="factor * (dy - mean_path - 2 * var_path)",
         ),
         slip(
             "variance path half as large",
-            "The term with x_hat is half of what it must be: the square in the variance brings a "
-            "factor of two, which is missing.",
+            hints.VARIANCE_PATH_HALF_AS_LARGE,
             "C3",
             dx="factor * (dy - mean_path - 0.5 * var_path)",
         ),
@@ -188,21 +188,19 @@ EXERCISE = function_exercise(
         ),
         slip(
             "inv_std forgotten in dx",
-            "dx lacks the factor inv_std: the input was divided by its standard deviation, and so "
-            "is its gradient.",
+            hints.INV_STD_FORGOTTEN_IN_DX,
             "C3",
             factor="gamma.reshape(1, -1, 1, 1)",
         ),
         slip(
             "divided by the variance",
-            "dx is divided by the variance: inv_std enters twice. It enters once.",
+            hints.DIVIDED_BY_THE_VARIANCE,
             "C3",
             factor="(gamma * inv_std**2).reshape(1, -1, 1, 1)",
         ),
         slip(
             "divided by inv_std",
-            "dx is divided by inv_std, which is one over the standard deviation already. Multiply "
-            "by it.",
+            hints.DIVIDED_BY_INV_STD,
             "C3",
             factor="(gamma / inv_std).reshape(1, -1, 1, 1)",
         ),
@@ -258,14 +256,13 @@ EXERCISE = function_exercise(
         ),
         slip(
             "dgamma and dbeta swapped",
-            "dgamma and dbeta have changed places. Return (dx, dgamma, dbeta).",
+            hints.DGAMMA_AND_DBETA_SWAPPED,
             "C3",
             returns="dx, dbeta, dgamma",
         ),
         slip(
             "gamma in dgamma and dbeta",
-            "dgamma and dbeta are built from dy * gamma. Only the gradient of x_hat carries gamma: "
-            "sum dy * x_hat and dy.",
+            hints.GAMMA_IN_DGAMMA_AND_DBETA,
             "C3",
             returns="dx, gamma * dgamma, gamma * dbeta",
         ),
@@ -278,22 +275,22 @@ EXERCISE = function_exercise(
         ),
         slip(
             "sums squeezed",
-            "np.squeeze drops every axis of length 1, so with one channel nothing is left of "
-            "dgamma and dbeta. Say the shape that you want: reshape(-1).",
+            hints.squeezed(
+                "with one channel nothing is left of dgamma and dbeta",
+                "Say the shape that you want: reshape(-1).",
+            ),
             "C3",
             returns="dx, np.squeeze(dgamma), np.squeeze(dbeta)",
         ),
         slip(
             "in place",
-            "The incoming gradient dy is overwritten. The caller may still need it. Work on a new "
-            "array.",
+            hints.DY_OVERWRITTEN,
             "C3",
             dx=Instead("dy -= mean_path + var_path\ndx = factor * dy"),
         ),
         slip(
             "cache overwritten",
-            "x_hat is changed in place, and it is the array of the cache: a second backward pass "
-            "would find another one. Work on a new array.",
+            hints.CACHE_OVERWRITTEN,
             "C3",
             var_path=Instead("x_hat *= (dgamma / count).reshape(1, -1, 1, 1)\nvar_path = x_hat"),
         ),

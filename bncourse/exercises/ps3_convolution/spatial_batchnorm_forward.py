@@ -3,6 +3,7 @@
 import numpy as np
 
 from bncourse.exercise import Case, Mistake, function_exercise
+from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
 from bncourse.inputs import cast
@@ -98,6 +99,7 @@ EXERCISE = function_exercise(
     returns=("y", {"cache": ("x_hat", "inv_std", "gamma")}),
     cases=_cases,
     see="C2",
+    normalised="batch",
     insight="Every pixel of a channel counts as an example, so one image already has a variance.",
     tolerance=TOLERANCE,
     mistakes=[
@@ -201,8 +203,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cancellation",
-            "The variance is computed as E[x^2] - E[x]^2, which cancels when the mean is large. "
-            "Subtract the mean before squaring.",
+            hints.CANCELLATION,
             "C1",
             var="(x**2).mean(axis=axes, keepdims=True) - mean**2",
         ),
@@ -221,14 +222,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "eps outside the root",
-            "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+            hints.EPS_OUTSIDE_THE_ROOT,
             "C2",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
         *own_eps(slip, "C2", "inv_std", "1 / np.sqrt({})"),
         slip(
             "root missing",
-            "The images are divided by the variance. Divide by its root, the standard deviation.",
+            hints.ROOT_MISSING,
             "C2",
             inv_std="1 / (var + eps)",
         ),
@@ -254,8 +255,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "gamma per example",
-            "gamma and beta are laid along axis 0, so each example has its own scale. They belong "
-            "to the channels, axis 1.",
+            hints.GAMMA_PER_EXAMPLE,
             "C2",
             scale="gamma.reshape(-1, 1, 1, 1)",
             shift="beta.reshape(-1, 1, 1, 1)",
@@ -270,31 +270,31 @@ EXERCISE = function_exercise(
         ),
         slip(
             "scale and shift missing",
-            "gamma and beta are not applied. Scale and shift each channel at the end.",
+            hints.SCALE_AND_SHIFT_MISSING,
             "C2",
             y="x_hat.copy()",
         ),
         slip(
             "gamma missing",
-            "gamma is not applied. Scale first, then shift: gamma * x_hat + beta.",
+            hints.GAMMA_MISSING,
             "C2",
             y="x_hat + shift",
         ),
         slip(
             "beta missing",
-            "beta is not added. Scale first, then shift: gamma * x_hat + beta.",
+            hints.BETA_MISSING,
             "C2",
             y="scale * x_hat",
         ),
         slip(
             "beta scaled",
-            "beta is added before the scale, so gamma multiplies it too. Scale first, then shift.",
+            hints.SHIFT_BEFORE_SCALE,
             "C2",
             y="scale * (x_hat + shift)",
         ),
         slip(
             "gamma and beta swapped",
-            "gamma and beta have changed places: gamma scales, beta shifts.",
+            hints.GAMMA_AND_BETA_SWAPPED,
             "C2",
             y="shift * x_hat + scale",
         ),
@@ -312,45 +312,46 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cache squeezed",
-            "np.squeeze drops every axis of length 1, so with one channel nothing is left of "
-            "cache['inv_std']. Say the shape that you want: reshape(-1).",
+            hints.squeezed(
+                "with one channel nothing is left of cache['inv_std']",
+                "Say the shape that you want: reshape(-1).",
+            ),
             "C2",
             cached_inv_std="np.squeeze(inv_std)",
         ),
         slip(
             "cache holds the standard deviation",
-            "cache['inv_std'] holds the standard deviation. It must hold one divided by it.",
+            hints.CACHE_HOLDS_THE_STANDARD_DEVIATION,
             "C2",
             cached_inv_std="np.sqrt(var + eps).reshape(-1)",
         ),
         slip(
             "cache holds the variance",
-            "cache['inv_std'] holds the variance. It must hold 1 / sqrt(var + eps).",
+            hints.CACHE_HOLDS_THE_VARIANCE,
             "C2",
             cached_inv_std="var.reshape(-1)",
         ),
         slip(
             "cache holds y",
-            "cache['x_hat'] holds y. Store the normalised values from before scale and shift.",
+            hints.CACHE_HOLDS_Y,
             "C2",
             returns='y, {"x_hat": y, "inv_std": cached_inv_std, "gamma": gamma}',
         ),
         slip(
             "cache holds the centred images",
-            "cache['x_hat'] holds x - mean, which is not divided yet. Store what gamma multiplies.",
+            hints.CACHE_HOLDS_X_CENTRED,
             "C2",
             returns='y, {"x_hat": x - mean, "inv_std": cached_inv_std, "gamma": gamma}',
         ),
         slip(
             "cache missing",
-            "The cache is not returned. Return (y, cache): the backward pass needs it.",
+            hints.CACHE_MISSING,
             "C2",
             returns="y",
         ),
         slip(
             "in place",
-            "The images are overwritten (x -= mean). The caller still needs x. Work on a new "
-            "array.",
+            hints.X_OVERWRITTEN,
             "C2",
             x_hat=Instead("x -= mean\nx *= inv_std\nx_hat = x"),
         ),

@@ -1,4 +1,4 @@
-"""What the exercises in torch share: calls that watch the input, gradients, what a model is set to."""
+"""What the exercises in torch share: calls that watch the input, gradients, options of a model."""
 
 import contextlib
 

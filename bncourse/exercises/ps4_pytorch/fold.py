@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
+from bncourse.exercises import hints
 from bncourse.exercises.ps4_pytorch.drive import (
     called,
     one_thread,
@@ -235,13 +236,13 @@ _MISTAKES = (
     ),
     slip(
         "eps outside the root",
-        "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps).",
+        hints.EPS_OUTSIDE_THE_RUNNING_ROOT,
         "C7",
         std="torch.sqrt(bn.running_var) + bn.eps",
     ),
     slip(
         "root missing",
-        "The scale divides by the variance. Divide by its root.",
+        hints.ROOT_MISSING_IN_SCALE,
         "C7",
         std="bn.running_var + bn.eps",
     ),

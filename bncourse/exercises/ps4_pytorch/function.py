@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
+from bncourse.exercises import hints
 from bncourse.exercises.ps4_pytorch.drive import (
     FIRST,
     SECOND,
@@ -158,7 +159,7 @@ slip = Right(BatchNormFunction).slip
 _MISTAKES = (
     slip(
         "unbiased variance",
-        "The variance that normalises is the unbiased one, divided by N - 1. Divide by N.",
+        hints.UNBIASED_VARIANCE,
         "F2",
         var="((x - mean) ** 2).sum(dim=0) / (len(x) - 1)",
     ),
@@ -170,7 +171,7 @@ _MISTAKES = (
     ),
     slip(
         "eps outside the root",
-        "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+        hints.EPS_OUTSIDE_THE_ROOT,
         "F3",
         normalise__inv_std="1 / (torch.sqrt(var) + eps)",
     ),
@@ -188,27 +189,26 @@ _MISTAKES = (
     ),
     slip(
         "wrong axis",
-        "The statistics are taken over the features of each example. Reduce over the batch: dim 0.",
+        hints.WRONG_AXIS,
         "F1",
         mean="x.mean(dim=1, keepdim=True)",
         var="((x - mean) ** 2).mean(dim=1, keepdim=True)",
     ),
     slip(
         "cancellation",
-        "The variance is computed as E[x^2] - E[x]^2, which is noise when the mean is large. "
-        "Subtract the mean before you square.",
+        hints.CANCELLATION,
         "F2",
         var="(x**2).mean(dim=0) - mean**2",
     ),
     slip(
         "beta missing",
-        "beta is not added. Scale first, then shift.",
+        hints.BETA_MISSING,
         "F4",
         y="gamma * x_hat + 0 * beta",
     ),
     slip(
         "gamma missing",
-        "gamma is not applied in forward. Scale first, then shift.",
+        hints.GAMMA_MISSING,
         "F4",
         y="x_hat + beta",
     ),
@@ -250,7 +250,7 @@ _MISTAKES = (
     ),
     slip(
         "N - 1 in dx",
-        "dx divides by N - 1. Forward divides by N, so its derivative does.",
+        hints.N_MINUS_1_IN_DX,
         "B7",
         centred="dy - (dbeta + x_hat * dgamma) / (len(x) - 1)",
     ),
@@ -262,7 +262,7 @@ _MISTAKES = (
     ),
     slip(
         "dgamma and dbeta averaged",
-        "dgamma and dbeta are averaged over the batch. Each example adds its part: sum.",
+        hints.DGAMMA_AND_DBETA_AVERAGED,
         "B6",
         dgamma="(dy * x_hat).mean(dim=0)",
         dbeta="dy.mean(dim=0)",
@@ -324,7 +324,8 @@ _MISTAKES = (
     ),
     slip(
         "dx under no_grad",
-        "dx is made under torch.no_grad(), so it cannot be differentiated again. Leave no_grad out.",
+        "dx is made under torch.no_grad(), so it cannot be differentiated again. Leave no_grad "
+        "out.",
         "L3",
         dx=Instead("with torch.no_grad():\n    dx = gamma * inv_std * centred"),
     ),
@@ -379,6 +380,7 @@ batchnorm_function = Exercise(
     drive=_drive_function,
     reference=_reference_function,
     see="B7",
+    normalised="batch",
     insight="backward starts from x, so autograd can differentiate what it returns once more.",
     mistakes=_MISTAKES,
     parts={"y": "forward"} | dict.fromkeys((*FIRST, *SECOND), "backward"),

@@ -461,6 +461,7 @@ batchnorm_layer = Exercise(
     drive=_drive_layer,
     reference=_reference_layer,
     see="L1",
+    normalised="batch",
     insight="The biased variance normalises and the unbiased one is stored, as in "
     "torch's own layer.",
     mistakes=LAYER_MISTAKES,

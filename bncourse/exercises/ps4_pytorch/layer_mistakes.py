@@ -3,13 +3,12 @@
 import torch
 from torch import nn
 
+from bncourse.exercises import hints
 from bncourse.slips import Instead, Right
 
 
 class BatchNorm(nn.Module):
-    def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True
-    ):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
         super().__init__()
         self.epsilon = eps
         self.rate = momentum
@@ -113,13 +112,13 @@ LAYER_MISTAKES = (
     ),
     slip(
         "eps outside the root",
-        "eps is added outside the root. It belongs to the variance: sqrt(var + eps).",
+        hints.EPS_OUTSIDE_THE_ROOT,
         "F3",
         std="torch.sqrt(var) + self.epsilon",
     ),
     slip(
         "eps subtracted",
-        "eps is subtracted from the variance. Add it: it keeps the root away from zero.",
+        hints.EPS_SUBTRACTED,
         "F3",
         std="torch.sqrt(var - self.epsilon)",
     ),
@@ -156,7 +155,7 @@ LAYER_MISTAKES = (
     ),
     slip(
         "root missing",
-        "x - mean is divided by the variance. Divide by its root.",
+        hints.ROOT_MISSING,
         "F3",
         std="var + self.epsilon",
     ),
@@ -170,8 +169,7 @@ LAYER_MISTAKES = (
     ),
     slip(
         "cancellation",
-        "The variance is computed as E[x^2] - E[x]^2, which is noise when the mean is large. "
-        "Subtract the mean before you square.",
+        hints.CANCELLATION,
         "F2",
         var="(values**2).mean(axes) - mean**2",
     ),

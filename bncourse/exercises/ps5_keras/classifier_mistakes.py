@@ -131,9 +131,7 @@ MISTAKES = (
         "One BatchNormalization serves several layers. Each layer has statistics of its own: make "
         "one inside the loop for each.",
         "F5",
-        stack=Instead(
-            "shared = layers.BatchNormalization()\nstack = [keras.Input((input_dim,))]"
-        ),
+        stack=Instead("shared = layers.BatchNormalization()\nstack = [keras.Input((input_dim,))]"),
         norm="shared",
     ),
     slip(

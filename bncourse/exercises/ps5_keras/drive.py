@@ -126,11 +126,15 @@ def _live(obj, layer, weights, inputs, options, outputs):
     """Train a layer, use, rebuild and freeze it, and add to the outputs what it returns."""
     for name, weight in weights.items():
         weight.assign(inputs[name])
+    other = None
     for step, (x, dy) in enumerate(zip(inputs["x"], inputs["dy"], strict=True), start=1):
         moment = f"in training step {step}"
         outputs |= _training_step(layer, weights, x, dy, moment) | _state(layer, weights, moment)
-        # Between the steps, so that a state which the two share shows in the second.
-        _use_another(obj, inputs, options)
+        # After each step, so that a state which the two share shows in what follows. A layer with
+        # default options would show no more than one with others, and each takes time.
+        if options:
+            other = other or _another(obj, inputs, options)
+            other(ops.convert_to_tensor(inputs["x_new"]), training=True)
     _require_no_graph(layer)
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
     outputs["y with training left out"] = _run(layer, inputs["x_new"])
@@ -152,11 +156,11 @@ def _require_same_shape(layer, shape):
         )
 
 
-def _use_another(obj, inputs, options):
-    """Make and train a second layer with other options: the first must not know of it."""
+def _another(obj, inputs, options):
+    """Return a second layer, with other options: the first must not know of it."""
     other = obj(**options | {"momentum": 0.25, "epsilon": 0.75}, dtype=inputs["dtype"])
     other.build(inputs["x_new"].shape)
-    other(ops.convert_to_tensor(inputs["x_new"]), training=True)
+    return other
 
 
 def _require_no_graph(layer):

@@ -188,6 +188,7 @@ batch_normalization = Exercise(
     drive=drive_layer,
     reference=_reference,
     see="L4",
+    normalised="batch",
     insight="Keras stores the biased variance, and its momentum weighs the old value: "
     "0.99 is PyTorch's 0.01.",
     mistakes=MISTAKES,

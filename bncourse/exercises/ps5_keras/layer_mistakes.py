@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from bncourse.exercises import hints
 from bncourse.slips import Instead, Right
 
 
@@ -132,7 +133,7 @@ MISTAKES = (
     ),
     slip(
         "root missing",
-        "The result is divided by the variance. Divide by its root.",
+        hints.ROOT_MISSING,
         "F3",
         std="variance + self.small",
     ),
@@ -149,8 +150,7 @@ MISTAKES = (
         "the moving ones are only updated there.",
         "F3",
         std=Instead(
-            "mean, variance = old_mean, old_variance\n"
-            "std = ops.sqrt(variance + self.small)"
+            "mean, variance = old_mean, old_variance\nstd = ops.sqrt(variance + self.small)"
         ),
     ),
     slip(
@@ -234,7 +234,7 @@ MISTAKES = (
         "gamma and beta are made with trainable=False, so no optimizer learns them. Only the "
         "moving statistics are not trainable.",
         "F4",
-        learned="{**options, \"trainable\": False}",
+        learned='{**options, "trainable": False}',
     ),
     slip(
         "moving statistics trainable",
@@ -265,7 +265,7 @@ MISTAKES = (
     ),
     slip(
         "beta scaled too",
-        "beta is added before the scaling, so gamma scales it too. Scale first, then shift.",
+        hints.SHIFT_BEFORE_SCALE,
         "F4",
         scaled="x_hat + ops.reshape(offset, shape) if self.shifts else x_hat",
         y="scaled * ops.reshape(gain, shape) if self.scales else scaled",
@@ -323,11 +323,11 @@ MISTAKES = (
     ),
     slip(
         "weights cast to half precision",
-        "Under mixed precision Keras hands out a float32 weight in the half type while call runs. In "
-        "Keras 3.15 on PyTorch assign then writes into that copy, so the update is lost; on other "
-        "backends it is rounded. Make the weights with autocast=False.",
+        "Under mixed precision Keras hands out a float32 weight in the half type while call runs. "
+        "In Keras 3.15 on PyTorch assign then writes into that copy, so the update is lost; on "
+        "other backends it is rounded. Make the weights with autocast=False.",
         "L5",
-        options="{\"shape\": (channels,)}",
+        options='{"shape": (channels,)}',
         old_mean="ops.cast(self.moving_mean, x.dtype)",
         old_variance="ops.cast(self.moving_variance, x.dtype)",
         new_mean="self.keep * old_mean + (1 - self.keep) * mean",

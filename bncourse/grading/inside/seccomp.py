@@ -2,7 +2,8 @@
 
 It answers two threats. Memory that nobody can count: memory files, the shared memory of System V
 and shared memory without a file stay while no process has them in its tables, and pages in a pipe
-belong to nobody, so neither a limit nor the watch sees them. Ways around the namespaces: keys
+belong to nobody, so neither a limit nor the watch sees them; what waits in a socket is nobody's
+either, so its buffer keeps the size that the watch counts. Ways around the namespaces: keys
 that the kernel keeps outlive a submission, and the next one or the grader's user shares them;
 sockets to the host of a virtual machine know no network namespace; a ring makes calls unfiltered.
 """
@@ -13,22 +14,26 @@ import os
 import platform
 import struct
 
-# By machine: its number for the audit, those of socket and mmap, and memfd_create, memfd_secret,
-# shmget, msgget, semget, add_key, request_key, keyctl, io_uring_setup, vmsplice.
+# By machine: its number for the audit, those of socket, mmap and setsockopt, and memfd_create,
+# memfd_secret, shmget, msgget, semget, add_key, request_key, keyctl, io_uring_setup, vmsplice.
 _CALLS = {
-    "x86_64": (0xC000003E, 41, 9, (319, 447, 29, 68, 64, 248, 249, 250, 425, 278)),
-    "aarch64": (0xC00000B7, 198, 222, (279, 447, 194, 186, 190, 217, 218, 219, 425, 75)),
+    "x86_64": (0xC000003E, 41, 9, 54, (319, 447, 29, 68, 64, 248, 249, 250, 425, 278)),
+    "aarch64": (0xC00000B7, 198, 222, 208, (279, 447, 194, 186, 190, 217, 218, 219, 425, 75)),
 }
 _AF_VSOCK = 40
 # MAP_SHARED and MAP_ANONYMOUS among the flags of mmap.
 _SHARED_MEMORY = 0x21
+# SOL_SOCKET, and of its options SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE.
+_SOL_SOCKET, _BUFFERS = 1, (7, 8, 32, 33)
 # Above it are the calls of the x32 interface: the same under other numbers.
 _X32 = 0x40000000
 
 _LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 # Where the filter finds them; of an argument its lower half, which is all of an int.
-_NUMBER, _MACHINE, _FIRST, _FOURTH = 0, 4, 16, 40
+_NUMBER, _MACHINE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000
+# The call does nothing and says that all went well: honest programs ask for larger buffers, too.
+_IGNORE = 0x00050000
 _PR_SET_SECCOMP, _FILTER = 22, 2
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -58,23 +63,34 @@ def refuse_calls():
         raise OSError(number, f"seccomp: {os.strerror(number)}")
 
 
-def _program(machine, socket, mmap, calls):
+def _program(machine, socket, mmap, setsockopt, calls):
     """Return the filter as lines of (operation, lines to skip if true, if false, operand)."""
-    refused = len(calls) + 8
+    # Label of the line, operation, label to go to if true, if false ("": the next line), operand.
+    lines = [
+        ("", _LOAD, "", "", _MACHINE),
+        ("", _EQUAL, "", "kill", machine),
+        ("", _LOAD, "", "", _NUMBER),
+        ("", _AT_LEAST, "refuse", "", _X32),
+        *(("", _EQUAL, "refuse", "", call) for call in calls),
+        ("", _EQUAL, "socket", "", socket),
+        ("", _EQUAL, "mmap", "", mmap),
+        ("", _EQUAL, "option", "allow", setsockopt),
+        ("socket", _LOAD, "", "", _FIRST),
+        ("", _EQUAL, "refuse", "allow", _AF_VSOCK),
+        ("mmap", _LOAD, "", "", _FOURTH),
+        ("", _AND, "", "", _SHARED_MEMORY),
+        ("", _EQUAL, "refuse", "allow", _SHARED_MEMORY),
+        ("option", _LOAD, "", "", _SECOND),
+        ("", _EQUAL, "", "allow", _SOL_SOCKET),
+        ("", _LOAD, "", "", _THIRD),
+        *(("", _EQUAL, "ignore", "", option) for option in _BUFFERS),
+        ("allow", _RETURN, "", "", _ALLOW),
+        ("refuse", _RETURN, "", "", _REFUSE),
+        ("ignore", _RETURN, "", "", _IGNORE),
+        ("kill", _RETURN, "", "", _KILL),
+    ]
+    places = {label: place for place, (label, *_) in enumerate(lines)}
     return [
-        (_LOAD, 0, 0, _MACHINE),
-        (_EQUAL, 1, 0, machine),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
-        (_AT_LEAST, refused, 0, _X32),
-        *((_EQUAL, refused - 1 - i, 0, call) for i, call in enumerate(calls)),
-        (_EQUAL, 4, 0, socket),
-        (_EQUAL, 0, 5, mmap),
-        (_LOAD, 0, 0, _FOURTH),
-        (_AND, 0, 0, _SHARED_MEMORY),
-        (_EQUAL, 3, 2, _SHARED_MEMORY),
-        (_LOAD, 0, 0, _FIRST),
-        (_EQUAL, 1, 0, _AF_VSOCK),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _REFUSE),
+        (operation, *(places[to] - place - 1 if to else 0 for to in (yes, no)), operand)
+        for place, (_, operation, yes, no, operand) in enumerate(lines)
     ]

@@ -3,18 +3,15 @@
 import functools
 from pathlib import Path
 
-from nbgrader.preprocessors import (
-    AssignLatePenalties,
-    OverwriteCells,
-    OverwriteKernelspec,
-    SaveAutoGrades,
-)
+from nbgrader.preprocessors import OverwriteCells, OverwriteKernelspec, SaveAutoGrades
 
 from bncourse.grading.intake.aside import prepare
 from bncourse.grading.nbgrader.execute import TrustedExecute
 from bncourse.grading.nbgrader.exporter import TolerantExporter
+from bncourse.grading.nbgrader.extensions import TABLE
 from bncourse.grading.nbgrader.flags import RaiseFlag
 from bncourse.grading.nbgrader.pages import CurrentPages
+from bncourse.grading.nbgrader.penalties import DuePenalty
 from bncourse.grading.sanitise import safe_code, safe_markdown
 
 
@@ -37,11 +34,12 @@ def configure(config, file):
     config.Autograde.autograde_preprocessors = [
         TrustedExecute,
         SaveAutoGrades,
-        AssignLatePenalties,
+        DuePenalty,
         RaiseFlag,
     ]
     config.TrustedExecute.secret_file = str(root / ".course_secret")
     config.TrustedExecute.records = str(root / ".grading")
+    config.DuePenalty.extensions = str(root / TABLE)
     # A page of feedback is made anew when the points that it tells have changed.
     config.GenerateFeedback.exporter_class = CurrentPages
     # Of its own, since nbgrader names a template for all exporters of HTML.

@@ -5,7 +5,26 @@ nbgrader computes a penalty when it grades. What comes later, such as points by 
 
 import math
 
+from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties
+from traitlets import Unicode
+
+from bncourse.grading.nbgrader.extensions import TABLE, apply, deadline_of, extensions_of
+
+
+class DuePenalty(AssignLatePenalties):
+    """nbgrader's late penalty, which knows the extensions of the course."""
+
+    extensions = Unicode(TABLE, help="The table of extensions.").tag(config=True)
+
+    def preprocess(self, nb, resources):
+        """Write the penalty of a hand-in into the gradebook."""
+        names = resources["nbgrader"]
+        with Gradebook(names["db_url"]) as book:
+            submission = book.find_submission(names["assignment"], names["student"])
+            apply(submission, extensions_of(self.config, names["assignment"]))
+            book.db.commit()
+        return super().preprocess(nb, resources)
 
 
 def due_penalty(config, submission, handed_in, score):
@@ -13,14 +32,14 @@ def due_penalty(config, submission, handed_in, score):
 
     Args:
         config: the traitlets Config of the course.
-        submission: nbgrader's SubmittedAssignment, for the student and the deadline, which has an
-            extension in it.
+        submission: nbgrader's SubmittedAssignment, for the student and the deadline.
         handed_in: when it came, or None.
         score: the points of the notebook, before the penalty.
     """
-    if not handed_in or not submission.duedate or handed_in <= submission.duedate:
+    due = deadline_of(submission, extensions_of(config, submission.assignment.name))
+    if not handed_in or not due or handed_in <= due:
         return 0.0
-    late = (handed_in - submission.duedate).total_seconds()
+    late = (handed_in - due).total_seconds()
     plugins = AssignLatePenalties(config=config)
     plugins.init_plugin()
     penalty = plugins.plugin_inst.late_submission_penalty(submission.student.id, score, late)
@@ -38,8 +57,9 @@ def refresh(book, config, assignment):
     Returns:
         ``[(student, old penalty, new penalty)]``, one for each notebook that changed.
     """
-    changed = []
+    changed, extensions = [], extensions_of(config, assignment)
     for submission in book.assignment_submissions(assignment):
+        apply(submission, extensions)
         if submission.timestamp is None:
             # Nothing says when it came, so what was decided stays.
             continue

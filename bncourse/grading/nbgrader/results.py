@@ -18,7 +18,9 @@ _WORDS = {
     "malformed": "could not be read",
     "missing": "missing",
 }
-_LABEL = re.compile(r"(So far|Likely cause|It may be|And it may be|And|Re-read): (.*)")
+_LABEL = re.compile(
+    r"((?:So far|Likely cause|It may be|And it may be|And|Re-read)(?:, for [^:]*)?): (.*)"
+)
 _PLACE = re.compile(r"(\((\w+)\) in chapter .*) \([^()]*\)\.$")
 _HEADING = re.compile(r"^#{1,3} +(.+?)\s*$", re.MULTILINE)
 # As ``bncourse.message`` wraps them.

@@ -9,7 +9,9 @@ takes all processors must not make its neighbours, which share the machine with 
 """
 
 import contextlib
+import functools
 import itertools
+import os
 import select
 import threading
 import time
@@ -17,6 +19,8 @@ from pathlib import Path
 
 _INTERVAL_SECONDS = 0.1
 _KIB = 1024
+# More descriptors than an honest program needs count as sockets that are full.
+_FREE_DESCRIPTORS = 32
 _NANOSECONDS = 1e-9
 
 
@@ -82,7 +86,7 @@ class Meter:
         tasks = memory = 0
         for pid, threads in _tree(self.root):
             tasks += threads
-            memory += max(0, _held(pid) - self._share_of(pid))
+            memory += max(0, _held(pid) - self._share_of(pid)) + _in_sockets(pid)
         self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)
         if memory > self._limits.memory:
             return "memory"
@@ -134,6 +138,22 @@ def _held(pid):
                 if held:
                     return sum(int(line.split()[1]) for line in held) * _KIB
     return 0
+
+
+def _in_sockets(pid):
+    """Return the most bytes that may wait in the sockets of a process.
+
+    They belong to no process, and inside of the sandbox no buffer can be made larger.
+    """
+    with contextlib.suppress(OSError):
+        descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+        return max(0, descriptors - _FREE_DESCRIPTORS) * _buffer()
+    return 0
+
+
+@functools.cache
+def _buffer():
+    return int(Path("/proc/sys/net/core/wmem_default").read_text())
 
 
 def _others(pid):

@@ -141,7 +141,8 @@ class _Submission:
             verdict = judge(exercise, cases, attempts)
             if verdict.kind != "ok":
                 again = self.session.attempt(exercise, [cases], deadline)
-                if verdict.kind == "wrong" and not (again and _agree(attempts, again[0])):
+                unnamed = verdict.kind == "wrong" and not verdict.mistakes
+                if unnamed and not (again and _agree(attempts, again[0])):
                     return Outcome("wrong", _not_deterministic(exercise))
                 flags = ("forbidden call",) if names_forbidden_call(verdict.finding) else ()
                 message = report(exercise, verdict, hidden=True)

@@ -85,6 +85,22 @@ def _shared_memory():
             "if libc.vmsplice(os.pipe()[1], part, 1, 0) < 0: raise OSError(ctypes.get_errno())",
             word="error",
         ),
+        trick(
+            18,
+            "memory that only sockets hold",
+            "import os, socket, time",
+            "for _ in range(4): os.fork()",
+            "pairs = [socket.socketpair() for _ in range(110)]",
+            "for one, _ in pairs:",
+            "    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**23)",
+            "    one.setblocking(False)",
+            "    try:",
+            "        while True: one.send(bytes(2**14))",
+            "    except BlockingIOError: pass",
+            "time.sleep(60)",
+            word="limit: memory",
+            limits=_BOMBS,
+        ),
     ]
 
 

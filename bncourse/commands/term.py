@@ -1,0 +1,210 @@
+"""``bncourse collect``, ``feedback`` and ``export``: the steps of a term around grading.
+
+Each is a thin step over nbgrader's own command of that step.
+"""
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import click
+
+from bncourse.commands import Command
+from bncourse.commands.course import root_option
+from bncourse.console import printable
+
+_EXPORTS = {"table": "PlainExport", "canvas": "CanvasExport", "moodle": "MoodleExport"}
+
+
+@click.command(cls=Command, epilog="Example: bncourse collect ps1_forward")
+@click.argument("problem_set")
+@root_option
+@click.option("--force", is_flag=True, help="Collect again, such as after an extension.")
+@click.option("--allow-unknown", is_flag=True, help="Take ids that the roster does not know.")
+def collect(problem_set, root, force, allow_unknown):
+    """Collect PROBLEM_SET from the archive in downloaded/PROBLEM_SET/archive.
+
+    Each file becomes a hand-in, or a line of left.csv with the reason. It is `nbgrader
+    zip_collect`, which takes any option of a course by its name.
+    """
+    from bncourse.course import Course
+
+    course = Course(root, problem_set)
+    options = ["--force"] if force else []
+    options += ["--HandInCollector.allow_unknown=True"] if allow_unknown else []
+    _nbgrader(course.root, "zip_collect", problem_set, *options)
+
+
+@click.command(cls=Command, epilog="Example: bncourse feedback ps1_forward --for canvas")
+@click.argument("problem_set")
+@root_option
+@click.option(
+    "--for",
+    "platform",
+    type=click.Choice(["canvas", "moodle", "classroom", "mail"]),
+    help="Pack the pages as this platform takes them back.",
+)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option("--unfinished", is_flag=True, help="Pack what waits for a human as well.")
+def feedback(problem_set, root, platform, to, unfinished):
+    """Bring the pages of feedback of PROBLEM_SET up to date, and pack them.
+
+    The pages that no longer say what the gradebook says are made anew, as by `nbgrader
+    generate_feedback`. A page on which an answer still waits for a human stays out of the pack.
+    """
+    from bncourse.course import Course
+    from bncourse.platforms.counted import read_counted
+
+    course = Course(root, problem_set)
+    if to and platform in (None, "classroom"):
+        raise click.UsageError("--to names a file, so --for must be canvas, moodle or mail.")
+    # Before the work of minutes: whether the names are there that the platform gave.
+    files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
+    _nbgrader(course.root, "generate_feedback", problem_set, quiet=True)
+    pages, waiting = _pages(course, files, unfinished)
+    click.echo(f"{len(pages) + len(waiting)} pages are up to date.")
+    if platform:
+        _say_left("still waits for a human (--unfinished packs it)", waiting)
+        _SENDERS[platform](course, pages, to)
+
+
+@click.command(cls=Command, epilog="Example: bncourse export --for canvas --to grades-canvas.csv")
+@root_option
+@click.option(
+    "--for",
+    "platform",
+    type=click.Choice(list(_EXPORTS)),
+    default="table",
+    show_default=True,
+    help="Which form: nbgrader's own table, or what a platform imports.",
+)
+@click.option("--to", help="The file to write; each form has a name of its own.")
+def export(root, platform, to):
+    """Export the points of all problem sets, late penalties brought up to date.
+
+    It is `nbgrader export`, which takes any option of a course by its name.
+    """
+    from bncourse.course import require_course
+
+    require_course(root)
+    exporter = f"--exporter=bncourse.platforms.export.{_EXPORTS[platform]}"
+    # nbgrader writes into the folder of the course; a path of the caller's is relative to theirs.
+    options = [f"--to={Path(to).resolve()}"] if to else []
+    _nbgrader(root, "export", exporter, *options)
+
+
+def _nbgrader(root, *arguments, quiet=False):
+    """Run a command of nbgrader in the folder of a course, and end with what it ends with."""
+    from bncourse.course import scripts_on_path
+
+    command = [sys.executable, Path(sysconfig.get_path("scripts"), "nbgrader"), *arguments]
+    with scripts_on_path():
+        done = subprocess.run(command, cwd=root, capture_output=quiet, text=True)
+    if done.returncode:
+        if quiet:
+            click.echo(printable(done.stderr), err=True)
+        sys.exit(done.returncode)
+
+
+def _pages(course, files, unfinished):
+    """Return the Pages that go back, and the students for whom something waits for a human.
+
+    Args:
+        course: the Course.
+        files: ``{student: what was downloaded and counts}``.
+        unfinished: whether the pages of those students go back as well.
+    """
+    from bncourse.grading.nbgrader.gradebook import opened
+    from bncourse.platforms.back import Page
+
+    with opened(course) as book:
+        waiting = {
+            each.student.id
+            for each in book.assignment_submissions(course.problem_set)
+            if each.needs_manual_grade and not unfinished
+        }
+    step = course.directory.feedback_directory
+    pattern = course.folder(step, "*").relative_to(course.root) / "*.html"
+    found = [
+        Page(path.parents[1].name, path, files.get(path.parents[1].name))
+        for path in sorted(course.root.glob(str(pattern)))
+    ]
+    return [each for each in found if each.student not in waiting], sorted(
+        {each.student for each in found} & waiting
+    )
+
+
+def _downloaded(course):
+    return course.root / "downloaded" / course.problem_set
+
+
+def _send_zip(course, pages, to, platform, name_of):
+    from bncourse.platforms.back import pack
+
+    to = to or course.root / f"feedback-{course.problem_set}-{platform}.zip"
+    left = pack(pages, name_of, to)
+    _say_left(f"did not come through {platform.title()}", left)
+    click.echo(f"{len(pages) - len(left)} pages in {to}")
+
+
+def _send_canvas(course, pages, to):
+    from bncourse.platforms.back import canvas_name
+
+    _send_zip(course, pages, to, "canvas", canvas_name)
+    click.echo("In Canvas: the assignment, Upload Submissions.")
+
+
+def _send_moodle(course, pages, to):
+    from bncourse.platforms.back import moodle_name
+
+    _send_zip(course, pages, to, "moodle", moodle_name)
+    click.echo("In Moodle: the assignment, Submissions, Upload multiple feedback files in a zip.")
+
+
+def _send_classroom(course, pages, to):
+    from bncourse.platforms.back import BRANCH, commit_pages
+
+    archive = _downloaded(course) / "archive"
+    repositories, left = commit_pages(pages, archive)
+    _say_left("has no repository here", left)
+    click.echo(f"{len(repositories)} repositories have the branch {BRANCH}. To send them:")
+    where = archive.relative_to(course.root)
+    click.echo(f'for r in {where}/*-submissions/*/; do git -C "$r" push -f origin {BRANCH}; done')
+
+
+def _send_mail(course, pages, to):
+    from bncourse.grading.nbgrader.gradebook import opened
+    from bncourse.platforms.back import write_mail
+    from bncourse.platforms.export import points
+
+    with opened(course) as book:
+        people = {
+            each.id: (each.first_name or "", each.last_name or "", each.email or "")
+            for each in book.students
+        }
+        earned = {
+            each.student.id: f"{points(each)} of {each.max_score:g}"
+            for each in book.assignment_submissions(course.problem_set)
+        }
+    to = to or course.root / f"feedback-{course.problem_set}-mail.csv"
+    left = write_mail(pages, people, earned, to)
+    _say_left("has no e-mail in the gradebook (bncourse roster)", left)
+    click.echo(f"{len(pages) - len(left)} mails in {to}")
+
+
+# These find a student by the name that they gave to what was downloaded.
+_BY_NAME = ("canvas", "moodle", "classroom")
+
+_SENDERS = {
+    "canvas": _send_canvas,
+    "moodle": _send_moodle,
+    "classroom": _send_classroom,
+    "mail": _send_mail,
+}
+
+
+def _say_left(reason, students):
+    if students:
+        names = ", ".join(students)
+        click.echo(printable(f"Left out, since it {reason}: {names}"), err=True)

@@ -1,0 +1,67 @@
+"""What the exercises of the capstone share: parts that are handed to the student's object."""
+
+import contextlib
+
+import torch
+from torch import nn
+
+from bncourse.exercise import FLOAT64_TOLERANCE, Unusable
+
+TOLERANCE = {"float64": FLOAT64_TOLERANCE, "float32": 1e-3}
+
+
+class Centring(nn.Module):
+    """A norm that divides by nothing: y = weight (x - mean of the batch) + bias."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        return self.weight * (x - x.mean(0)) + self.bias
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Start torch's random state from a seed in a block, and put it back after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def require_names(found, asked):
+    """Raise Unusable unless an object has the parameters that it must have, and no others."""
+    kinds = [
+        ("Missing", [name for name in asked if name not in found]),
+        ("Too many", [name for name in found if name not in asked]),
+    ]
+    differences = [f"{word}: {listed(names)}." for word, names in kinds if names]
+    if differences:
+        raise Unusable(f"Its parameters must be those of the table. {' '.join(differences)}")
+
+
+def listed(names):
+    """Return the first names of a list, and how many follow: grading cuts off a long message."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
+
+
+def require_module(made, what):
+    """Raise Unusable unless something is a torch.nn.Module."""
+    if not isinstance(made, nn.Module):
+        raise Unusable(f"{what} must be a torch.nn.Module. Received: {type(made).__name__}.")
+
+
+def load(module, arrays):
+    """Put arrays into the parameters and buffers of a module, by their names."""
+    state = dict(module.named_parameters()) | dict(module.named_buffers())
+    with torch.no_grad():
+        for name, array in arrays.items():
+            given = torch.from_numpy(array)
+            if state[name].shape != given.shape:
+                raise Unusable(
+                    f"{name} must have shape {tuple(given.shape)}. "
+                    f"Received: shape {tuple(state[name].shape)}."
+                )
+            state[name].copy_(given)

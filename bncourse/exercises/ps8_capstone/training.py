@@ -1,0 +1,572 @@
+"""train: gradient descent on shuffled batches, each example once an epoch."""
+
+import inspect
+
+import numpy as np
+import torch
+from torch import nn
+
+from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
+from bncourse.exercises.ps4_pytorch.drive import one_thread, tensor
+from bncourse.exercises.ps8_capstone.drive import TOLERANCE, load, seeded
+from bncourse.inputs import batch, cast
+from bncourse.reference import residual
+from bncourse.slips import Instead, Right
+
+_CLASSES = 3
+
+# What a small net must reach in 20 steps on three groups of points: it begins near 1.1, ends near
+# 0.03, and from no start of many above 0.2.
+_LEARNT = 0.5
+
+
+def _cases(rng):
+    def given(x, steps, batch_size, lr=0.5, scenario="values", **options):
+        """Return labels and first weights of a linear classifier for x."""
+        return {
+            "scenario": scenario,
+            "x": x,
+            "y": rng.permutation(np.arange(len(x)) % _CLASSES),
+            "weight": rng.standard_normal((_CLASSES, x.shape[1])),
+            "bias": rng.standard_normal(_CLASSES),
+            "steps": steps,
+            "lr": lr,
+            "batch_size": batch_size,
+            "seed": int(rng.integers(2**31)),
+            **options,
+        }
+
+    def single(count, *arguments, **options):
+        """Return a task whose examples have one pixel each, all different.
+
+        A step on one of them does not move the loss of another. So the weights after an epoch, and
+        the mean loss in it, do not depend on the order, as long as all batches are of one size.
+        """
+        return given(np.eye(count), *arguments, **options)
+
+    dense = given(batch(rng, 6, 4), 4, 6)
+    return {
+        "one batch holds all": Case(dense),
+        "two epochs of three batches": Case(single(12, 6, 4, lr=3.0, scenario="epochs")),
+        "a batch size above the number of examples": Case(given(batch(rng, 6, 4), 3, 50)),
+        "gradients from before": Case(given(batch(rng, 6, 4), 2, 6, stale=True)),
+        "the order of the examples": Case(single(24, 9, 8, scenario="order")),
+        "ten examples, batches of 3": Case(single(10, 6, 3, scenario="sizes")),
+        "eight examples, batches of 3": Case(single(8, 6, 3, scenario="sizes")),
+        "batches of one": Case(single(12, 24, 1, lr=1.0, scenario="epochs")),
+        "a model in eval mode": Case(given(batch(rng, 6, 4), 2, 6, training=False)),
+        "no step": Case(given(batch(rng, 6, 4), 0, 3)),
+        "float32": Case(cast(given(batch(rng, 6, 4), 4, 6), np.float32), "float32"),
+        "three seeds of a small net": Case(_groups(rng)),
+    }
+
+
+def _groups(rng):
+    """Return points in three groups that a small net tells apart."""
+    labels = np.arange(30) % _CLASSES
+    x = 3 * np.eye(_CLASSES)[labels] + rng.normal(0, 0.5, (30, _CLASSES))
+    options = {"steps": 20, "lr": 0.5, "batch_size": 7, "scenario": "learns"}
+    return {"x": x, "y": labels, "seed": int(rng.integers(2**31)), **options}
+
+
+class _Witness(nn.Module):
+    """A linear classifier that notes which examples it sees, and in which mode."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data, self.linear = data, nn.Linear(data.shape[1], _CLASSES)
+        self.batches, self.modes = [], []
+
+    def forward(self, x):
+        same = (x[:, None] == self.data).all(2)
+        self.batches.append(same.float().argmax(1).tolist())
+        self.modes.append(self.training)
+        return self.linear(x)
+
+
+@one_thread()
+def _drive(obj, inputs):
+    return _SCENARIOS[inputs["scenario"]](obj, inputs)
+
+
+def _model(inputs):
+    data = tensor(inputs["x"], inputs["device"])
+    with seeded(0):
+        model = _Witness(data)
+    model.to(device=data.device, dtype=data.dtype)
+    load(model, {"linear.weight": inputs["weight"], "linear.bias": inputs["bias"]})
+    if inputs.get("stale"):
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+    return model.train(inputs.get("training", True))
+
+
+def _trained(obj, model, inputs, seed=None):
+    """Return the losses of a training run, one number for each step."""
+    x, y = (tensor(inputs[name], inputs["device"]) for name in ("x", "y"))
+    given, mode = (x.clone(), y.clone()), model.training
+    seed = inputs["seed"] if seed is None else seed
+    losses = obj(model, x, y, inputs["steps"], inputs["lr"], inputs["batch_size"], seed)
+    if not all(map(torch.equal, given, (x, y))):
+        raise Unusable("It changes x or y in place. Leave the data as they are.")
+    losses = _numbers(losses, inputs["steps"])
+    if not all(getattr(model, "modes", ())):
+        raise Unusable("The model must be in training mode in each step: call model.train() first.")
+    if model.training != mode:
+        raise Unusable("The model must be left in the mode in which it came.")
+    return losses
+
+
+def _numbers(losses, steps):
+    if not isinstance(losses, list | tuple | np.ndarray | torch.Tensor):
+        raise Unusable(f"It must return the list of losses. Received: {describe(losses)}.")
+    if len(losses) != steps:
+        raise Unusable(
+            f"losses must hold one number for each of the {steps} steps. Received: {len(losses)}."
+        )
+    if any(isinstance(each, torch.Tensor) and each.requires_grad for each in losses):
+        raise Unusable(
+            "The losses hold the graph of autograd, and with it all batches. Keep loss.item()."
+        )
+    return np.array([float(each) for each in losses])
+
+
+def _drive_values(obj, inputs):
+    """Train where the order of the examples does not matter: all are in each batch."""
+    model = _model(inputs)
+    losses = _trained(obj, model, inputs)
+    for rows in model.batches:
+        _require_once([rows])
+    return {
+        "losses": losses,
+        "weight after training": model.linear.weight,
+        "bias after training": model.linear.bias,
+    }
+
+
+def _drive_epochs(obj, inputs):
+    """Train for whole epochs on examples that do not know each other; the bias stays out of it."""
+    model = _model(inputs)
+    model.linear.bias = None
+    losses = _trained(obj, model, inputs)
+    per_epoch = len(inputs["x"]) // inputs["batch_size"]
+    _require_once(model.batches[:per_epoch])
+    return {
+        "mean loss of each epoch": losses.reshape(-1, per_epoch).mean(1),
+        "weight after training": model.linear.weight,
+    }
+
+
+def _require_once(epoch):
+    seen = [example for rows in epoch for example in rows]
+    if len(set(seen)) < len(seen):
+        raise Unusable("Some examples come more than once in an epoch. Each comes once.")
+
+
+def _drive_sizes(obj, inputs):
+    """Train on a number of examples that the batch size does not divide."""
+    model = _model(inputs)
+    _trained(obj, model, inputs)
+    sizes = _sizes(len(inputs["x"]), inputs["batch_size"])
+    _require_once(model.batches[: len(sizes)])
+    epochs = [model.batches[start : start + len(sizes)] for start in (0, len(sizes))]
+    return {
+        "sizes of the batches": [len(rows) for rows in model.batches],
+        "different examples in each epoch": [
+            len({row for batch in rows for row in batch}) for rows in epochs
+        ],
+    }
+
+
+def _sizes(count, batch_size):
+    """Return the sizes of the batches of an epoch; a last one of a single example joins another."""
+    sizes = [batch_size] * (count // batch_size)
+    rest = count % batch_size
+    if rest == 1 and sizes:
+        return [*sizes[:-1], batch_size + 1]
+    return sizes + ([rest] if rest else [])
+
+
+def _drive_order(obj, inputs):
+    """Train three times: with a seed, with the same seed, and with another one."""
+    runs, batches = [], []
+    for seed in (inputs["seed"], inputs["seed"], inputs["seed"] + 1):
+        model = _model(inputs)
+        runs.append(_trained(obj, model, inputs, seed))
+        batches.append(model.batches)
+    outputs = {"largest difference of two runs with one seed": np.abs(runs[0] - runs[1]).max()}
+    with so_far(outputs):
+        per_epoch = len(inputs["x"]) // inputs["batch_size"]
+        first, second = (
+            [row for batch in batches[0][i : i + per_epoch] for row in batch]
+            for i in (0, per_epoch)
+        )
+        _require_once(batches[0][:per_epoch])
+        if first == sorted(first):
+            raise Unusable("The first epoch takes the examples as they lie. Shuffle them.")
+        if first == second:
+            raise Unusable("The second epoch repeats the order of the first. Draw a new one.")
+        if batches[0] == batches[2]:
+            raise Unusable("Another seed gives the same batches. Draw the order from the seed.")
+    return outputs
+
+
+def _drive_learns(obj, inputs):
+    """Train a small net from three starts; none may stay behind."""
+    last = []
+    for start in range(3):
+        with seeded(inputs["seed"] + start):
+            model = nn.Sequential(nn.Linear(_CLASSES, 8), nn.ReLU(), nn.Linear(8, _CLASSES))
+        model.to(device=inputs["device"], dtype=tensor(inputs["x"], "cpu").dtype)
+        last.append(_trained(obj, model, inputs)[-5:].mean())
+    return {"runs that learn, of 3": sum(loss < _LEARNT for loss in last)}
+
+
+_SCENARIOS = {
+    "values": _drive_values,
+    "epochs": _drive_epochs,
+    "order": _drive_order,
+    "sizes": _drive_sizes,
+    "learns": _drive_learns,
+}
+
+
+def _reference(inputs):
+    return _REFERENCES[inputs["scenario"]](cast(inputs, np.float64))
+
+
+def _reference_values(given):
+    losses, (weight, bias) = residual.descend(
+        residual.linear_map,
+        [given["weight"], given["bias"]],
+        [(given["x"], given["y"])] * given["steps"],
+        given["lr"],
+    )
+    return {"losses": losses, "weight after training": weight, "bias after training": bias}
+
+
+def _reference_epochs(given):
+    size = given["batch_size"]
+    starts = range(0, len(given["x"]), size)
+    epoch = [(given["x"][i : i + size], given["y"][i : i + size]) for i in starts]
+    losses, (weight,) = residual.descend(
+        residual.linear_map, [given["weight"]], epoch * (given["steps"] // len(epoch)), given["lr"]
+    )
+    return {
+        "mean loss of each epoch": losses.reshape(-1, len(epoch)).mean(1),
+        "weight after training": weight,
+    }
+
+
+def _reference_sizes(given):
+    count = len(given["x"])
+    sizes = _sizes(count, given["batch_size"])
+    return {
+        "sizes of the batches": np.array((sizes * given["steps"])[: given["steps"]]),
+        "different examples in each epoch": np.array([count, count]),
+    }
+
+
+_REFERENCES = {
+    "values": _reference_values,
+    "epochs": _reference_epochs,
+    "order": lambda given: {"largest difference of two runs with one seed": np.array(0.0)},
+    "sizes": _reference_sizes,
+    "learns": lambda given: {"runs that learn, of 3": np.array(3)},
+}
+
+
+def train_by_hand(model, x, y, steps, lr, batch_size, seed):
+    mode = model.training
+    trained = model.train()
+    generator = torch.Generator().manual_seed(seed)
+    parameters = list(model.parameters())
+    losses, waiting = [], []
+    while len(losses) < steps:
+        if not waiting:
+            order = torch.randperm(len(x), generator=generator)
+            waiting = list(order.split(batch_size))
+            alone = len(waiting) > 1 and batch_size > 1 and len(waiting[-1]) == 1
+            if alone:
+                joined = torch.cat(waiting[-2:])
+                waiting[-2:] = [joined]
+        rows = waiting.pop(0)
+        model.zero_grad()
+        logits = trained(x[rows])
+        loss = nn.functional.cross_entropy(logits, y[rows])
+        loss.backward()
+        with torch.no_grad():
+            for p in parameters:
+                change = lr * p.grad
+                p.sub_(change)
+        kept = loss.item()
+        losses.append(kept)
+    model.train(mode)
+    return losses
+
+
+def train_with_optimizer(model, x, y, steps, lr, batch_size, seed):
+    mode = model.training
+    model.train()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    losses = []
+    while len(losses) < steps:
+        order = torch.randperm(len(x), generator=generator)
+        batches = list(order.split(batch_size))
+        alone = 1 < batch_size < len(x) and len(batches[-1]) == 1
+        if alone:
+            last = batches.pop()
+            batches[-1] = torch.cat([batches[-1], last])
+        for rows in batches[: steps - len(losses)]:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    model.train(mode)
+    return losses
+
+
+def train_epochs(model, x, y, steps, lr, batch_size, seed):
+    mode = model.training
+    model.train()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        batches = list(torch.randperm(len(x), generator=generator).split(batch_size))
+        if 1 < batch_size < len(x) and len(batches[-1]) == 1:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        for rows in batches:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    model.train(mode)
+    return losses
+
+
+slip = Right(train_by_hand).slip
+by_optimizer = Right(train_with_optimizer).slip
+
+_MISTAKES = (
+    slip(
+        "gradients not zeroed",
+        "Gradients add up over the steps: backward() adds to what is in .grad. Zero them in each "
+        "step.",
+        "H8",
+        model_zero_grad=Instead(),
+    ),
+    by_optimizer(
+        "zeroed before the step",
+        "The gradients are zeroed between backward() and the step, so that no step moves anything.",
+        "H8",
+        loss_backward=Instead("loss.backward()\noptimizer.zero_grad()"),
+    ),
+    slip(
+        "zeroed after the step only",
+        "The gradients are zeroed after each step and not before the first one. A model may come "
+        "with gradients from before.",
+        "H8",
+        model_zero_grad=Instead(),
+        kept=Instead("kept = loss.item()\nmodel.zero_grad()"),
+    ),
+    slip(
+        "zeroed once",
+        "The gradients are zeroed at the start only. They add up from there: zero them in each "
+        "step.",
+        "H8",
+        parameters=Instead("parameters = list(model.parameters())\nmodel.zero_grad()"),
+        model_zero_grad=Instead(),
+    ),
+    slip(
+        "steps uphill",
+        "The steps go uphill: the gradient times lr is subtracted, not added.",
+        "H8",
+        p_sub=Instead("p.add_(change)"),
+    ),
+    slip(
+        "lr by batch size",
+        "The rate is divided by the batch size once more. The loss is a mean already.",
+        "H8",
+        change="lr * p.grad / len(rows)",
+    ),
+    slip(
+        "lr ignored",
+        "The rate is not lr.",
+        "H8",
+        change="0.1 * p.grad",
+    ),
+    slip(
+        "summed loss",
+        "The loss of a batch is the sum over its examples. Take their mean.",
+        "H8",
+        loss='nn.functional.cross_entropy(logits, y[rows], reduction="sum")',
+    ),
+    slip(
+        "softmax twice",
+        "softmax comes before cross_entropy, which takes one itself. Hand it the logits.",
+        "H8",
+        logits="trained(x[rows]).softmax(1)",
+    ),
+    by_optimizer(
+        "momentum",
+        "The optimizer has momentum. Plain gradient descent has none.",
+        "H8",
+        optimizer="torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)",
+    ),
+    by_optimizer(
+        "weight decay",
+        "The optimizer has weight decay. Plain gradient descent has none.",
+        "H8",
+        optimizer="torch.optim.SGD(model.parameters(), lr=lr, weight_decay=0.01)",
+    ),
+    by_optimizer(
+        "Adam",
+        "The optimizer is Adam. Asked is plain gradient descent, torch.optim.SGD.",
+        "H8",
+        optimizer="torch.optim.Adam(model.parameters(), lr=lr)",
+    ),
+    slip(
+        "loss after the step",
+        "The losses are those after the steps, by a second pass. Keep the loss that the step came "
+        "from.",
+        "H8",
+        kept="nn.functional.cross_entropy(model(x[rows]), y[rows]).item()",
+    ),
+    slip(
+        "graph kept",
+        "The losses are tensors with a graph, which holds each batch in memory. Keep loss.item().",
+        "H8",
+        kept="loss",
+    ),
+    slip(
+        "not shuffled",
+        "The examples come as they lie in x. Data often lie sorted by class, and batch norm then "
+        "sees one class a batch.",
+        "H8",
+        order="torch.arange(len(x))",
+    ),
+    slip(
+        "one order for all epochs",
+        "Each epoch has the same order, so the same examples meet in each batch. Draw anew.",
+        "H8",
+        generator=Instead(),
+        order="torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))",
+    ),
+    slip(
+        "drawn with replacement",
+        "The examples are drawn with replacement: in an epoch some come twice and others never.",
+        "H8",
+        order="torch.randint(len(x), (len(x),), generator=generator)",
+    ),
+    slip(
+        "seed ignored",
+        "The order does not come from the seed. Draw it with torch.Generator().manual_seed(seed).",
+        "H8",
+        generator="torch.Generator().manual_seed(0)",
+    ),
+    slip(
+        "global seed",
+        "torch.manual_seed sets the random state of the whole program. Draw from a "
+        "torch.Generator of your own.",
+        "H8",
+        generator=Instead("torch.manual_seed(seed)"),
+        order="torch.randperm(len(x))",
+    ),
+    slip(
+        "incomplete batch dropped",
+        "The incomplete last batch is left out, so some examples miss each epoch.",
+        "H8",
+        alone="len(waiting) > 1 and len(waiting[-1]) < batch_size",
+        joined="waiting[-2]",
+    ),
+    slip(
+        "one example left alone",
+        "A last batch of one example stays alone. Batch norm cannot train on it: put it into the "
+        "batch before.",
+        "H8",
+        alone="False",
+    ),
+    slip(
+        "one example dropped",
+        "A last batch of one example is left out. Put it into the batch before: each example "
+        "comes once an epoch.",
+        "H8",
+        joined="waiting[-2]",
+    ),
+    slip(
+        "every rest joined",
+        "An incomplete last batch joins the one before, whatever its size. Only a single example "
+        "does; two or more are a batch.",
+        "H8",
+        alone="len(waiting) > 1 and len(waiting[-1]) < batch_size",
+    ),
+    by_optimizer(
+        "batch size ignored",
+        "Each step takes all examples. A step takes batch_size of them.",
+        "H8",
+        batches="[order]",
+        alone="False",
+    ),
+    Mistake(
+        "epochs in the place of steps",
+        train_epochs,
+        "steps counts batches here, not epochs: training ends after that many steps, also in the "
+        "middle of an epoch.",
+        "H8",
+    ),
+    slip(
+        "trained in the mode it came in",
+        "The model trains in the mode in which it comes. In eval mode batch norm does not look at "
+        "the batch: call model.train() first.",
+        "F7",
+        trained="model",
+    ),
+    slip(
+        "left in training mode",
+        "The model stays in training mode. Put back the mode in which it came.",
+        "F7",
+        model_train=Instead(),
+    ),
+    slip(
+        "left in eval mode",
+        "The model is put into eval mode at the end, whatever it came in. Put back the mode that "
+        "it had.",
+        "F7",
+        model_train=Instead("model.eval()"),
+    ),
+    slip(
+        "a copy trained",
+        "A copy of the model is trained, and the model stays as it was.",
+        "H8",
+        mode=Instead("from copy import deepcopy\nmodel = deepcopy(model)\nmode = model.training"),
+    ),
+    slip(
+        "nothing returned",
+        "Nothing is returned. Return the list of losses.",
+        "H8",
+        returns=Instead(),
+    ),
+)
+
+
+def _signature(model, x, y, steps, lr, batch_size, seed):
+    """The function that the student writes."""
+
+
+train = Exercise(
+    name="train",
+    signature=inspect.signature(_signature),
+    cases=_cases,
+    drive=_drive,
+    reference=_reference,
+    see="H8",
+    insight="With a generator of its own a run can be repeated, whatever else draws numbers.",
+    mistakes=_MISTAKES,
+    tolerance=TOLERANCE,
+    takes_device=True,
+    allows_ready_made=True,
+)

@@ -1,0 +1,182 @@
+"""Wrong solutions of problem set 8."""
+
+import torch
+from torch import nn
+
+from unseen import Table, written
+
+TABLE = Table()
+
+
+def take_in(name, source, rows):
+    for changes, names in rows:
+        TABLE.of(name, *names)(written(source, name, changes, torch=torch, nn=nn))
+
+
+BLOCK = """\
+class ResidualBlock(nn.Module):
+    def __init__(self, width, norm, zero_init=False):
+        super().__init__()
+        self.normed = norm is not None
+        self.linear1 = nn.Linear(width, width, bias=not self.normed)
+        self.linear2 = nn.Linear(width, width, bias=not self.normed)
+        for each in (self.linear1, self.linear2):
+            each.weight.data = torch.randn(width, width) * (2 / width) ** 0.5
+            if each.bias is not None:
+                each.bias.data.zero_()
+        if self.normed:
+            self.norm1, self.norm2 = norm(width), norm(width)
+            if zero_init:
+                self.norm2.weight.data.zero_()
+        elif zero_init:
+            self.linear2.weight.data.zero_()
+
+    def forward(self, x):
+        z = self.linear1(x)
+        if self.normed:
+            z = self.norm1(z)
+        z = self.linear2(torch.relu(z))
+        if self.normed:
+            z = self.norm2(z)
+        return z + x
+"""
+take_in(
+    "ResidualBlock",
+    BLOCK,
+    [
+        ([("return z + x", "return z")], ["shortcut missing"]),
+        ([("return z + x", "return (z + x).clamp(min=0)")], ["ReLU after the addition"]),
+        ([("return z + x", "return z - x")], []),
+        ([("(2 / width) ** 0.5", "2 / width")], []),
+        ([("(2 / width) ** 0.5", "width ** -0.5")], ["weights of variance 1 / K"]),
+        (
+            [("        elif zero_init:\n            self.linear2.weight.data.zero_()\n", "")],
+            ["zero without norm missed"],
+        ),
+        (
+            [("self.norm2.weight.data.zero_()", "self.norm2.weight.requires_grad_(False).zero_()")],
+            ["last scale frozen"],
+        ),
+        (
+            [("return z + x", "return z"), ("(2 / width) ** 0.5", "width ** -0.5")],
+            ["shortcut missing", "weights of variance 1 / K"],
+        ),
+    ],
+)
+
+TRAIN = """\
+def train(model, x, y, steps, lr, batch_size, seed):
+    before = model.training
+    model.train()
+    generator = torch.Generator().manual_seed(seed)
+    history = []
+    while True:
+        order = torch.randperm(len(x), generator=generator).tolist()
+        batches = [order[i : i + batch_size] for i in range(0, len(x), batch_size)]
+        if len(batches) > 1 and len(batches[-1]) == 1 and batch_size > 1:
+            last = batches.pop()
+            batches[-1] += last
+        for rows in batches:
+            if len(history) == steps:
+                model.train(before)
+                return history
+            for p in model.parameters():
+                p.grad = None
+            loss = nn.CrossEntropyLoss()(model(x[rows]), y[rows])
+            loss.backward()
+            history.append(loss.item())
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= lr * p.grad
+"""
+take_in(
+    "train",
+    TRAIN,
+    [
+        ([("                p.grad = None", "                pass")], ["gradients not zeroed"]),
+        ([("p -= lr", "p += lr")], ["steps uphill"]),
+        ([("p -= lr", "p -= lr / len(rows)")], ["lr by batch size"]),
+        ([("p -= lr", "p -= 0.5 * lr")], []),
+        ([("model.train(before)\n", "pass\n")], ["left in training mode"]),
+        (
+            [
+                (
+                    "            last = batches.pop()\n            batches[-1] += last",
+                    "            batches.pop()",
+                )
+            ],
+            ["one example dropped"],
+        ),
+        (
+            [("torch.randperm(len(x), generator=generator).tolist()", "list(range(len(x)))")],
+            ["not shuffled"],
+        ),
+        ([(".manual_seed(seed)", "")], ["seed ignored"]),
+        ([("history.append(loss.item())", "history.append(loss.item() / len(rows))")], []),
+        (
+            [("p -= lr", "p += lr"), ("model.train(before)\n", "pass\n")],
+            ["steps uphill", "left in training mode"],
+        ),
+    ],
+)
+
+NET = """\
+def deep_net(inputs, width, blocks, classes, block, normed=True):
+    class Norm(nn.Module):
+        def __init__(self, n):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n))
+            self.register_buffer("running_mean", torch.zeros(n))
+            self.register_buffer("running_var", torch.ones(n))
+
+        def forward(self, x):
+            if self.training:
+                m = x.mean(0)
+                v = (x - m).square().mean(0)
+                with torch.no_grad():
+                    self.running_mean.lerp_(m, 0.1)
+                    self.running_var.lerp_(v * len(x) / (len(x) - 1), 0.1)
+            else:
+                m, v = self.running_mean, self.running_var
+            return (x - m) * (v + 1e-5).rsqrt() * self.weight + self.bias
+
+    layers = [nn.Linear(inputs, width, bias=not normed)]
+    if normed:
+        layers += [Norm(width)]
+    for _ in range(blocks):
+        layers += [block(width, Norm if normed else None)]
+    return nn.Sequential(*layers, nn.Linear(width, classes))
+"""
+take_in(
+    "deep_net",
+    NET,
+    [
+        ([(" * len(x) / (len(x) - 1)", "")], ["biased running variance"]),
+        (
+            [
+                (
+                    ", 0.1)\n                    self.running_var",
+                    ", 0.9)\n                    self.running_var",
+                )
+            ],
+            [],
+        ),
+        ([("(v + 1e-5).rsqrt()", "v.rsqrt()")], ["eps missing"]),
+        ([("(v + 1e-5).rsqrt()", "(v + 1e-3).rsqrt()")], []),
+        ([(" * self.weight + self.bias", "")], ["scale and shift missing"]),
+        (
+            [("if self.training:", "if True:")],
+            ["batch statistics in eval", "statistics stored in eval too"],
+        ),
+        ([("range(blocks)", "range(blocks + 1)")], []),
+        ([("range(blocks)", "range(blocks - 1)")], ["one block too few"]),
+        (
+            [("block(width, Norm if normed else None)", "block(width, None)")],
+            ["norm left out of the blocks"],
+        ),
+        (
+            [(" * len(x) / (len(x) - 1)", ""), ("(v + 1e-5).rsqrt()", "v.rsqrt()")],
+            ["biased running variance", "eps missing"],
+        ),
+    ],
+)
