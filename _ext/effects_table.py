@@ -62,7 +62,7 @@ def _spread(values):
 
 
 def _short(value):
-    return f"{value:.4g}" if np.isfinite(value) else "never"
+    return f"{value:.3g}" if np.isfinite(value) else "never"
 
 
 def _fill_page(app, name, source):

@@ -52,6 +52,30 @@ def test_each_effect_has_a_row_with_its_seeds(whole, effect):
         assert bool(effect.holds(values)) == found["holds"], "the verdict is that of the values"
 
 
+def test_the_text_tells_which_effects_hold(whole):
+    fails = {
+        (effect.shown, dataset)
+        for effect in effects.EFFECTS
+        for dataset in ("digits", "fashion")
+        if not whole["rows"][effect.name][dataset]["holds"]
+    }
+    assert fails == {("fig-buys-few", "fashion")}
+    gains = {
+        dataset: np.median(found["values"]["batch norm"]) - np.median(found["values"]["neither"])
+        for (effect,) in [[e for e in effects.EFFECTS if e.shown == "fig-buys-few"]]
+        for dataset, found in whole["rows"][effect.name].items()
+    }
+    assert gains["digits"] < 2
+    assert gains["fashion"] > 3, "several points"
+    kept = whole["rows"]["At equal loss a step keeps more of the promise of its gradient"]
+    without, normed = (
+        [np.median(kept[dataset]["values"][kind]) for dataset in ("digits", "fashion")]
+        for kind in ("without", "batch norm")
+    )
+    assert without[1] < without[0], "even less"
+    assert abs(normed[1] - normed[0]) < 0.2, "as much as before"
+
+
 def test_no_row_is_of_an_effect_that_is_gone(whole):
     assert set(whole["rows"]) == {effect.name for effect in effects.EFFECTS}
 
@@ -77,8 +101,7 @@ def test_a_run_gives_plain_data():
 
 
 @pytest.mark.skipif(not data.fashion_is_installed(), reason="dataset-fashion-mnist is missing")
-def test_one_effect_runs_on_other_images(monkeypatch):
-    monkeypatch.setattr(effects.deep, "SEEDS", (0,))
+def test_one_effect_runs_on_other_images():
     found = effects.growth("fashion", depth=10)
     assert found["factor"] == pytest.approx(1.21, abs=0.05)
 

@@ -228,7 +228,7 @@ EFFECTS = (
         "what_it_buys",
         "fig-buys-few",
         "ioffe2015batch",
-        "its gain is not seen here",
+        "its gain is seen on clothes, not on digits",
         "%",
         few,
         lambda v: _gap(v, "batch norm", "neither") < 2,
