@@ -20,7 +20,7 @@ MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report versions lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report effects versions lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -94,6 +94,9 @@ pages: setup ## print what there is to read, page by page
 report: setup ## print what each exercise accepts, rejects and names, and the gap of its tolerances
 	python benchmarks/classifier.py
 	python benchmarks/tolerances.py
+
+effects: setup ## measure the main effects of chapters 8 to 12 on Fashion-MNIST too (10 minutes)
+	python benchmarks/effects.py
 
 versions: setup ## try the oldest and the newest versions in fresh environments (an hour, 5 GB at a time)
 	python benchmarks/versions.py
