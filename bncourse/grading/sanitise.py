@@ -24,6 +24,11 @@ _MOST_OUTPUTS = 2000
 # in one notebook, is shown as it is.
 _LONGEST_TEXT = 8_192
 _MOST_TEXT = 16 * _LONGEST_TEXT
+# Tags left open are opened again in each paragraph below: a hundred in a hundred are 10,000.
+_MOST_TAGS = 200
+
+# The page of feedback takes as long for an empty output as for one of so many characters.
+_LEAST_OUTPUT = 4_096
 
 # A picture in the text itself, as the course and Colab put it there.
 _PASTED = re.compile(r"\(data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/=]+)\)")
@@ -41,7 +46,7 @@ _TAGS = [
 def safe_markdown(context, source):
     """Return Markdown as HTML without scripts; replaces nbconvert's filter ``markdown2html``."""
     source, pasted = _lift_pictures(source)
-    if not _affords(context, source):
+    if not _affords(context, source) or source.count("<") > _MOST_TAGS:
         return _plain_text(source)
     attachments = context.get("cell", {}).get("attachments", {}) | pasted
     # An anchor would lead nowhere: the id of its heading is taken out below.
@@ -153,7 +158,7 @@ def cut_to(outputs, room):
     """Return the first outputs that fit into a number of characters, and the room that is left."""
     kept = []
     for output in outputs:
-        room -= len(str(output))
+        room -= max(_LEAST_OUTPUT, len(str(output)))
         if room < 0:
             text = "[the outputs of this notebook are cut here]\n"
             return [*kept, v4.new_output("stream", name="stdout", text=text)], 0

@@ -149,6 +149,23 @@ def test_markdown_without_end_is_shown_as_it_is(text):
     assert "<script" not in html
 
 
+def test_tags_that_multiply_are_shown_as_they_are():
+    # A tag left open is opened again in each paragraph: 8 kB become gigabytes.
+    opened = "".join(f"<b id={number}>" for number in range(120))
+    assert rendered(opened + "<p>x</p>" * 120).startswith("<pre>&lt;b")
+    few = "<b>x</b> $a < b$ " * 20
+    assert "<b>x</b>" in rendered(few)
+
+
+def test_many_outputs_cost_more_than_their_letters():
+    outputs = [{"output_type": "display_data", "data": {"text/plain": ""}}] * 1000
+    shown, room = [], Limits().shown
+    for _ in range(1900):
+        kept, room = cut_to(clean_outputs(outputs[:99], Limits()), room)
+        shown += kept
+    assert len(shown) < 6000
+
+
 def test_code_is_shown_in_colours():
     html = rendered("def f(x):\n    return '<script>'", name="highlight_code")
     assert '<span class="k">def</span>' in html
