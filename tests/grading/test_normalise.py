@@ -269,7 +269,7 @@ def test_pictures_in_a_written_answer_stay_and_other_attachments_go(path):
 
 def test_an_answer_in_new_cells_below_the_line_to_replace_is_the_answer(path):
     nb = release()
-    picture = {"a.png": {"image/png": "iVBORw0KGgo="}}
+    picture = {"a.png": {"image/png": PIXEL}}
     nb.cells += [v4.new_markdown_cell("The mean"), v4.new_markdown_cell("takes it away.")]
     nb.cells[-1]["attachments"] = picture
     found, flags = handed_in(path, nb)

@@ -1,8 +1,14 @@
 """Nothing active gets from a student's notebook to a page."""
 
+import base64
+import io
+import struct
+
 import pytest
 from jinja2 import Environment
+from PIL import Image
 
+from bncourse.grading.pixels import is_picture
 from bncourse.grading.sanitise import clean_outputs, cut_to, safe_code, safe_markdown
 from bncourse.limits import Limits
 
@@ -121,6 +127,38 @@ def test_outputs_keep_text_and_pixels_only():
 def test_odd_outputs_are_an_error_of_a_known_kind(outputs):
     with pytest.raises((TypeError, ValueError, KeyError)):
         clean_outputs(outputs, Limits())
+
+
+def png_of(width, height):
+    head = struct.pack(">II", width, height) + bytes(5)
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + head).decode()
+
+
+def jpeg_of(width, height):
+    comment = b"\xff\xfe" + struct.pack(">H", 4) + b"hi"
+    frame = b"\xff\xc2" + struct.pack(">HBHH", 17, 8, height, width)
+    return base64.b64encode(b"\xff\xd8" + comment + frame).decode()
+
+
+@pytest.mark.parametrize(("mime", "made"), [("image/png", png_of), ("image/jpeg", jpeg_of)])
+def test_a_picture_of_a_billion_pixels_goes(mime, made):
+    def shown(content):
+        bundle = {"output_type": "display_data", "data": {mime: content}}
+        return mime in clean_outputs([bundle], Limits())[0].data
+
+    assert shown(made(800, 600))
+    assert not shown(made(32_000, 32_000))
+    assert not shown(made(0, 600))
+    assert not shown(made(800, 600)[:12])
+    other = png_of if made is jpeg_of else jpeg_of
+    assert not shown(other(800, 600))
+
+
+def test_a_picture_that_a_library_wrote_stays():
+    for mime, kind in (("image/png", "png"), ("image/jpeg", "jpeg")):
+        file = io.BytesIO()
+        Image.new("RGB", (40, 30), "white").save(file, kind)
+        assert is_picture(base64.b64encode(file.getvalue()).decode(), mime, 10**6)
 
 
 def test_outputs_are_bounded_again_outside():
