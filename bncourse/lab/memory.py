@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -56,7 +55,7 @@ class Watch(TorchDispatchMode):
 class InPlace(torch.autograd.Function):
     r"""Batch norm and a leaky ReLU that keep their output only, and write it over their input.
 
-    (Y6) x_hat = (phi^-1(z) - beta) / gamma, from which dx follows by (B7).
+    (Y4) x_hat = (g^-1(a) - beta) / gamma, with the output a = g(y), from which dx follows by (B7).
 
     ``apply(x, gamma, beta, eps)`` with x (N, C, H, W), overwritten, and gamma without a 0.
 
@@ -67,21 +66,21 @@ class InPlace(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         var, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
         inv_std = torch.rsqrt(var + eps)
-        z = x.sub_(mean).mul_(inv_std * gamma[:, None, None]).add_(beta[:, None, None])
-        nn.functional.leaky_relu_(z, SLOPE)
+        a = x.sub_(mean).mul_(inv_std * gamma[:, None, None]).add_(beta[:, None, None])
+        nn.functional.leaky_relu_(a, SLOPE)
         ctx.mark_dirty(x)
-        ctx.save_for_backward(z, inv_std, gamma, beta)
-        return z
+        ctx.save_for_backward(a, inv_std, gamma, beta)
+        return a
 
     @staticmethod
-    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        z, inv_std, gamma, beta = ctx.saved_tensors
+    def backward(ctx: Any, da: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        a, inv_std, gamma, beta = ctx.saved_tensors
         gamma, beta = gamma[:, None, None], beta[:, None, None]
-        slope = torch.where(z > 0, 1, SLOPE).to(z.dtype)
-        dy, x_hat = dz * slope, z / slope
+        slope = torch.where(a > 0, 1, SLOPE).to(a.dtype)
+        dy, x_hat = da * slope, a / slope
         del slope
         x_hat.sub_(beta).div_(gamma)
-        dims, count = (0, 2, 3), z.numel() // z.shape[1]
+        dims, count = (0, 2, 3), a.numel() // a.shape[1]
         dbeta, dgamma = dy.sum(dims), (dy * x_hat).sum(dims)
         dx = dy.sub_((dbeta / count)[:, None, None])
         dx.sub_(x_hat.mul_((dgamma / count)[:, None, None])).mul_(gamma * inv_std)
@@ -178,17 +177,10 @@ def parameter_gradients(way: str, **options: Any) -> np.ndarray:
     return torch.cat([g.flatten() for g in step(way, **options).gradients]).numpy()
 
 
-@contextmanager
-def recomputing(norm: nn.BatchNorm2d):
-    """Correct the momentum of a batch norm that sees each batch twice, as (Y8) says.
+def halved_momentum(momentum: float) -> float:
+    """Return (Y6), the momentum with which two updates by one batch count as one.
 
-    >>> with recomputing(nn.BatchNorm2d(1, momentum=0.19)) as norm:
-    ...     round(norm.momentum, 3)
+    >>> round(halved_momentum(0.19), 9)
     0.1
     """
-    before = norm.momentum
-    norm.momentum = 1 - (1 - before) ** 0.5
-    try:
-        yield norm
-    finally:
-        norm.momentum = before
+    return 1 - (1 - momentum) ** 0.5

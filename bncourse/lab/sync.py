@@ -23,7 +23,7 @@ BATCH, FEATURES = (24, 40), 5  # examples of each worker: not the same number
 def merge_all(
     counts: np.ndarray, means: np.ndarray, variances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (Y9), mean and biased variance of the union of the workers' batches.
+    """Return (Y7), mean and biased variance of the union of the workers' batches.
 
     Args:
         counts: (P,) numbers of examples.
@@ -119,8 +119,47 @@ def _time_all_reduce(length: int) -> float:
     return perf_counter() - began
 
 
+def ring_all_reduce(parts: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Add up by passing parts around a ring, as real workers do, one round after the other.
+
+    Args:
+        parts: (P, n), what each worker has; n is a multiple of P.
+
+    Returns:
+        (P, n), what each has at the end; the number of rounds; the numbers a worker sends in one.
+
+    Source: thakur2005optimization, a reduce-scatter and an all-gather.
+    """
+    count = len(parts)
+    chunks = parts.reshape(count, count, -1).copy()
+    ranks = np.arange(count)
+    for turn in range(count - 1):
+        # Worker r hands chunk r - turn to r + 1, which adds it to its own.
+        which = (ranks - turn) % count
+        chunks[(ranks + 1) % count, which] += chunks[ranks, which]
+    for turn in range(count - 1):
+        # Worker r has the whole sum of chunk r + 1 - turn and hands it on.
+        which = (ranks + 1 - turn) % count
+        chunks[(ranks + 1) % count, which] = chunks[ranks, which]
+    return chunks.reshape(parts.shape), 2 * (count - 1), parts.shape[1] // count
+
+
+def doubling_all_reduce(parts: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Add up by exchanging everything with a partner, then with the partner of a pair, and so on.
+
+    Arguments and results as for ``ring_all_reduce``, with P a power of two.
+
+    Source: thakur2005optimization, recursive doubling.
+    """
+    sums, rounds, distance = parts.copy(), 0, 1
+    while distance < len(parts):
+        sums = sums + sums[np.arange(len(parts)) ^ distance]
+        rounds, distance = rounds + 1, 2 * distance
+    return sums, rounds, parts.shape[1]
+
+
 def ring(workers: np.ndarray, size: float, latency: float, per_byte: float) -> np.ndarray:
-    """Return the seconds of an all-reduce around a ring, (Y10), first line.
+    """Return the seconds of an all-reduce around a ring, (Y8), first line.
 
     Args:
         workers: P, at least 2.
@@ -133,11 +172,11 @@ def ring(workers: np.ndarray, size: float, latency: float, per_byte: float) -> n
 
 
 def doubling(workers: np.ndarray, size: float, latency: float, per_byte: float) -> np.ndarray:
-    """Return the seconds of an all-reduce by recursive doubling, (Y10), second line.
+    """Return the seconds of an all-reduce by recursive doubling, (Y8), second line.
 
-    Arguments and source as for ``ring``.
+    Arguments and source as for ``ring``; P is a power of two.
     """
-    return np.ceil(np.log2(workers)) * (latency + size * per_byte)
+    return np.log2(workers) * (latency + size * per_byte)
 
 
 # A ResNet-50 {stages: blocks, width}: its batch norms have the channels of he2016deep.
@@ -171,5 +210,5 @@ def step_seconds(
 
 
 def gathered_bytes(workers: int, size: int = 4) -> int:
-    """Return (Y11), the bytes that a worker receives where all statistics are sent to all."""
+    """Return (Y9), the bytes that a worker receives where all statistics are sent to all."""
     return size * (workers - 1) * sum(2 * c + 1 for c in resnet50_channels())
