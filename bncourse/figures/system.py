@@ -15,8 +15,7 @@ _COUNTED = {name: each.copies for name, each in system.PASSES.items() if name !=
 def against_copy():
     """Draw the time of each pass over that of a copy, with its spread, and what counting says."""
     made, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
-    titles = {system.SMALL: "256 × 1024", system.LARGE: "64 × 64 × 56 × 56"}
-    for axis, (shape, title) in zip(axes, titles.items(), strict=True):
+    for axis, shape in zip(axes, (system.SMALL, system.LARGE), strict=True):
         found = system.passes(shape)
         names = list(_COUNTED)
         for row, name in enumerate(names):
@@ -25,10 +24,11 @@ def against_copy():
             axis.plot([ratios.min(), ratios.max()], [row, row], "-", color=COLORS["black"])
             axis.plot([_COUNTED[name]] * 2, [row - 0.4, row + 0.4], color=COLORS["red"], lw=3)
         axis.axvline(1, color=COLORS["grey"], linestyle="--")
-        axis.set(title=title, xscale="log", ylim=(len(names) - 0.4, -0.6), xlim=(0.5, 60))
+        axis.set(title=system.shown(shape), xscale="log", ylim=(len(names) - 0.4, -0.6))
         axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         axis.xaxis.set_minor_locator(plt.NullLocator())
-        axis.set(xlabel="time over a copy")
+        slowest = max(found.over(name).max() for name in names)
+        axis.set(xlabel="time over a copy", xlim=(0.5, max(60, 1.3 * slowest)))
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylabel("pass")
     return made
@@ -42,8 +42,7 @@ def roofline():
     intensity = np.geomspace(0.1, 400, 200)
     roof = system.attainable(intensity, found.peak, found.bandwidth)
     axis.plot(intensity, roof / 1e9, color=COLORS["black"])
-    ridge = found.peak / found.bandwidth
-    axis.text(ridge * 1.4, found.peak / 1e9 * 1.15, "arithmetic is the limit")
+    axis.text(found.ridge * 1.4, found.peak / 1e9 * 1.15, "arithmetic is the limit")
     axis.text(0.11, found.bandwidth / 1e9 * 1.3, "memory is the limit")
     for name, (x, y) in found.reached.items():
         right = name == "convolution"
@@ -93,7 +92,8 @@ def workers():
     made, axis = plt.subplots(figsize=(6.4, 3.2))
     counts = 2 ** np.arange(1, 11)
     for line, (label, way, place) in zip(
-        LINES, (("ring", sync.ring, (40, 0.35)), ("doubling", sync.doubling, (100, 0.0012))),
+        LINES,
+        (("ring", sync.ring, (40, 0.35)), ("doubling", sync.doubling, (100, 0.0012))),
         strict=False,
     ):
         seconds = [sync.step_seconds(int(count), *FAST, way) for count in counts]

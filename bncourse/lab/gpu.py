@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bncourse.lab.conventions import markdown
+from bncourse.lab.system import shown
 
 FILE = Path(__file__).parents[2] / "chapters" / "data" / "gpu.json"
 
@@ -27,9 +28,7 @@ class Report(NamedTuple):
 
     def of(self, **wanted) -> list[dict]:
         """Return the rows whose values are as wanted."""
-        return [
-            row for row in self.rows if all(row.get(name) == v for name, v in wanted.items())
-        ]
+        return [row for row in self.rows if all(row.get(name) == v for name, v in wanted.items())]
 
 
 def read(path: str | Path = FILE) -> Report | None:
@@ -71,7 +70,7 @@ def _table(report: Report, rows: list[dict], entry) -> str:
     for row in rows:
         key = row["what"], row["how"], row.get("direction", ""), row["dtype"]
         cells.setdefault(key, {})[tuple(row["shape"])] = entry(report, row)
-    head = ["", *(" × ".join(map(str, shape)) for shape in shapes)]
+    head = ["", *map(shown, shapes)]
     lines = [[_label(key), *(by.get(shape, "") for shape in shapes)] for key, by in cells.items()]
     return markdown(head, lines)
 
@@ -90,8 +89,8 @@ def _time(report: Report, row: dict) -> str:
     if not copies:
         return f"{1e6 * row['seconds']:.3g} µs"
     copy = copies[0]["seconds"]
-    spread = "".join(f" ({a / copy:.2g}–{b / copy:.2g})" for a, b in [row["spread"]])
-    return f"{row['seconds'] / copy:.2g}{spread}"
+    least, most = (seconds / copy for seconds in row["spread"])
+    return f"{row['seconds'] / copy:.2g} ({least:.2g} to {most:.2g})"
 
 
 def _memory(report: Report, row: dict) -> str:

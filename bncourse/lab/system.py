@@ -190,6 +190,11 @@ def race(calls: dict[str, Callable[[], object]], rounds: int, repeat: int = 1) -
 SMALL, LARGE = (256, 1024), (64, 64, 56, 56)
 
 
+def shown(shape: tuple[int, ...]) -> str:
+    """Return a shape in words of a table: its lengths with a cross between them."""
+    return " \N{MULTIPLICATION SIGN} ".join(map(str, shape))
+
+
 @cache
 @one_thread()
 def passes(
@@ -228,7 +233,7 @@ def passes(
         "copy, new memory": x.clone,
         "written out": lambda: written_out(x, gamma.view(like), beta.view(like), dims),
     }
-    return race(calls, rounds, repeat=max(1, 2**20 // x.numel()))
+    return race(calls, rounds, repeat=min(8, max(1, 2**20 // x.numel())))
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -249,12 +254,17 @@ def written_out(
 WRITTEN_OUT = Pass(7, 5, 7)
 
 
+# Images before and after the convolution that batch norm is folded into, and its 3 x 3 filters.
+FOLDED = (4, 64, 28, 28)
+CONVOLUTION = Pass(1, 1, 2 * 9 * FOLDED[1])
+
+
 @cache
 @one_thread()
 def folding(rounds: int = 7) -> Race:
     """Time a convolution alone, followed by batch norm at inference, and with it folded in."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn((4, 64, 28, 28), generator=generator)
+    x = torch.randn(FOLDED, generator=generator)
     conv = nn.utils.skip_init(nn.Conv2d, 64, 64, 3, padding=1, bias=False)
     with torch.no_grad():
         conv.weight.normal_(0, 0.05, generator=generator)
@@ -267,28 +277,31 @@ def folding(rounds: int = 7) -> Race:
 class Machine(NamedTuple):
     """The two numbers of a roofline, of one thread, and what the layers reach under it."""
 
-    peak: float  # operations a second, of a product of matrices
-    bandwidth: float  # bytes a second, of a copy
+    peak: float  # operations a second, the most of a product of matrices and the convolution
+    bandwidth: float  # bytes a second, the most of a copy and of inference
     reached: dict[str, tuple[float, float]]  # by name: operations per byte, operations a second
+
+    @property
+    def ridge(self) -> float:
+        """The operations per byte at which memory ceases to be the limit."""
+        return self.peak / self.bandwidth
 
 
 @cache
 @one_thread()
-def machine(rounds: int = 5, side: int = 768) -> Machine:
+def machine(rounds: int = 7, side: int = 1024) -> Machine:
     """Measure a roofline with the least time of each call, for that is what the machine can do."""
     generator = torch.Generator().manual_seed(0)
     a = torch.randn((side, side), generator=generator)
     out = torch.empty_like(a)
-    peak = 2 * side**3 / race({"product": lambda: torch.mm(a, a, out=out)}, rounds).least("product")
-    found = passes()
-    numbers = np.prod(LARGE)
+    product = race({"product": lambda: torch.mm(a, a, out=out)}, rounds).least("product")
+    found, numbers = passes(), float(np.prod(LARGE))
     reached = {
         name: (each.intensity(), each.operations * numbers / found.least(name))
         for name, each in PASSES.items()
         if each.operations
     }
-    filter_numbers = 4 * 64 * 28 * 28
-    conv = Pass(1, 1, 2 * 9 * 64)
-    seconds = folding().least("conv")
-    reached["convolution"] = conv.intensity(), conv.operations * filter_numbers / seconds
-    return Machine(peak, 2 * 4 * numbers / found.least("copy"), reached)
+    rate = CONVOLUTION.operations * np.prod(FOLDED) / folding().least("conv")
+    reached["convolution"] = CONVOLUTION.intensity(), float(rate)
+    fastest = min(found.least("copy"), found.least("inference"))
+    return Machine(max(2 * side**3 / product, rate), 2 * 4 * numbers / fastest, reached)
