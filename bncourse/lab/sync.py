@@ -44,16 +44,9 @@ class Found(NamedTuple):
     whole: tuple[np.ndarray, np.ndarray]  # mean and biased variance of the whole batch
     seconds: np.ndarray  # (messages, rounds) of an all-reduce
 
-    @property
-    def latency(self) -> float:
-        """The least time of the shortest message, in seconds: alpha."""
-        return float(self.seconds[0].min())
-
-    @property
-    def per_byte(self) -> float:
-        """What each byte of the longest message adds, in seconds: beta."""
-        more = 4 * (MESSAGES[-1] - MESSAGES[0])
-        return float((self.seconds[-1].min() - self.seconds[0].min()) / more)
+    def longer(self, message: int) -> float:
+        """Return how many times as long a message takes as the shortest, the least of each."""
+        return float(self.seconds[message].min() / self.seconds[0].min())
 
 
 def batch_of(rank: int) -> np.ndarray:
@@ -179,7 +172,7 @@ def doubling(workers: np.ndarray, size: float, latency: float, per_byte: float) 
     return np.log2(workers) * (latency + size * per_byte)
 
 
-# A ResNet-50 {stages: blocks, width}: its batch norms have the channels of he2016deep.
+# The stages of a ResNet-50: blocks and width, he2016deep.
 _STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
 
 
@@ -196,6 +189,24 @@ def resnet50_channels() -> list[int]:
         # The first block of a stage has a batch norm on its shortcut, too.
         channels += [4 * width] + blocks * [width, width, 4 * width]
     return channels
+
+
+def resnet50_parameters() -> int:
+    """Return the number of parameters of a ResNet-50 with 1,000 classes.
+
+    >>> resnet50_parameters()
+    25557032
+
+    Source: he2016deep.
+    """
+    # The first convolution, the last layer with its bias, gamma and beta.
+    total, inputs = 7 * 7 * 3 * 64 + 2048 * 1000 + 1000 + 2 * sum(resnet50_channels()), 64
+    for blocks, width in _STAGES:
+        total += inputs * 4 * width
+        for _ in range(blocks):
+            total += inputs * width + 9 * width * width + width * 4 * width
+            inputs = 4 * width
+    return total
 
 
 def step_seconds(
