@@ -96,12 +96,14 @@ def _talk_over_loopback() -> None:
 
 
 def shared_statistics(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and biased variance over all workers: each sends (count, means, variances)."""
-    mine = torch.cat([torch.tensor([len(x)]).to(x), x.mean(0), x.var(0, correction=0)])
-    gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(gathered, mine)
-    rows = torch.stack(gathered).numpy()
-    return merge_all(rows[:, 0], *np.split(rows[:, 1:], 2, axis=1))
+    """Return mean and biased variance over all workers, (Y7)."""
+    count = torch.tensor([len(x)]).to(x)
+    mine = torch.cat([count, x.mean(0), x.var(0, correction=0)])
+    all_of_them = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(all_of_them, mine)
+    rows = torch.stack(all_of_them).numpy()
+    means, variances = np.split(rows[:, 1:], 2, axis=1)
+    return merge_all(rows[:, 0], means, variances)
 
 
 def _time_all_reduce(length: int) -> float:
