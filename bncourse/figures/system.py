@@ -21,8 +21,8 @@ def against_copy():
         for row, name in enumerate(names):
             ratios = found.over(name)
             axis.barh(row, np.median(ratios), 0.6, color=COLORS["sky"])
-            axis.plot([ratios.min(), ratios.max()], [row, row], "-", color=COLORS["black"])
-            axis.plot([_COUNTED[name]] * 2, [row - 0.4, row + 0.4], color=COLORS["red"], lw=3)
+            axis.plot([ratios.min(), ratios.max()], [row, row], "-", color=COLORS["blue"])
+            axis.plot([_COUNTED[name]] * 2, [row - 0.4, row + 0.4], color=COLORS["black"], lw=3)
         axis.axvline(1, color=COLORS["grey"], linestyle="--")
         axis.set(title=system.shown(shape), xscale="log", ylim=(len(names) - 0.4, -0.6))
         axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
@@ -93,7 +93,7 @@ def workers():
     counts = 2 ** np.arange(1, 11)
     for line, (label, way, place) in zip(
         LINES,
-        (("ring", sync.ring, (40, 0.35)), ("doubling", sync.doubling, (100, 0.0012))),
+        (("ring", sync.ring, (60, 0.12)), ("doubling", sync.doubling, (100, 0.0019))),
         strict=False,
     ):
         seconds = [sync.step_seconds(int(count), *FAST, way) for count in counts]
