@@ -55,8 +55,8 @@ $(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _t
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 
-# The cache of outputs knows the text of a page, not the library that its cells call.
-$(STAMPS)/library: $(LIBRARY)
+# The cache of outputs knows the text of a page, not the library or the data that its cells read.
+$(STAMPS)/library: $(LIBRARY) $(wildcard chapters/data/*.json)
 	@rm -rf _build/.jupyter_cache
 	@mkdir -p $(@D) && touch $@
 

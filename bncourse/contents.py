@@ -101,6 +101,12 @@ CHAPTERS = (
         "What do learning rate and weight decay do to weights that batch norm makes "
         "scale-invariant?",
     ),
+    Chapter(
+        "Y",
+        "system",
+        "Count the bytes a layer moves",
+        "What does batch norm cost in time, in memory, and over a thousand workers?",
+    ),
 )
 
 
