@@ -101,6 +101,12 @@ CHAPTERS = (
         "What do learning rate and weight decay do to weights that batch norm makes "
         "scale-invariant?",
     ),
+    Chapter(
+        "A",
+        "relatives",
+        "Choose what shares a statistic",
+        "Which numbers should share a mean and a variance, if any, and what does each choice cost?",
+    ),
 )
 
 
