@@ -102,6 +102,12 @@ CHAPTERS = (
         "scale-invariant?",
     ),
     Chapter(
+        "A",
+        "relatives",
+        "Choose what shares a statistic",
+        "Which numbers should share a mean and a variance, if any, and what does each choice cost?",
+    ),
+    Chapter(
         "Y",
         "system",
         "Count the bytes a layer moves",
