@@ -101,6 +101,12 @@ CHAPTERS = (
         "What do learning rate and weight decay do to weights that batch norm makes "
         "scale-invariant?",
     ),
+    Chapter(
+        "T",
+        "when_it_fails",
+        "Name the batch that breaks it",
+        "For which batches does batch norm fail, and why for those?",
+    ),
 )
 
 
