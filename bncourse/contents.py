@@ -102,6 +102,12 @@ CHAPTERS = (
         "scale-invariant?",
     ),
     Chapter(
+        "T",
+        "when_it_fails",
+        "Name the batch that breaks it",
+        "For which batches does batch norm fail, and why for those?",
+    ),
+    Chapter(
         "A",
         "relatives",
         "Choose what shares a statistic",
