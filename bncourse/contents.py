@@ -101,6 +101,12 @@ CHAPTERS = (
         "What do learning rate and weight decay do to weights that batch norm makes "
         "scale-invariant?",
     ),
+    Chapter(
+        "Q",
+        "claims_tested",
+        "Test the claims",
+        "Which of the claims that popular articles make about batch norm hold?",
+    ),
 )
 
 
