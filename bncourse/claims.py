@@ -39,7 +39,8 @@ class Claim:
         question: what a reader wants to know.
         answer: one sentence, without numbers that the places do not hold.
         evidence: what was measured, derived or cited, in MyST.
-        where: places: the tag of an equation, a page, or a page and a label, ``page#label``.
+        where: places: the tag of an equation, a page, or a page and what stands there,
+            ``page#label`` or ``page#tag``.
     """
 
     number: int
@@ -66,20 +67,28 @@ def page_of(place: str) -> str:
     return chapter_of(place).page if _TAG.fullmatch(place) else place.partition("#")[0]
 
 
+def anchor_of(place: str) -> str:
+    """Return the tag or the label of a place, or nothing.
+
+    >>> anchor_of("F3"), anchor_of("layers#layers-table"), anchor_of("layers")
+    ('F3', 'layers-table', '')
+    """
+    return place if _TAG.fullmatch(place) else place.partition("#")[2]
+
+
 def link(place: str) -> str:
     """Return a place as a link in MyST, or nothing if its page does not stand.
 
     >>> link("F3"), link("layers#layers-table")
     ('[(F3)](#F3)', '[Use the layer in PyTorch and Keras](#layers-table)')
-    >>> link("glossary"), link("unwritten")
+    >>> link("glossary"), link("unwritten#Z1")
     ('[Glossary](glossary.md)', '')
     """
-    if _TAG.fullmatch(place):
-        return f"[({place})](#{place})"
-    page, _, label = place.partition("#")
+    page, anchor = page_of(place), anchor_of(place)
     if page not in titles():
         return ""
-    return f"[{titles()[page]}]({f'#{label}' if label else f'{page}.md'})"
+    words = f"({anchor})" if _TAG.fullmatch(anchor) else titles()[page]
+    return f"[{words}]({f'#{anchor}' if anchor else f'{page}.md'})"
 
 
 def links(claim: Claim) -> list[str]:
@@ -106,7 +115,7 @@ CLAIMS = (
             "standardise hidden features in a fixed way is older "
             "{cite:p}`gulcehre2013knowledge`."
         ),
-        where=("glossary#where-the-name-comes-from", "glossary#where-it-is-used", "relatives"),
+        where=("glossary#where-the-name-comes-from", "glossary#where-it-is-used"),
     ),
     Claim(
         number=2,
@@ -125,8 +134,8 @@ CLAIMS = (
         evidence=(
             "The sums of [(F1)](#F1) and [(F2)](#F2) run over the batch alone. [(F3)](#F3) "
             "moves and stretches a feature, so a lopsided one stays lopsided. The words "
-            "around it (layer, scale and shift, running statistics) are those of "
-            "{cite:t}`ioffe2015batch` and of the libraries."
+            "around it (layer, scale and shift, running statistics) are those of the paper "
+            "{cite:p}`ioffe2015batch` and of the libraries."
         ),
         where=("F1", "F3", "glossary#where-the-name-comes-from"),
     ),
@@ -241,7 +250,7 @@ CLAIMS = (
             "zero, [(F5)](#F5); in float32 rounding leaves a little, which plain descent "
             "ignores and Adam turns into a drift."
         ),
-        where=("F5", "I8"),
+        where=("F5", "scale_invariance#dead-bias"),
     ),
     Claim(
         number=9,
@@ -294,7 +303,7 @@ CLAIMS = (
         answer=(
             r"Inputs are normalised only if somebody did it; at the output $\gamma$ and "
             r"$\beta$ learn the range, but every training batch gets one mean and one spread, "
-            "which costs accuracy at small batches."
+            "which raises the error at small batches."
         ),
         evidence=(
             "Raw inputs of mixed units were measured with and without standardising. At the "
@@ -443,8 +452,8 @@ CLAIMS = (
         claim="Training is faster and converges sooner.",
         question="How much faster, if the rival may choose its own rate and start?",
         answer=(
-            "A little: from a bad start the factor has no bound, against a well-started rival "
-            "at its best rate it is small, and in seconds smaller still."
+            "Against a well-started rival at its best rate by a small factor, and in seconds "
+            "by less; from a bad start the rival did not get there at all in the time given."
         ),
         evidence=(
             "Steps to a given loss, each network at its own best rate, [(U1)](#U1), "
@@ -465,8 +474,8 @@ CLAIMS = (
             "rival, with sigmoids and with ReLU."
         ),
         evidence=(
-            "Measured over a sweep of rates in three layers; in eight ReLU layers only the "
-            "network with batch norm learned at the largest rate. "
+            "Measured over a sweep of rates in three layers; in eight ReLU layers the network "
+            "with batch norm learned at the largest rate, and those without it did not. "
             "{cite:t}`bjorck2018understanding` hold the large rates for the reason why batch "
             "norm helps."
         ),
@@ -555,8 +564,8 @@ CLAIMS = (
         ),
         question="Can you count on it as your regulariser?",
         answer=(
-            "No: its noise is that of a faint dropout, and on few images neither it, nor "
-            "dropout, nor both gained more than the seeds differ."
+            "No: at usual batch sizes its noise is that of a faint dropout, and on few images "
+            "neither it, nor dropout, nor both gained more than the seeds differ."
         ),
         evidence=(
             "How much dropout a batch of $N$ is worth: [(U5)](#U5). {cite:t}`ioffe2015batch` "
@@ -738,8 +747,8 @@ CLAIMS = (
         evidence=(
             "The bounds for one and two examples: [(F13)](#F13). What the pixels of an image "
             "are worth: [(C8)](#C8), [(C10)](#C10). {cite:t}`wu2018group` measured the loss "
-            "at small batches and proposed group norm, which did better than the other "
-            "normalisations that they tried; layer norm {cite:p}`ba2016layer` is that of "
+            "at small batches and proposed group norm, which at usual sizes did better than "
+            "the other relatives that they tried; layer norm {cite:p}`ba2016layer` is that of "
             "sequences."
         ),
         where=("F13", "C8", "when_it_fails"),
@@ -764,7 +773,7 @@ CLAIMS = (
             "as what their methods are good for; {cite:t}`ioffe2017renorm` made renorm for "
             "batches that are small or not drawn at random."
         ),
-        where=("C4", "D5", "when_it_fails", "relatives"),
+        where=("C4", "D5", "when_it_fails", "relatives#A2"),
     ),
     Claim(
         number=36,
@@ -800,11 +809,12 @@ CLAIMS = (
         ),
         evidence=(
             "A step with batch norm is timed on the machine that builds the book; at "
-            "inference [(C7)](#C7) leaves no layer at all. {cite:t}`garbin2020dropout` "
-            "measured the cost of both, {cite:t}`jung2018restructuring` fuse its halves with "
-            "the neighbours in training, to touch memory less."
+            "inference [(C7)](#C7) leaves no layer at all {cite:p}`jacob2018quantization`. "
+            "{cite:t}`garbin2020dropout` measured that both training and prediction get "
+            "slower, where nothing is folded. To fuse means to do all operations on a number "
+            "while it is at hand; what is moved then is less, and never nothing."
         ),
-        where=("what_it_buys#buys-verdict", "C7", "system"),
+        where=("what_it_buys#measure-the-speed", "C7", "system#Y1"),
     ),
     Claim(
         number=38,
@@ -822,7 +832,7 @@ CLAIMS = (
             "matter of batch norm: {cite:t}`keskar2017large` put the other solutions of large "
             "batches down to the noise of the gradient."
         ),
-        where=("U3", "F16", "when_it_fails"),
+        where=("U3", "F16", "relatives#A7"),
     ),
     Claim(
         number=39,
@@ -842,7 +852,7 @@ CLAIMS = (
             "are as the claim says. By [(U2)](#U2) a speed-up needs each rival at its own "
             "best rate."
         ),
-        where=("U2", "relatives"),
+        where=("U2", "relatives#A3"),
     ),
     Claim(
         number=40,
@@ -862,7 +872,7 @@ CLAIMS = (
             "{cite:t}`lian2019revisit`. How much of the variance lies between unlike batches, "
             "and is missed by each of them: [(R8)](#R8)."
         ),
-        where=("R8", "relatives", "when_it_fails"),
+        where=("R8", "relatives#A7", "when_it_fails"),
     ),
     Claim(
         number=41,
@@ -872,7 +882,7 @@ CLAIMS = (
         question="Can poor statistics be repaired after training?",
         answer=(
             "Yes: measure them again with the final weights; early in training that gained "
-            "points on each seed, and it does nothing where they were good."
+            "points on each seed, and it changes little where they were good."
         ),
         evidence=(
             "Pooling the batches is [(R9)](#R9), the PreciseBN of {cite:t}`wu2021rethinking`. "
@@ -880,6 +890,6 @@ CLAIMS = (
             "statistics of an evaluation, and {cite:t}`summers2020four` count the current "
             "example in."
         ),
-        where=("R9", "inference#inference-answer", "relatives"),
+        where=("R9", "inference#inference-answer", "relatives#A9"),
     ),
 )
