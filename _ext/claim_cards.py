@@ -28,7 +28,7 @@ def card(claim):
     return f"""\
 (claim-{claim.number})=
 :::::{{div}} claim {css_class(claim.verdict)}
-**{claim.number}.** {claim.claim} {{bdg-secondary-line}}`{claim.verdict}`
+**{claim.number}.** {{bdg-secondary-line}}`{claim.verdict}` {claim.claim}
 
 *{claim.question}* {claim.answer} {places}
 

@@ -161,6 +161,15 @@ def test_the_whole_page_is_read_in_time(root):
     assert measure(page(root)).minutes <= 20
 
 
+@pytest.mark.parametrize(
+    ("shape", "verdict"), [("triangles", "wrong"), ("diamonds", "not supported")]
+)
+def test_the_alternative_text_of_the_picture_names_the_right_claims(root, shape, verdict):
+    words = " ".join(text(root, "claims_tested").split())
+    numbers = [str(claim.number) for claim in CLAIMS if claim.verdict == verdict]
+    assert f"{shape}: {', '.join(numbers)}." in words
+
+
 def test_the_contents_name_the_page():
     assert "claims_tested" in {each.page for each in CHAPTERS}
 

@@ -27,7 +27,7 @@ def _mark(axis, x, y, verdict, number=""):
 @figure
 def verdicts():
     """Draw the verdict on each claim as a mark with its number, a row for each group."""
-    made, axis = plt.subplots(figsize=(6.4, 4.6))
+    made, axis = plt.subplots(figsize=(6.4, 4.2))
     for row, (group, name) in enumerate(GROUPS.items()):
         axis.text(-0.8, row, name, ha="right", va="center")
         found = [claim for claim in CLAIMS if claim.group == group]
