@@ -111,9 +111,8 @@ CLAIMS = (
         ),
         evidence=(
             "The layer is that of {cite:t}`ioffe2015batch`. Residual networks took it over "
-            "{cite:p}`he2016deep`; transformers did not {cite:p}`vaswani2017attention`. To "
-            "standardise hidden features in a fixed way is older "
-            "{cite:p}`gulcehre2013knowledge`."
+            "{cite:p}`he2016deep`; transformers did not {cite:p}`vaswani2017attention`. "
+            "Hidden features were standardised before {cite:p}`gulcehre2013knowledge`."
         ),
         where=("glossary#where-the-name-comes-from", "glossary#where-it-is-used"),
     ),
@@ -172,10 +171,10 @@ CLAIMS = (
         evidence=(
             "Images: {cite:t}`he2016deep`. Speech: {cite:t}`amodei2016deep` and "
             "{cite:t}`gulati2020conformer`. Text: transformers use layer norm "
-            "{cite:p}`vaswani2017attention`, since statistics of text fluctuate from batch to "
-            "batch {cite:p}`shen2020powernorm`. Reinforcement learning: "
-            "{cite:t}`salimans2016weight` count it among the uses that suit batch norm less, "
-            "as the noise of the batch harms; {cite:t}`bhatt2024crossq` show how it can help."
+            "{cite:p}`vaswani2017attention`, since statistics of text fluctuate strongly "
+            "during training {cite:p}`shen2020powernorm`. Reinforcement learning: "
+            "{cite:t}`salimans2016weight` count it among the noise-sensitive uses that suit "
+            "batch norm less; {cite:t}`bhatt2024crossq` show how it can help."
         ),
         where=("glossary#where-it-is-used", "relatives"),
     ),
@@ -185,7 +184,7 @@ CLAIMS = (
         verdict="holds",
         claim="PyTorch, Keras and TensorFlow have it built in.",
         question="Which libraries have the layer?",
-        answer="All three, with other names, other defaults and another memory in each.",
+        answer="All three; names, defaults and what is stored differ between PyTorch and Keras.",
         evidence=(
             "The table of the layers is made by feeding both layers a batch, and from the "
             "options of the installed versions {cite:p}`paszke2019pytorch,chollet2015keras`; "
@@ -265,7 +264,7 @@ CLAIMS = (
         ),
         evidence=(
             r"At a variance of $\epsilon$ half of the variance is gone, [(F9)](#F9). The "
-            r"gradient of a constant feature is stretched by up to $\gamma/\sqrt{\epsilon}$, "
+            r"gradient of a constant feature is stretched by $\gamma/\sqrt{\epsilon}$, "
             "[(F14)](#F14). PyTorch and Keras have different defaults, and a model moved "
             r"without its $\epsilon$ gives other outputs, [(L8)](#L8) "
             "{cite:p}`paszke2019pytorch,chollet2015keras`. Against a variance that is lost to "
@@ -343,7 +342,8 @@ CLAIMS = (
             "[(F4)](#F4) is a multiplication and an addition. [(F10)](#F10) is the identity "
             "of {cite:t}`ioffe2015batch`, exact for one batch or at inference. In training "
             "the layer as a whole is not affine, because mean and variance depend on the "
-            "input; that is the doing of the normalisation."
+            "input; that is the doing of the normalisation. What is true: with scale and "
+            "shift a sigmoid behind the layer can leave its straight middle."
         ),
         where=("F4", "F10"),
     ),
@@ -373,8 +373,8 @@ CLAIMS = (
         claim="At inference a moving average replaces the statistics of the batch.",
         question="What does it normalise with when there is no batch?",
         answer=(
-            "With an exponential average over past batches, which still holds its start and "
-            "past weights, and can be measured anew."
+            "With an exponential average over past batches, which lags behind the weights, "
+            "holds a share of its start, and can be measured anew."
         ),
         evidence=(
             "[(F7)](#F7) is the layer at inference, [(R2)](#R2) what the average holds. Early "
@@ -433,15 +433,16 @@ CLAIMS = (
         question="Is that why it works?",
         answer=(
             "It is not shown: the shift gets smaller in some measures and larger in others, "
-            "sigmoids train as well with the shift put back, and for ReLU the case is open."
+            "sigmoids train about as well with the shift put back, and for ReLU the case is "
+            "open."
         ),
         evidence=(
-            "Smaller or larger, measure by measure: the table of the first page. The cause: "
-            "noise that puts a shift back, [(D1)](#D1), costs sigmoids next to nothing and "
-            "ReLU layers much at most rates; a network normalised once, [(D2)](#D2), ends as "
-            "high at its best rate. {cite:t}`santurkar2018how` and "
-            "{cite:t}`huang2020internal` argue against the claim, {cite:t}`ioffe2015batch` "
-            "for it."
+            "Smaller or larger, measure by measure: the table at the first link. As the "
+            "cause: noise that puts a shift back, [(D1)](#D1), costs sigmoids next to nothing "
+            "and ReLU layers much at most rates; a network normalised once, [(D2)](#D2), ends "
+            "about as high at its best rate. {cite:t}`santurkar2018how` argue against the "
+            "claim, {cite:t}`huang2020internal` against its first half, "
+            "{cite:t}`ioffe2015batch` for it."
         ),
         where=("covariate_shift#shift-verdict", "reduce_shift#shift-on-trial"),
     ),
@@ -746,12 +747,13 @@ CLAIMS = (
         ),
         evidence=(
             "The bounds for one and two examples: [(F13)](#F13). What the pixels of an image "
-            "are worth: [(C8)](#C8), [(C10)](#C10). {cite:t}`wu2018group` measured the loss "
-            "at small batches and proposed group norm, which at usual sizes did better than "
-            "the other relatives that they tried; layer norm {cite:p}`ba2016layer` is that of "
-            "sequences."
+            "are worth: [(C8)](#C8), [(C10)](#C10). {cite:t}`wu2018group` measured how the "
+            "error rises at small batches and proposed group norm, which at usual sizes did "
+            "better than the other relatives that they tried. Layer norm "
+            "{cite:p}`ba2016layer` suits sequences; instance norm takes the contrast out of "
+            "single images {cite:p}`ulyanov2016instance`."
         ),
-        where=("F13", "C8", "when_it_fails"),
+        where=("F13", "C8", "when_it_fails#T4"),
     ),
     Claim(
         number=35,
@@ -763,9 +765,9 @@ CLAIMS = (
         ),
         question="What goes wrong with sequences, and what helps?",
         answer=(
-            "Each time step of a recurrent network needs statistics of its own, and late "
-            "steps have few sequences; layer norm and weight norm look at no other example, "
-            "while batch renorm still takes the statistics of a batch."
+            "A recurrent network wants statistics for each time step, and late steps have few "
+            "sequences; layer norm and weight norm look at no other example, while batch "
+            "renorm still takes the statistics of a batch."
         ),
         evidence=(
             "{cite:t}`cooijmans2017recurrent` keep statistics for each step. "
@@ -773,7 +775,7 @@ CLAIMS = (
             "as what their methods are good for; {cite:t}`ioffe2017renorm` made renorm for "
             "batches that are small or not drawn at random."
         ),
-        where=("C4", "D5", "when_it_fails", "relatives#A2"),
+        where=("C4", "D5", "when_it_fails#T6", "relatives#A2"),
     ),
     Claim(
         number=36,
@@ -809,10 +811,11 @@ CLAIMS = (
         ),
         evidence=(
             "A step with batch norm is timed on the machine that builds the book; at "
-            "inference [(C7)](#C7) leaves no layer at all {cite:p}`jacob2018quantization`. "
-            "{cite:t}`garbin2020dropout` measured that both training and prediction get "
-            "slower, where nothing is folded. To fuse means to do all operations on a number "
-            "while it is at hand; what is moved then is less, and never nothing."
+            "inference [(C7)](#C7) leaves no layer at all, on small devices too "
+            "{cite:p}`jacob2018quantization`. {cite:t}`garbin2020dropout` measured that both "
+            "training and prediction get slower, where nothing is folded. To fuse means to do "
+            "all operations on a number while it is at hand; what is moved then is less, and "
+            "never nothing."
         ),
         where=("what_it_buys#measure-the-speed", "C7", "system#Y1"),
     ),
@@ -832,7 +835,7 @@ CLAIMS = (
             "matter of batch norm: {cite:t}`keskar2017large` put the other solutions of large "
             "batches down to the noise of the gradient."
         ),
-        where=("U3", "F16", "relatives#A7"),
+        where=("U3", "F16", "relatives#A7", "when_it_fails"),
     ),
     Claim(
         number=39,
@@ -845,12 +848,13 @@ CLAIMS = (
         question="Does it converge faster?",
         answer=(
             "Its authors report so; what it does is described rightly, and that it is faster "
-            "than both rests on their experiments alone."
+            "than both rests on their own experiments, as far as we have read."
         ),
         evidence=(
             "{cite:t}`ziaee2022batch`: the weights, and a choice of statistics at inference, "
-            "are as the claim says. By [(U2)](#U2) a speed-up needs each rival at its own "
-            "best rate."
+            "are as the claim says. For large batches the weight of the features is small, so "
+            "the layer is nearly batch norm. By [(U2)](#U2) a speed-up needs each rival at "
+            "its own best rate."
         ),
         where=("U2", "relatives#A3"),
     ),
@@ -872,7 +876,7 @@ CLAIMS = (
             "{cite:t}`lian2019revisit`. How much of the variance lies between unlike batches, "
             "and is missed by each of them: [(R8)](#R8)."
         ),
-        where=("R8", "relatives#A7", "when_it_fails"),
+        where=("R8", "relatives#A7", "when_it_fails#T5"),
     ),
     Claim(
         number=41,

@@ -27,7 +27,7 @@ def _mark(axis, x, y, verdict, number=""):
 @figure
 def verdicts():
     """Draw the verdict on each claim as a mark with its number, a row for each group."""
-    made, axis = plt.subplots(figsize=(6.4, 4.2))
+    made, axis = plt.subplots(figsize=(6.4, 4.0))
     for row, (group, name) in enumerate(GROUPS.items()):
         axis.text(-0.8, row, name, ha="right", va="center")
         found = [claim for claim in CLAIMS if claim.group == group]
@@ -62,7 +62,7 @@ def _draw_losses(axis, kind):
 @figure
 def comparisons():
     """Draw the four losses of the published code, and of the repaired one, by epoch."""
-    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.6), sharey=True)
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
     for axis, title, nets in (
         (axes[0], "the code as published", published.PUBLISHED),
         (axes[1], "repaired", published.REPAIRED),
