@@ -5,8 +5,9 @@ import numpy as np
 
 from bncourse.claims import CLAIMS, GROUPS, VERDICTS
 from bncourse.figures.seeds import band
-from bncourse.figures.style import COLORS, figure
-from bncourse.lab import published
+from bncourse.figures.style import COLORS, LINES, figure
+from bncourse.lab import deep, published
+from bncourse.reference import forward
 
 # A verdict has a shape and a lightness of its own: face, colour of the number, marker, size, and
 # how far the number stands above the middle.
@@ -27,20 +28,60 @@ def _mark(axis, x, y, verdict, number=""):
 @figure
 def verdicts():
     """Draw the verdict on each claim as a mark with its number, a row for each group."""
-    made, axis = plt.subplots(figsize=(6.4, 4.0))
+    made, axis = plt.subplots(figsize=(6.4, 3.7))
     for row, (group, name) in enumerate(GROUPS.items()):
         axis.text(-0.8, row, name, ha="right", va="center")
         found = [claim for claim in CLAIMS if claim.group == group]
         for column, claim in enumerate(found):
             _mark(axis, column, row, claim.verdict, claim.number)
-    for place, verdict in enumerate(VERDICTS):
+    for x, verdict in zip((-6.1, -3.25, 3.2, 7.4), VERDICTS, strict=True):
         count = sum(claim.verdict == verdict for claim in CLAIMS)
-        x, y = (-4.1, 4.4)[place % 2] + 0.2, len(GROUPS) + 0.3 + 0.95 * (place // 2)
-        _mark(axis, x, y, verdict)
-        axis.text(x + 0.7, y, f"{verdict}: {count}", va="center", fontweight="bold")
+        _mark(axis, x, len(GROUPS) + 0.3, verdict)
+        axis.text(x + 0.55, len(GROUPS) + 0.3, f"{verdict}: {count}", va="center")
     axis.axhline(len(GROUPS) - 0.4, color=COLORS["grey"], linewidth=0.8)
-    axis.set(xlim=(-5.3, 9.6), ylim=(len(GROUPS) + 1.9, -0.6))
+    axis.set(xlim=(-6.6, 10.0), ylim=(len(GROUPS) + 0.9, -0.6))
     axis.axis("off")
+    return made
+
+
+@figure
+def two_batches():
+    """Draw one feature of two batches before and after a layer, with mean and deviation."""
+    rng = np.random.default_rng(1)
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 1.9), sharey=True)
+    gamma, beta = np.array([1.5]), np.array([4.0])
+    for row, (mean, std) in enumerate(((2, 3), (12, 1.2))):
+        x = rng.normal(mean, std, (12, 1))
+        y, _ = forward.batchnorm_forward(x, gamma, beta)
+        color = COLORS[("blue", "orange")[row]]
+        for axis, values in zip(axes, (x, y), strict=True):
+            axis.plot(values, np.full(len(values), row), "|", color=color, markersize=14, mew=2)
+            axis.errorbar(
+                values.mean(), row + 0.42, xerr=values.std(), fmt="o", capsize=4, color="black"
+            )
+    axes[0].set(xlabel="what comes in", ylim=(1.9, -0.5), ylabel="batch")
+    axes[0].set_yticks([0, 1], ["one", "another"])
+    axes[1].set(xlabel="what goes out", xlim=axes[0].get_xlim())
+    return made
+
+
+@figure
+def by_formula():
+    """Draw the growth of gradients, (H3) and (H6), and the dropout that a batch is worth, (U5)."""
+    made, axes = plt.subplots(1, 2, figsize=(6.4, 2.5))
+    chi, layers = deep.growth("ReLU"), np.arange(2, 101, 2)
+    shortcuts = np.cumprod(1 + chi / np.arange(1, 51)) ** 0.5
+    plain, short = ({**line, "marker": ""} for line in LINES[:2])
+    axes[0].plot(layers, chi ** (layers / 2), **plain)
+    axes[0].plot(layers, shortcuts, **short)
+    axes[0].set(yscale="log", xlabel="layers", ylabel="growth of the gradient")
+    axes[0].text(48, 3e6, "plain", ha="right", fontweight="bold")
+    axes[0].text(98, 70, "shortcuts", ha="right", fontweight="bold")
+    size = np.array([2, 4, 8, 16, 32, 64, 128, 256])
+    axes[1].plot(size, 100 * 3 / (2 * size + 3), **LINES[0])
+    axes[1].set(xscale="log", xlabel="examples in a batch", ylabel="dropout as noisy, %")
+    axes[1].set_xticks([2, 8, 32, 128], ["2", "8", "32", "128"])
+    axes[1].xaxis.set_minor_locator(plt.NullLocator())
     return made
 
 
