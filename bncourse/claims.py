@@ -856,7 +856,7 @@ CLAIMS = (
             "the layer is nearly batch norm. By [(U2)](#U2) a speed-up needs each rival at "
             "its own best rate."
         ),
-        where=("U2", "relatives#A3"),
+        where=("U2", "relatives#A3", "relatives#relatives-grid"),
     ),
     Claim(
         number=40,

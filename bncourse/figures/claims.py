@@ -19,6 +19,10 @@ _MARKS = {
 }
 
 
+# Verdicts that take two lines.
+_WORDS = {"holds under conditions": "holds under\nconditions", "not supported": "not\nsupported"}
+
+
 def _mark(axis, x, y, verdict, number=""):
     face, ink, marker, size, above = _MARKS[verdict]
     axis.plot(x, y, marker, color=face, markersize=size, markeredgecolor=COLORS["black"])
@@ -34,12 +38,14 @@ def verdicts():
         found = [claim for claim in CLAIMS if claim.group == group]
         for column, claim in enumerate(found):
             _mark(axis, column, row, claim.verdict, claim.number)
-    for x, verdict in zip((-6.1, -3.25, 3.2, 7.4), VERDICTS, strict=True):
+    for x, verdict in zip((-5.8, -2.4, 2.3, 6.2), VERDICTS, strict=True):
         count = sum(claim.verdict == verdict for claim in CLAIMS)
         _mark(axis, x, len(GROUPS) + 0.3, verdict)
-        axis.text(x + 0.55, len(GROUPS) + 0.3, f"{verdict}: {count}", va="center")
+        axis.text(
+            x + 0.55, len(GROUPS) + 0.3, f"{_WORDS.get(verdict, verdict)}: {count}", va="center"
+        )
     axis.axhline(len(GROUPS) - 0.4, color=COLORS["grey"], linewidth=0.8)
-    axis.set(xlim=(-6.6, 10.0), ylim=(len(GROUPS) + 0.9, -0.6))
+    axis.set(xlim=(-6.6, 10.0), ylim=(len(GROUPS) + 1.0, -0.6))
     axis.axis("off")
     return made
 
