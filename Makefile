@@ -15,9 +15,12 @@ LIBRARY := $(shell find bncourse -name '*.py' 2>/dev/null)
 SOLUTIONS := $(wildcard solutions/*/*.md)
 CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) index.md
 
+# The sample class waits for limits while pages compute: both run at once.
+MAKEFLAGS += --jobs=2
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report versions lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -52,8 +55,8 @@ $(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _t
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 
-# The cache of outputs knows the text of a page, not the library that its cells call.
-$(STAMPS)/library: $(LIBRARY)
+# The cache of outputs knows the text of a page, not the library or the data that its cells read.
+$(STAMPS)/library: $(LIBRARY) $(wildcard chapters/data/*.json)
 	@rm -rf _build/.jupyter_cache
 	@mkdir -p $(@D) && touch $@
 
@@ -85,12 +88,18 @@ test-backends: setup $(BACKENDS)/installed ## run problem set 5 on torch, Tensor
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 
+grid: setup ## train the relatives of batch norm anew, for the table of their chapter (20 minutes)
+	python -m bncourse.lab.relatives
+
 pages: setup ## print what there is to read, page by page
 	@python benchmarks/pages.py
 
 report: setup ## print what each exercise accepts, rejects and names, and the gap of its tolerances
 	python benchmarks/classifier.py
 	python benchmarks/tolerances.py
+
+effects: setup ## measure the main effects of chapters 8 to 12 on Fashion-MNIST too (10 minutes)
+	python benchmarks/effects.py
 
 versions: setup ## try the oldest and the newest versions in fresh environments (an hour, 5 GB at a time)
 	python benchmarks/versions.py

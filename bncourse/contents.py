@@ -102,6 +102,24 @@ CHAPTERS = (
         "scale-invariant?",
     ),
     Chapter(
+        "T",
+        "when_it_fails",
+        "Name the batch that breaks it",
+        "For which batches does batch norm fail, and why for those?",
+    ),
+    Chapter(
+        "A",
+        "relatives",
+        "Choose what shares a statistic",
+        "Which numbers should share a mean and a variance, if any, and what does each choice cost?",
+    ),
+    Chapter(
+        "Y",
+        "system",
+        "Count the bytes a layer moves",
+        "What does batch norm cost in time, in memory, and over a thousand workers?",
+    ),
+    Chapter(
         "Q",
         "claims_tested",
         "Test the claims",

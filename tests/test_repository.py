@@ -1,5 +1,6 @@
 """The repository as a newcomer finds it."""
 
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -27,6 +28,11 @@ def test_direct_dependencies_are_pinned_exactly(root):
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line) for line in named[:-1])
     for package in ("jupyter-book", "numpy", "torch", "matplotlib", "nbgrader", "keras"):
         assert any(line.startswith(f"{package}==") for line in named)
+
+
+def test_no_command_waits_for_a_grammar_that_nobody_asks_for():
+    # Newer releases of jsonschema bring this package along, whose import takes two seconds.
+    assert importlib.util.find_spec("rfc3987_syntax") is None
 
 
 def test_the_style_of_the_code(root):

@@ -73,6 +73,48 @@ def at_best():
     return made
 
 
+# The rows of the figure of the verdict: how the comparison is made, the rival, the optimizer.
+_COMPARISONS = {
+    "sigmoid, small weights": ("sigmoid", "SGD"),
+    "sigmoid, large weights": ("sigmoid, large weights", "SGD"),
+    "sigmoid, normalised once": ("sigmoid, once", "SGD"),
+    "the same, Adam": ("sigmoid, once", "Adam"),
+    "ReLU": ("ReLU", "SGD"),
+    "ReLU, Adam": ("ReLU", "Adam"),
+}
+
+
+@figure
+def factors():
+    """Draw (U2) against one rival after the other, from the famous comparison to the fair ones."""
+    made, axis = plt.subplots(figsize=(6.4, 2.8))
+    for row, (rival, optimizer) in enumerate(_COMPARISONS.values()):
+        normed = buys.speed(f"{rival.split(',')[0]}, batch norm", optimizer)
+        found = buys.speed(rival, optimizer)
+        waited = buys.OPTIMIZERS[optimizer][2]
+        factor = np.minimum(np.median(found.steps, axis=1).min(), waited)
+        factor /= np.median(normed.steps, axis=1).min()
+        axis.plot([1, factor], [row, row], color=COLORS["grey"], zorder=1)
+        axis.plot(factor, row, "o", color=COLORS["blue"])
+        if not np.isfinite(found.steps).all(axis=1).any():
+            axis.annotate(
+                "or more",
+                (factor * 1.02, row),
+                (factor * 1.22, row),
+                va="center",
+                arrowprops={"arrowstyle": "<-"},
+            )
+    axis.axvline(1, color=COLORS["black"], linestyle="--")
+    axis.set_yticks(range(len(_COMPARISONS)), _COMPARISONS)
+    axis.set(
+        xlabel="speed-up of batch norm, (U2)",
+        xlim=(0, 8),
+        ylim=(len(_COMPARISONS) - 0.5, -0.5),
+        ylabel="rival",
+    )
+    return made
+
+
 @figure
 def sizes():
     """Draw accuracy against the size of the weights at the start, at the best rate of each."""

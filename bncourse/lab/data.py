@@ -1,11 +1,12 @@
-"""The data of the experiments: nothing is downloaded.
+"""The data of the experiments: nothing is downloaded unasked.
 
 The digits are bundled with scikit-learn. Fashion-MNIST is read from where the Debian package
-dataset-fashion-mnist puts it, if it is installed.
+dataset-fashion-mnist puts it, if it is installed. MNIST alone is fetched, by Keras, and only where
+somebody asks for it.
 """
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -67,11 +68,53 @@ def fashion(seed: int = 0, train: int = 5000, test: int = 2000) -> Split:
 
     Source: xiao2017fashion.
     """
+    files = [
+        (
+            _idx(FASHION / f"{name}-images-idx3-ubyte.gz"),
+            _idx(FASHION / f"{name}-labels-idx1-ubyte.gz"),
+        )
+        for name in ("train", "t10k")
+    ]
+    return _chosen(files, seed, (train, test))
+
+
+def mnist(seed: int = 0, train: int = 5000, test: int = 2000) -> Split:
+    """Return some of the images of MNIST: handwritten digits of 28 x 28 pixels.
+
+    Args:
+        seed: of the choice.
+        train, test: how many images of its 60,000 and 10,000.
+
+    Returns:
+        As ``fashion``.
+
+    Raises:
+        ConnectionError: if Keras has not fetched it before and there is no network.
+
+    Source: lecun1998gradient.
+    """
+    return _chosen(_mnist_files(), seed, (train, test))
+
+
+@cache
+def _mnist_files() -> tuple:
+    import keras
+
+    try:
+        return keras.datasets.mnist.load_data()
+    # Keras raises a bare Exception where it cannot reach the file.
+    except Exception as error:
+        raise ConnectionError(
+            "MNIST must be fetched once by keras.datasets.mnist, which needs a network. "
+            f"Received: {error}"
+        ) from error
+
+
+def _chosen(files: Sequence, seed: int, counts: tuple[int, int]) -> Split:
+    """Return so many images and labels, chosen at random, of a training and a test part."""
     rng = np.random.default_rng(seed)
     parts = []
-    for name, count in (("train", train), ("t10k", test)):
-        images = _idx(FASHION / f"{name}-images-idx3-ubyte.gz")
-        labels = _idx(FASHION / f"{name}-labels-idx1-ubyte.gz")
+    for (images, labels), count in zip(files, counts, strict=True):
         rows = rng.permutation(len(labels))[:count]
         pixels = images[rows].reshape(count, -1)
         parts += [
@@ -91,7 +134,11 @@ def _idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-DATASETS: dict[str, Callable[[int], Split]] = {"digits": digits, "fashion": fashion}
+DATASETS: dict[str, Callable[[int], Split]] = {
+    "digits": digits,
+    "fashion": fashion,
+    "mnist": mnist,
+}
 
 
 def diabetes(seed: int = 0, test_share: float = 0.2) -> Split:

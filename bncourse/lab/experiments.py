@@ -102,10 +102,12 @@ class Trace(NamedTuple):
     levels: np.ndarray  # (LEVELS, 6): an AtLevel for each level of the loss
 
 
-def sigmoid_net(batch_norm: bool, depth: int, seed: int, std: float = 0.1) -> nn.Sequential:
-    """Return a digits classifier with ``depth`` hidden layers of 100 sigmoids."""
+def sigmoid_net(
+    batch_norm: bool, depth: int, seed: int, std: float = 0.1, inputs: int = 64
+) -> nn.Sequential:
+    """Return a classifier of ten classes with ``depth`` hidden layers of 100 sigmoids."""
     norm = nn.BatchNorm1d if batch_norm else None
-    return models.mlp([64, *[100] * depth, 10], norm=norm, std=std, seed=seed)
+    return models.mlp([inputs, *[100] * depth, 10], norm=norm, std=std, seed=seed)
 
 
 @cache
@@ -152,19 +154,25 @@ def _look(model: nn.Module, digits: data.Split, lr: float) -> tuple:
 
 @cache
 @one_thread()
-def early_jumps(batch_norm: bool, seed: int, lr: float, steps: int = 25) -> tuple[float, float]:
+def early_jumps(
+    batch_norm: bool, seed: int, lr: float, steps: int = 25, dataset: str = "digits"
+) -> tuple[float, float]:
     """Return the mean drift (S4) from one step to the next, absolute and relative.
 
-    The net, its data and its watched layer are those of ``shift_trace``. Relative means: divided
-    by half the distance of the outer percentiles, the spread of the activation before the step.
+    The net and its watched layer are those of ``shift_trace``. Relative means: divided by half the
+    distance of the outer percentiles, the spread of the activation before the step.
+
+    Args:
+        batch_norm, seed, lr, steps: as there.
+        dataset: a key of ``data.DATASETS``.
     """
-    digits = data.digits(seed)
-    model = sigmoid_net(batch_norm, 3, seed)
+    split = data.DATASETS[dataset](seed)
+    model = sigmoid_net(batch_norm, 3, seed, inputs=split.x.shape[1])
     look = partial(
-        probes.unit_percentiles, model, models.before_activation(model, 3), digits.x[:500]
+        probes.unit_percentiles, model, models.before_activation(model, 3), split.x[:500]
     )
     before, jumps, relative = look(), [], []
-    for _ in islice(_losses(model, digits.x, digits.y, lr, seed), steps):
+    for _ in islice(_losses(model, split.x, split.y, lr, seed), steps):
         after = look()
         jumps.append(probes.percentile_drift(before, after))
         relative.append(jumps[-1] / spread(before))

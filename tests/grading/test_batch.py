@@ -235,8 +235,25 @@ def test_one_batch_at_a_time_writes(course):
             time.sleep(0.01)
         order.append("first")
     second.join()
-    assert said[0] == "waiting for another bncourse grade to finish writing"
+    assert said[0] == "waiting for another command to finish writing grades"
     assert order == ["first", "second"]
+
+
+def test_nbgrader_waits_for_its_turn_too(course):
+    lock = (course / ".grading" / "writer.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    command = [sys.executable, "-m", "nbgrader", "autograde", corpus.PROBLEM_SET, "--force"]
+    options = {"cwd": course, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--student=student0"], **options) as second:
+        said = next(line for line in second.stderr if "waiting for another command" in line)
+        graded = course / "autograded" / "student0" / corpus.PROBLEM_SET
+        before = graded.exists() and graded.stat().st_mtime_ns
+        time.sleep(0.5)
+        assert (graded.exists() and graded.stat().st_mtime_ns) == before
+        lock.close()
+        rest = second.stderr.read()
+    assert second.returncode == 0, said + rest
+    assert graded.exists()
 
 
 def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):

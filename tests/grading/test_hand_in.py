@@ -130,8 +130,10 @@ def test_a_link_that_was_moved_out_before_leads_nowhere(tmp_path):
     assert len(list(refused.glob("*/*"))) == 4
 
 
-@pytest.mark.parametrize("name", ["plot.html", "plot.SVG", "a.xhtml", "noext", "deep/plot.htm"])
-def test_what_a_browser_may_run_is_moved_out(tmp_path, name):
+@pytest.mark.parametrize(
+    "name", ["plot.html", "plot.SVG", "a.xhtml", "noext", "deep/plot.htm", "jedi.py", "a/torch.PY"]
+)
+def test_what_a_browser_or_a_kernel_may_run_is_moved_out(tmp_path, name):
     folder = tmp_path / "a"
     put(folder, corpus.NOTEBOOK)
     for each in (name, "data.csv", "Plot.PNG"):

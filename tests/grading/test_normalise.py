@@ -145,6 +145,15 @@ def test_a_heading_of_an_old_format_does_not_grow(path):
         assert [cell.source for cell in read_cells(path, LIMITS)] == [expected]
 
 
+def test_outputs_of_an_old_format_are_not_converted(path, monkeypatch):
+    cell = v3.new_code_cell("1", outputs=[v3.new_output("pyout", output_text="1")] * 100)
+    path.write_text(json.dumps(v3.new_notebook(worksheets=[v3.new_worksheet(cells=[cell])])))
+    from nbformat.v4 import convert
+
+    monkeypatch.setattr(convert, "upgrade_output", None)
+    assert [cell.source for cell in read_cells(path, LIMITS)] == ["1"]
+
+
 def test_source_as_a_list_of_lines_and_odd_metadata(path):
     odd = json.loads(nbformat.writes(release()))
     odd["metadata"] = {"kernelspec": {"name": "../../evil", "argv": ["rm"]}}
@@ -260,7 +269,7 @@ def test_pictures_in_a_written_answer_stay_and_other_attachments_go(path):
 
 def test_an_answer_in_new_cells_below_the_line_to_replace_is_the_answer(path):
     nb = release()
-    picture = {"a.png": {"image/png": "iVBORw0KGgo="}}
+    picture = {"a.png": {"image/png": PIXEL}}
     nb.cells += [v4.new_markdown_cell("The mean"), v4.new_markdown_cell("takes it away.")]
     nb.cells[-1]["attachments"] = picture
     found, flags = handed_in(path, nb)

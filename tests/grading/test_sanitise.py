@@ -1,8 +1,14 @@
 """Nothing active gets from a student's notebook to a page."""
 
+import base64
+import io
+import struct
+
 import pytest
 from jinja2 import Environment
+from PIL import Image
 
+from bncourse.grading.pixels import is_picture
 from bncourse.grading.sanitise import clean_outputs, cut_to, safe_code, safe_markdown
 from bncourse.limits import Limits
 
@@ -123,6 +129,38 @@ def test_odd_outputs_are_an_error_of_a_known_kind(outputs):
         clean_outputs(outputs, Limits())
 
 
+def png_of(width, height):
+    head = struct.pack(">II", width, height) + bytes(5)
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + head).decode()
+
+
+def jpeg_of(width, height):
+    comment = b"\xff\xfe" + struct.pack(">H", 4) + b"hi"
+    frame = b"\xff\xc2" + struct.pack(">HBHH", 17, 8, height, width)
+    return base64.b64encode(b"\xff\xd8" + comment + frame).decode()
+
+
+@pytest.mark.parametrize(("mime", "made"), [("image/png", png_of), ("image/jpeg", jpeg_of)])
+def test_a_picture_of_a_billion_pixels_goes(mime, made):
+    def shown(content):
+        bundle = {"output_type": "display_data", "data": {mime: content}}
+        return mime in clean_outputs([bundle], Limits())[0].data
+
+    assert shown(made(800, 600))
+    assert not shown(made(32_000, 32_000))
+    assert not shown(made(0, 600))
+    assert not shown(made(800, 600)[:12])
+    other = png_of if made is jpeg_of else jpeg_of
+    assert not shown(other(800, 600))
+
+
+def test_a_picture_that_a_library_wrote_stays():
+    for mime, kind in (("image/png", "png"), ("image/jpeg", "jpeg")):
+        file = io.BytesIO()
+        Image.new("RGB", (40, 30), "white").save(file, kind)
+        assert is_picture(base64.b64encode(file.getvalue()).decode(), mime, 10**6)
+
+
 def test_outputs_are_bounded_again_outside():
     flood = [{"output_type": "stream", "name": "stdout", "text": "x" * 1000}] * 10_000
     assert len(str(clean_outputs(flood, Limits()))) < 4 * Limits().output
@@ -147,6 +185,23 @@ def test_markdown_without_end_is_shown_as_it_is(text):
     html = rendered(text * 20_000 + "<script>EVIL()</script>")
     assert html.startswith("<pre>")
     assert "<script" not in html
+
+
+def test_tags_that_multiply_are_shown_as_they_are():
+    # A tag left open is opened again in each paragraph: 8 kB become gigabytes.
+    opened = "".join(f"<b id={number}>" for number in range(120))
+    assert rendered(opened + "<p>x</p>" * 120).startswith("<pre>&lt;b")
+    few = "<b>x</b> $a < b$ " * 20
+    assert "<b>x</b>" in rendered(few)
+
+
+def test_many_outputs_cost_more_than_their_letters():
+    outputs = [{"output_type": "display_data", "data": {"text/plain": ""}}] * 1000
+    shown, room = [], Limits().shown
+    for _ in range(1900):
+        kept, room = cut_to(clean_outputs(outputs[:99], Limits()), room)
+        shown += kept
+    assert len(shown) < 6000
 
 
 def test_code_is_shown_in_colours():

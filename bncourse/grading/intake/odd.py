@@ -14,8 +14,9 @@ from bncourse.grading.outcome import plain
 from bncourse.limits import MIB
 
 # Only the notebook is graded. Of the rest, what is shown as text or pixels may stay; a page may run
-# a script in the browser of who opens it, and weights may run code when they are loaded.
-_HARMLESS = {".csv", ".jpeg", ".jpg", ".md", ".npy", ".png", ".py", ".txt"}
+# a script in the browser of who opens it, and weights may run code when they are loaded. So may a
+# module: it stands in the way of those that the kernel of who opens the notebook imports.
+_HARMLESS = {".csv", ".jpeg", ".jpg", ".md", ".npy", ".png", ".txt"}
 _NOTEBOOK = ".ipynb"
 
 # Of all that may stay; a file counts as a block of the disk at least.

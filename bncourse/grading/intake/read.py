@@ -94,7 +94,7 @@ def _in_format_4(content):
         return content
     if version not in (1, 2, 3):
         raise Malformed(f"The file is not a notebook in format 4. Its nbformat: {version!r:.50}.")
-    _tame_headings(content)
+    _tame(content)
     try:
         return nbformat.convert(nbformat.from_dict(content), 4)
     except Exception as error:
@@ -105,14 +105,22 @@ def _in_format_4(content):
         ) from None
 
 
-def _tame_headings(content):
-    """Keep headings of the old formats from becoming a billion number signs."""
+def _tame(content):
+    """Take away what the converters of the old formats would take minutes for.
+
+    Headings of a billion levels would become as many number signs, and outputs, which nobody reads,
+    are converted one by one.
+    """
     worksheets = content.get("worksheets")
     for part in (content, *(worksheets if isinstance(worksheets, list) else ())):
         cells = part.get("cells") if isinstance(part, dict) else None
         for cell in cells if isinstance(cells, list) else ():
-            if isinstance(cell, dict) and cell.get("level") not in _HEADINGS:
+            if not isinstance(cell, dict):
+                continue
+            if cell.get("level") not in _HEADINGS:
                 cell["level"] = 1
+            if "outputs" in cell:
+                cell["outputs"] = []
 
 
 def _cells(content):

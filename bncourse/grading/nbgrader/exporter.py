@@ -4,6 +4,7 @@ Switch it on with ``c.Autograde.exporter_class``.
 """
 
 import datetime
+import functools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from nbconvert.exporters import NotebookExporter
 
 from bncourse.course import read_releases
 from bncourse.grading.intake.odd import odd_paths
-from bncourse.grading.work import read, setting_of
+from bncourse.grading.nbgrader.one_writer import only_writer
+from bncourse.grading.work import read, records_of, setting_of
 
 
 class TolerantExporter(NotebookExporter):
@@ -25,6 +27,17 @@ class TolerantExporter(NotebookExporter):
     """
 
     work = None
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        # An exporter is made where a run begins, and nbgrader has no hook around all of it. Two
+        # runs at once would move folders away from under each other.
+        convert = self.parent.convert_notebooks
+        self.parent.convert_notebooks = functools.partial(self._alone, convert)
+
+    def _alone(self, convert):
+        with only_writer(records_of(self.config), self.log.warning):
+            convert()
 
     def from_filename(self, filename, resources=None, **options):
         """Convert a notebook file; nbgrader calls this to sanitise it and again to grade it."""

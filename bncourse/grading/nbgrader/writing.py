@@ -5,8 +5,6 @@ disk loses nothing: a second run writes what is missing.
 """
 
 import contextlib
-import fcntl
-import os
 import time
 import warnings
 from pathlib import Path
@@ -19,8 +17,8 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 
 from bncourse.course import scripts_on_path
 from bncourse.errors import Locked
-from bncourse.grading.kept import make_folder, open_kept
 from bncourse.grading.nbgrader.gradebook import opened, unusable
+from bncourse.grading.nbgrader.one_writer import only_writer
 from bncourse.grading.record.journal import JOURNAL, record
 
 
@@ -43,7 +41,7 @@ def write_grades(course, tasks, say=print):
     # nbgrader skips a hand-in without any notebook; one of several it counts as zero itself.
     gone = {*students} - {task.student for task in graded if not task.is_missing}
     failed, start = {}, time.monotonic()
-    with _only_writer(course, say), scripts_on_path(), _one_engine(course), _quiet():
+    with only_writer(course.records, say), scripts_on_path(), _one_engine(course), _quiet():
         for done, student in enumerate(students, 1):
             try:
                 if student in gone:
@@ -58,19 +56,6 @@ def write_grades(course, tasks, say=print):
             left = (time.monotonic() - start) / done * (len(students) - done)
             say(f"written {done}/{len(students)} {student}, about {left:.0f} s left")
     return failed
-
-
-@contextlib.contextmanager
-def _only_writer(course, say):
-    """Wait until no other ``bncourse grade`` writes to the gradebook of this course."""
-    make_folder(course.records)
-    with open(open_kept(course.records / "writer.lock", os.O_WRONLY), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another bncourse grade to finish writing")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager
