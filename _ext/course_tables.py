@@ -7,6 +7,7 @@ stands in them is read from the chapters and the exercises.
 import re
 from pathlib import Path
 
+from claim_cards import expanded
 from reading_time import measure
 
 from bncourse.contents import CHAPTERS, number_of
@@ -25,10 +26,14 @@ def chapters():
     """Return the table of chapters in Markdown, links relative to ``chapters/``."""
     rows = [
         f"| {number_of(each)} | [{each.title}]({each.page}.md) | {each.question} "
-        f"| {measure((ROOT / 'chapters' / f'{each.page}.md').read_text()).minutes} |"
+        f"| {_minutes(each.page)} |"
         for each in CHAPTERS
     ]
     return "\n".join(["| | chapter | question | minutes |", "|---|---|---|---|", *rows])
+
+
+def _minutes(page):
+    return measure(expanded((ROOT / "chapters" / f"{page}.md").read_text())).minutes
 
 
 def exercises_of(each):

@@ -45,8 +45,17 @@ def measure(text):
 
     >>> measure("One two three.\\n\\n$$ a = b $$\\n")
     Page(words=3, equations=1, figures=0, code=0, checks=0)
+    >>> measure("::::{div}\\nOne.\\n:::{dropdown} Why\\nTwo three.\\n:::\\n::::\\n").words
+    1
     """
-    text = _FRONT_MATTER.sub("", text)
+    prose, figures, code, checks = _open_parts(_FRONT_MATTER.sub("", text))
+    equations = len(_DISPLAY.findall(prose))
+    words = len(re.findall(r"[^\s|#*`]+", _DISPLAY.sub(" ", prose)))
+    return Page(words, equations, figures, code, checks)
+
+
+def _open_parts(text):
+    """Return the prose that is not folded away, and the counts of figures, code and checks."""
     figures = code = checks = 0
     prose = []
     end = 0
@@ -64,12 +73,11 @@ def measure(text):
         elif found["kind"] in ("figure", "image", "moving", "glue:figure"):
             figures += 1
         elif found["kind"] not in _FOLDED:
-            prose.append(body)
+            inside, *counts = _open_parts(body)
+            prose.append(inside)
+            figures, code, checks = map(sum, zip((figures, code, checks), counts, strict=True))
     prose.append(text[end:])
-    prose = "\n".join(prose)
-    equations = len(_DISPLAY.findall(prose))
-    words = len(re.findall(r"[^\s|#*`]+", _DISPLAY.sub(" ", prose)))
-    return Page(words, equations, figures, code, checks)
+    return "\n".join(prose), figures, code, checks
 
 
 def _say_minutes(app, name, source):

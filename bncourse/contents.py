@@ -119,6 +119,12 @@ CHAPTERS = (
         "Count the bytes a layer moves",
         "What does batch norm cost in time, in memory, and over a thousand workers?",
     ),
+    Chapter(
+        "Q",
+        "claims_tested",
+        "Test the claims",
+        "Which of the claims that popular articles make about batch norm hold?",
+    ),
 )
 
 

@@ -64,18 +64,26 @@ def net_of(plan: Plan, sweep: ensemble.Sweep) -> nn.Sequential:
     return net
 
 
-def adam_steps(net: nn.Module, batches: Iterator, lr: Tensor) -> Iterator[Tensor]:
+def adam_steps(
+    net: nn.Module,
+    batches: Iterator,
+    lr: Tensor,
+    losses: Callable[[Tensor, Tensor], Tensor] = ensemble.losses,
+) -> Iterator[Tensor]:
     """Take a step of Adam on each batch; yield the losses before it, (members,).
 
-    Arguments as for ``ensemble.steps``. Adam has the usual 0.9, 0.999 and 1e-8, but a rate for
-    each member.
+    Adam has the usual 0.9, 0.999 and 1e-8, but a rate for each member.
+
+    Args:
+        net, batches, lr: as for ``ensemble.steps``.
+        losses: of outputs and labels, one for each member.
 
     Source: kingma2014adam.
     """
     parameters = list(net.parameters())
     means, squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     for t, (x, y) in enumerate(batches, start=1):
-        loss = ensemble.losses(net(x), y)
+        loss = losses(net(x), y)
         gradients = torch.autograd.grad(loss.sum(), parameters)
         with torch.no_grad():
             for p, g, mean, square in zip(parameters, gradients, means, squares, strict=True):
