@@ -120,6 +120,23 @@ PROBLEM_SETS = (
         ),
     ),
     ProblemSet(
+        name="ps7_batches",
+        number=7,
+        title="normalise small, skewed and split batches",
+        notebook="batches",
+        needs=("torch",),
+        answers=("layers",),
+        exercises=(
+            "fix_the_bug_1",
+            "fix_the_bug_2",
+            "fix_the_bug_3",
+            "fix_the_bug_4",
+            "fix_the_bug_5",
+            "fix_the_bug_6",
+            "fix_the_bug_7",
+        ),
+    ),
+    ProblemSet(
         name="ps8_capstone",
         number=8,
         title="put your own layer to work",
