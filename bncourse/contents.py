@@ -101,6 +101,12 @@ CHAPTERS = (
         "What do learning rate and weight decay do to weights that batch norm makes "
         "scale-invariant?",
     ),
+    Chapter(
+        "X",
+        "famous_bugs",
+        "Find the bug that training hides",
+        "Which bugs of published batch-norm layers does a falling loss not show, and what does?",
+    ),
 )
 
 

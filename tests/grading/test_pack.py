@@ -80,6 +80,7 @@ def test_the_zygote_sees_what_it_imports():
         ("ps4_pytorch", ["backward", "convolution", "forward"]),
         ("ps5_keras", ["backward", "convolution", "forward"]),
         ("ps6_shift", ["backward", "convolution", "forward"]),
+        ("ps7_batches", ["backward", "convolution", "forward", "shift"]),
         ("ps8_capstone", ["backward", "convolution", "forward", "shift"]),
     ],
 )

@@ -43,8 +43,7 @@ BUG = Exercise(
             "through.",
             "X1",
             mean_var=Instead(
-                "with torch.no_grad():\n"
-                "    mean, var = x.mean(dim=0), x.var(dim=0, unbiased=False)"
+                "with torch.no_grad():\n    mean, var = x.mean(dim=0), x.var(dim=0, unbiased=False)"
             ),
         ),
         slip(

@@ -55,7 +55,9 @@ def _drive(obj, inputs):
             outputs["y in training, under no_grad"] = called(layer, x2)
             outputs |= {name: _buffer(layer, name).clone() for name in _BUFFERS}
             outputs["y in eval, under no_grad"] = called(layer.eval(), x_eval)
-            outputs["y in eval of a copy by its state_dict"] = called(_copied(obj, layer, inputs), x_eval)
+            outputs["y in eval of a copy by its state_dict"] = called(
+                _copied(obj, layer, inputs), x_eval
+            )
         outputs["y in eval, with gradients"] = called(layer, x_eval)
         outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
         outputs["numbers to train"] = sum(p.numel() for p in layer.parameters())
@@ -163,9 +165,9 @@ BUG = Exercise(
     mistakes=(
         slip(
             "mode from autograd, statistics outside of the state",
-            "Two things. The layer takes gradients for training, so eval mode changes nothing while "
-            "they are on: ask self.training. And its running statistics are plain attributes, so "
-            "state_dict does not save them: make them buffers.",
+            "Two things. The layer takes gradients for training, so eval mode changes nothing "
+            "while they are on: ask self.training. And its running statistics are plain "
+            "attributes, so state_dict does not save them: make them buffers.",
             "L1",
             learning="torch.is_grad_enabled()",
             **_PLAIN,

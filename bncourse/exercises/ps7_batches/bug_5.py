@@ -152,8 +152,8 @@ BUG = Exercise(
         ),
         slip(
             "biased variance remembered",
-            "running_var takes in the biased variance. PyTorch stores the unbiased one, n / (n - 1) "
-            "times as large.",
+            "running_var takes in the biased variance. PyTorch stores the unbiased one, "
+            "n / (n - 1) times as large.",
             "L1",
             new_var="var.detach()",
         ),

@@ -52,8 +52,7 @@ def repaired(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
     var = x.var(axis=(0, 2, 3), keepdims=True)
     scale, shift = gamma.reshape(mean.shape), beta.reshape(mean.shape)
     y = scale * (x - mean) / np.sqrt(var + eps) + shift
-    n = x.size // x.shape[1]
-    new_mean, new_var = mean.ravel(), var.ravel() * n / (n - 1)
+    new_mean, new_var = mean.ravel(), x.var(axis=(0, 2, 3), ddof=1)
     running_mean = (1 - momentum) * running_mean + momentum * new_mean
     running_var = (1 - momentum) * running_var + momentum * new_var
     return y, running_mean, running_var
@@ -78,33 +77,32 @@ BUG = Exercise(
             "running_var takes in the biased variance, which is right for y. PyTorch stores the "
             "unbiased one: n / (n - 1) times as large, n values to a channel.",
             "L1",
-            n=Instead(),
             new_mean_new_var="mean.ravel(), var.ravel()",
         ),
         slip(
             "n counts the images",
             "n is the number of images. A channel has N H W values, and n counts them all.",
             "L1",
-            n="len(x)",
+            new_mean_new_var="mean.ravel(), var.ravel() * len(x) / (len(x) - 1)",
         ),
         slip(
             "n counts the pixels",
             "n is the number of pixels of one image. Those of all images count.",
             "L1",
-            n="x.shape[2] * x.shape[3]",
+            new_mean_new_var="mean.ravel(), var.ravel() * x[0, 0].size / (x[0, 0].size - 1)",
         ),
         slip(
             "n counts the channels too",
             "n is the size of x, all channels together. Each channel is corrected by the number "
             "of its own values.",
             "L1",
-            n="x.size",
+            new_mean_new_var="mean.ravel(), var.ravel() * x.size / (x.size - 1)",
         ),
         slip(
             "correction upside down",
             "The factor is upside down: the unbiased variance is the larger one, n / (n - 1).",
             "L1",
-            new_mean_new_var="mean.ravel(), var.ravel() * (n - 1) / n",
+            new_mean_new_var="mean.ravel(), var.ravel() ** 2 / x.var(axis=(0, 2, 3), ddof=1)",
         ),
         slip(
             "unbiased everywhere",
@@ -120,13 +118,13 @@ BUG = Exercise(
             "when it came in: correct the new part only.",
             "L1",
             new_mean_new_var="mean.ravel(), var.ravel()",
-            running_var="((1 - momentum) * running_var + momentum * new_var) * n / (n - 1)",
+            running_var="((1 - momentum) * running_var + momentum * new_var) / (1 - x.shape[1] / x.size)",
         ),
         slip(
             "mean corrected too",
             "The mean is multiplied by n / (n - 1) as well. It is unbiased as it is.",
             "L1",
-            new_mean_new_var="mean.ravel() * n / (n - 1), var.ravel() * n / (n - 1)",
+            new_mean_new_var="(mean.ravel(), var.ravel()) / np.array(1 - x.shape[1] / x.size, x.dtype)",
         ),
         slip(
             "in place",
