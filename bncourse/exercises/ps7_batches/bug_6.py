@@ -118,13 +118,15 @@ BUG = Exercise(
             "when it came in: correct the new part only.",
             "L1",
             new_mean_new_var="mean.ravel(), var.ravel()",
-            running_var="((1 - momentum) * running_var + momentum * new_var) / (1 - x.shape[1] / x.size)",
+            running_var="((1 - momentum) * running_var + momentum * new_var) "
+            "/ (1 - x.shape[1] / x.size)",
         ),
         slip(
             "mean corrected too",
             "The mean is multiplied by n / (n - 1) as well. It is unbiased as it is.",
             "L1",
-            new_mean_new_var="(mean.ravel(), var.ravel()) / np.array(1 - x.shape[1] / x.size, x.dtype)",
+            new_mean_new_var="(mean.ravel(), var.ravel()) "
+            "/ np.array(1 - x.shape[1] / x.size, x.dtype)",
         ),
         slip(
             "in place",
