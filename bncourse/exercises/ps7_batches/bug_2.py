@@ -40,7 +40,7 @@ def _reference(inputs):
 
 
 def repaired(x, gamma, beta, eps=1e-5):
-    """Return batch norm of images x, (N, H, W, C): channels last; gamma and beta are (C,)."""
+    """Return batch norm of images x, (N, H, W, C); gamma, beta are (C,)."""
     axes = (0, 1, 2)
     mean = x.mean(axis=axes, keepdims=True)
     var = ((x - mean) ** 2).mean(axis=axes, keepdims=True)

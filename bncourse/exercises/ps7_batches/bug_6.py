@@ -43,11 +43,12 @@ def _reference(inputs):
     return dict(zip(_RETURNS, step, strict=True))
 
 
-def repaired(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
-    """Return y, running_mean and running_var of a training step on images x, (N, C, H, W).
-
-    All three are to be what torch.nn.BatchNorm2d has.
-    """
+# The page and the notebook show lines of 80 characters, under a longer name.
+# fmt: off
+def repaired(
+    x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5
+):
+    """Return what torch.nn.BatchNorm2d has after a step on images x."""
     mean = x.mean(axis=(0, 2, 3), keepdims=True)
     var = x.var(axis=(0, 2, 3), keepdims=True)
     scale, shift = gamma.reshape(mean.shape), beta.reshape(mean.shape)
@@ -56,6 +57,7 @@ def repaired(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
     running_mean = (1 - momentum) * running_mean + momentum * new_mean
     running_var = (1 - momentum) * running_var + momentum * new_var
     return y, running_mean, running_var
+# fmt: on
 
 
 slip = Right(repaired).slip

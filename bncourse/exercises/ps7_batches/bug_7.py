@@ -16,7 +16,7 @@ from bncourse.slips import Right
 
 
 def repaired(x, gamma, beta, eps=1e-5):
-    """Return batch norm of the tensor x, (N, D), as a layer of a net that is to learn."""
+    """Return batch norm of x, (N, D), as a layer of a net that learns."""
     values, scale, shift = x, gamma, beta
     mean = values.mean(0)
     var = ((values - mean) ** 2).mean(0)
