@@ -120,6 +120,20 @@ PROBLEM_SETS = (
         ),
     ),
     ProblemSet(
+        name="ps7_batches",
+        number=7,
+        title="normalise small, skewed and split batches",
+        notebook="batches",
+        needs=("torch",),
+        answers=("batches",),
+        exercises=(
+            "ghost_batchnorm",
+            "batch_renorm_forward",
+            "batch_layer_norm",
+            "sync_batch_statistics",
+        ),
+    ),
+    ProblemSet(
         name="ps8_capstone",
         number=8,
         title="put your own layer to work",

@@ -1,0 +1,8 @@
+"""Problem set 7, small, skewed and split batches: its exercises and their known mistakes.
+
+The drive of the last one starts processes; see ``processes``.
+"""
+
+from bncourse.exercises.ps7_batches import ghosts, mixture, renorm, sync
+
+EXERCISES = (ghosts.EXERCISE, renorm.EXERCISE, mixture.EXERCISE, sync.EXERCISE)
