@@ -125,8 +125,12 @@ PROBLEM_SETS = (
         title="normalise small, skewed and split batches",
         notebook="batches",
         needs=("torch",),
-        answers=("layers",),
+        answers=("batches", "layers"),
         exercises=(
+            "ghost_batchnorm",
+            "batch_renorm_forward",
+            "batch_layer_norm",
+            "sync_batch_statistics",
             "fix_the_bug_1",
             "fix_the_bug_2",
             "fix_the_bug_3",
