@@ -127,12 +127,10 @@ def training(seeds=bugs.SEEDS):
             line = LINES[0] if kind == "repaired" else LINES[4]
             marks = np.maximum(runs, 1e-10)
             axis.plot([place] * len(runs), marks, line["marker"], color=line["color"])
-        axis.set(title=title, xlim=(-0.6, 2.6), xlabel="code", ylabel=title)
+        axis.set(title=title, xlim=(-0.6, 2.6), xlabel="code")
         axis.set_xticks(range(3), ("right", "1", "7"))
-    axes[0].set(ylim=(0, None))
+    axes[0].set(ylim=(0, None), ylabel="at the end of training")
     axes[1].set(ylim=(0, 102))
     axes[2].set(yscale="log")
     axes[2].text(2, 3e-10, "exactly 0", ha="center")
-    for axis in axes:
-        axis.set_ylabel("")
     return made
