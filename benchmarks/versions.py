@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "versions.json"
 NUMPY_SETS = ("ps1_forward", "ps2_backward", "ps3_convolution")
-TORCH_SETS = ("ps4_pytorch", "ps5_keras", "ps6_shift")
+TORCH_SETS = ("ps4_pytorch", "ps5_keras", "ps6_shift", "ps7_batches")
 
 
 @dataclass(frozen=True)

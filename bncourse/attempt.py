@@ -151,8 +151,11 @@ def explain(error):
 def students_line(error):
     """Return where in the student's code an exception came from, or nothing.
 
-    It is the innermost line of theirs: torch and Keras may have raised below it.
+    It is the innermost line of theirs: torch and Keras may have raised below it. An exception of
+    another process brings its line along.
     """
+    if hasattr(error, "students_line"):
+        return error.students_line
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _is_students(frame) and frame.line:
             return f"in line {frame.lineno} of your cell or file: {frame.line}"

@@ -125,6 +125,12 @@ CHAPTERS = (
         "Test the claims",
         "Which of the claims that popular articles make about batch norm hold?",
     ),
+    Chapter(
+        "X",
+        "famous_bugs",
+        "Find the bug that training hides",
+        "Which bugs of published batch-norm layers does a falling loss not show, and what does?",
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """A model solution, for who has found one or wants to see it: ``solution("normalize")``."""
 
+import inspect
 import re
 
 from bncourse import seen
@@ -42,7 +43,18 @@ def source_of(exercise):
     rights = {each.right for each in exercise.mistakes if each.right}
     # A mistake may also begin with another algorithm that is wrong by itself.
     right = next(each for each in rights if _is_right(exercise, each.obj))
-    return re.sub(rf"\b{right.obj.__name__}\b", exercise.name, right.source)
+    return _named(right.source, right.obj, exercise)
+
+
+def start_of(exercise):
+    """Return the source with the bug from which an exercise starts: its first known mistake."""
+    bug = exercise.mistakes[0].obj
+    return _named(inspect.getsource(bug), bug, exercise).strip()
+
+
+def _named(source, obj, exercise):
+    """Return a source in which an object has the name of its exercise."""
+    return re.sub(rf"\b{obj.__name__}\b", exercise.name, source)
 
 
 def _is_right(exercise, obj):

@@ -5,7 +5,9 @@ import importlib
 import warnings
 from collections import Counter
 
+import numpy
 import pytest
+import torch
 
 from bncourse import check
 from bncourse.attempt import attempt
@@ -14,6 +16,7 @@ from bncourse.contents import CHAPTERS
 from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import all_exercises, find, load, problem_sets
+from bncourse.solution import start_of
 
 SEEDS = (0, 1, 2)
 EXERCISES = all_exercises()
@@ -21,6 +24,8 @@ SOLUTIONS = [importlib.import_module(f"solutions_{each}") for each in problem_se
 CORRECT = {name: each for module in SOLUTIONS for name, each in module.CORRECT.items()}
 # A module names the released answers that are not a function that raises.
 STUBS = {name: stub for module in SOLUTIONS for name, stub in getattr(module, "STUBS", {}).items()}
+# And the exercises that are released with code to be repaired.
+REPAIRS = [name for module in SOLUTIONS for name in getattr(module, "REPAIRS", ())]
 
 
 def verdict_on(exercise, obj, seed):
@@ -72,6 +77,16 @@ def test_an_untouched_stub_fails_cleanly(name):
     assert verdict.kind == "error"
     assert verdict.mistake is None
     assert "answer is missing" in verdict.finding
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_code_that_is_to_be_repaired_fails_as_the_bug_in_it(name):
+    exercise = EXERCISES[name]
+    names = {"np": numpy, "torch": torch, "nn": torch.nn}
+    exec(start_of(exercise), names)
+    verdict = verdict_on(exercise, names[name], 0)
+    assert verdict.kind == "wrong"
+    assert verdict.mistake is exercise.mistakes[0]
 
 
 @pytest.mark.parametrize("name", EXERCISES)

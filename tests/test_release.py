@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 from nbclient import NotebookClient
+from test_exercises import REPAIRS
 
 from bncourse.commands import verbs as main
 from bncourse.contents import CHAPTERS, where
@@ -18,8 +19,9 @@ from bncourse.errors import CourseError
 from bncourse.grading.nbgrader import gradebook
 from bncourse.grading.sanitise import safe_markdown
 from bncourse.grading.work import GradedCourse
-from bncourse.registry import load, problem_sets
+from bncourse.registry import find, load, problem_sets
 from bncourse.release import derive_notebook, release, set_up_cell
+from bncourse.solution import source_of, start_of
 
 # A picture with its alternative text; the group is where it comes from.
 PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
@@ -119,6 +121,8 @@ def solution_lines(source):
 
 
 def test_no_released_file_holds_an_answer(root):
+    starts = [start_of(find(name)).splitlines() for name in REPAIRS]
+    started = {line.strip() for lines in starts for line in lines}
     for source in (root / "solutions").glob("*/*.md"):
         text = source.read_text()
         released = (root / "exercises" / source.parent.name).glob("*.ipynb")
@@ -126,12 +130,33 @@ def test_no_released_file_holds_an_answer(root):
         given = "\n".join(cells)
         assert not any(marker in given for marker in MARKERS)
         shown = {line.strip() for line in given.splitlines()}
-        telling = {line for line in solution_lines(text) if len(line) > 25}
+        # Code that is to be repaired has many a line of the answer; what it lacks is the repair.
+        telling = {line for line in solution_lines(text) - started if len(line) > 25}
         assert telling, f"{source} has no marked solution"
         assert not telling & shown
         for cell in derive_notebook(source).cells:
             if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution"):
                 assert cell.source not in given
+
+
+def test_an_exercise_that_repairs_starts_from_the_bug_and_nothing_else_does(root):
+    marked = []
+    for source in (root / "solutions").glob("*/*.md"):
+        released = nbformat.read(
+            root / "exercises" / source.parent.name / f"{source.stem}.ipynb", 4
+        )
+        shown = {cell.id: cell for cell in released.cells}
+        for cell in derive_notebook(source).cells:
+            if not cell.metadata.get("starts_wrong"):
+                continue
+            name = cell.metadata.nbgrader.grade_id.removesuffix("_answer")
+            # The solution is the repaired code, and the release is the bug: both from one source.
+            plain = [line for line in cell.source.splitlines() if "### " not in line]
+            assert plain == source_of(find(name)).strip().splitlines()
+            assert shown[cell.id].source == start_of(find(name))
+            assert "starts_wrong" not in shown[cell.id].metadata
+            marked.append(name)
+    assert sorted(marked) == sorted(REPAIRS)
 
 
 def test_each_exercise_has_one_answer_cell_and_one_grade_cell(root):

@@ -86,6 +86,9 @@ GAMMA_PER_EXAMPLE = (
     "the channels, axis 1."
 )
 SCALE_AND_SHIFT_MISSING = "gamma and beta are not applied. Scale and shift each channel at the end."
+SCALE_AND_SHIFT_NOT_APPLIED = (
+    "gamma and beta are not applied. Scale and shift each feature at the end."
+)
 DIVIDED_BY_N = (
     "The sums over the features are divided by N. An example's mean is made of D numbers: "
     "divide by D."

@@ -15,7 +15,7 @@ from bncourse.registry import load, problem_sets
 
 from . import search
 
-REFERENCES = ("backward", "convolution", "forward", "layers", "residual")
+REFERENCES = ("backward", "batches", "convolution", "forward", "layers", "residual")
 
 
 def texts(packed):
@@ -80,7 +80,8 @@ def test_the_zygote_sees_what_it_imports():
         ("ps4_pytorch", ["backward", "convolution", "forward"]),
         ("ps5_keras", ["backward", "convolution", "forward"]),
         ("ps6_shift", ["backward", "convolution", "forward"]),
-        ("ps8_capstone", ["backward", "convolution", "forward", "shift"]),
+        ("ps7_batches", ["backward", "convolution", "forward", "shift"]),
+        ("ps8_capstone", ["backward", "batches", "convolution", "forward", "shift"]),
     ],
 )
 def test_a_notebook_builds_on_earlier_answers_only(problem_set, built_on):

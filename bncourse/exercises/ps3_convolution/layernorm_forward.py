@@ -155,7 +155,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "scale and shift missing",
-            "gamma and beta are not applied. Scale and shift each feature at the end.",
+            hints.SCALE_AND_SHIFT_NOT_APPLIED,
             "C4",
             y="x_hat.copy()",
         ),

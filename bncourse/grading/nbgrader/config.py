@@ -6,6 +6,7 @@ from pathlib import Path
 from nbgrader.preprocessors import OverwriteCells, OverwriteKernelspec, SaveAutoGrades
 
 from bncourse.grading.intake.aside import prepare
+from bncourse.grading.nbgrader import starts
 from bncourse.grading.nbgrader.execute import TrustedExecute
 from bncourse.grading.nbgrader.exporter import TolerantExporter
 from bncourse.grading.nbgrader.extensions import TABLE
@@ -24,6 +25,7 @@ def configure(config, file):
     """
     root = Path(file).resolve().parent
     release = config.CourseDirectory.get("release_directory", "release")
+    config.GenerateAssignment.preprocessors = starts.preprocessors()
     config.Autograde.pre_convert_hook = functools.partial(
         prepare, release=root / release, refused=root / ".grading" / "refused"
     )

@@ -1,0 +1,225 @@
+"""fix_the_bug_3: a layer that asks autograd for its mode, and forgets its statistics when saved."""
+
+import inspect
+
+import numpy as np
+import torch
+from torch import nn
+
+from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
+from bncourse.exercises.ps4_pytorch.drive import (
+    TOLERANCE,
+    called,
+    differentiate,
+    one_thread,
+    tensor,
+)
+from bncourse.inputs import batch, cast, scale_and_shift, upstream
+from bncourse.reference import layers
+from bncourse.slips import Instead, Right
+
+_BUFFERS = ("running_mean", "running_var")
+
+
+def _cases(rng):
+    def given(n=7, d=4, eps=1e-5, momentum=0.1):
+        return {
+            **{name: batch(rng, n, d) for name in ("x1", "x2", "x_eval")},
+            "dy": upstream(rng, n, d),
+            "weight": rng.uniform(0.5, 2.0, d),
+            "bias": rng.uniform(0.5, 2.0, d),
+            "eps": eps,
+            "momentum": momentum,
+        }
+
+    return {
+        "two steps, then an answer": Case(given()),
+        "another momentum": Case(given(momentum=0.3)),
+        "a large eps": Case(given(eps=0.5)),
+        "more features than examples": Case(given(n=4, d=9)),
+        "one feature": Case(given(d=1)),
+        "float32": Case(cast(given(), np.float32), "float32"),
+    }
+
+
+@one_thread()
+def _drive(obj, inputs):
+    layer = _made(obj, inputs)
+    x1, x2, x_eval = (tensor(inputs[name], "cpu") for name in ("x1", "x2", "x_eval"))
+    x1.requires_grad_()
+    y = called(layer, x1)
+    outputs = {"y in training": y}
+    with so_far(outputs):
+        (outputs["dx in training"],) = differentiate(y, (x1,), tensor(inputs["dy"], "cpu"))
+        with torch.no_grad():
+            outputs["y in training, under no_grad"] = called(layer, x2)
+            outputs |= {name: _buffer(layer, name).clone() for name in _BUFFERS}
+            outputs["y in eval, under no_grad"] = called(layer.eval(), x_eval)
+            outputs["y in eval of a copy by its state_dict"] = called(
+                _copied(obj, layer, inputs), x_eval
+            )
+        outputs["y in eval, with gradients"] = called(layer, x_eval)
+        outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
+        outputs["numbers to train"] = sum(p.numel() for p in layer.parameters())
+    return outputs
+
+
+def _made(obj, inputs):
+    layer = obj(inputs["weight"].size, eps=inputs["eps"], momentum=inputs["momentum"])
+    if not isinstance(layer, nn.Module):
+        raise Unusable(f"fix_the_bug_3 must be a torch.nn.Module. Received: {describe(layer)}.")
+    layer.to(torch.from_numpy(inputs["weight"]).dtype)
+    for name in ("weight", "bias"):
+        if not isinstance(getattr(layer, name, None), nn.Parameter):
+            raise Unusable(f"It must hold the parameter {name}, as it did.")
+        getattr(layer, name).data.copy_(torch.from_numpy(inputs[name]))
+    return layer.train()
+
+
+def _buffer(layer, name):
+    value = getattr(layer, name, None)
+    if not isinstance(value, torch.Tensor):
+        raise Unusable(f"It must hold the tensor {name}, as it did. Received: {describe(value)}.")
+    return value
+
+
+def _copied(obj, layer, inputs):
+    """Return a layer that knows of another what a file of weights would hold."""
+    other = _made(obj, inputs)
+    other.load_state_dict(layer.state_dict())
+    return other.eval()
+
+
+def _reference(inputs):
+    given = cast(inputs, np.float64)
+    gamma, beta, eps = given["weight"], given["bias"], given["eps"]
+    step = {"new_weight": given["momentum"], "eps": eps}
+    y1, mean, var = layers.layer_training_step(
+        given["x1"], gamma, beta, np.zeros_like(gamma), np.ones_like(gamma), **step
+    )
+    y2, mean, var = layers.layer_training_step(given["x2"], gamma, beta, mean, var, **step)
+    y_eval = layers.layer_inference(given["x_eval"], gamma, beta, mean, var, eps=eps)
+    return {
+        "y in training": y1,
+        "dx in training": layers.layer_backward(given["dy"], given["x1"], gamma, eps=eps)[0],
+        "y in training, under no_grad": y2,
+        "running_mean": mean,
+        "running_var": var,
+        "y in eval, under no_grad": y_eval,
+        "y in eval of a copy by its state_dict": y_eval,
+        "y in eval, with gradients": y_eval,
+        "running_mean after eval": mean,
+        "running_var after eval": var,
+        "numbers to train": np.asarray(2 * gamma.size),
+    }
+
+
+class Repaired(nn.Module):
+    """Batch norm for x, (N, D), as torch.nn.BatchNorm1d does it."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.running_mean = nn.Buffer(torch.zeros(num_features))
+        self.running_var = nn.Buffer(torch.ones(num_features))
+
+    def forward(self, x):
+        """Return y, with the shape of x."""
+        learning = self.training
+        if learning:
+            mean, var = x.mean(dim=0), x.var(dim=0, unbiased=False)
+            self.remember(mean.detach(), x.detach().var(dim=0))
+        else:
+            mean, var = self.running_mean, self.running_var
+        y = self.weight * (x - mean) / torch.sqrt(var + self.eps) + self.bias
+        return y
+
+    def remember(self, mean, var):
+        """Mix new statistics into the running ones."""
+        m = self.momentum
+        self.running_mean = (1 - m) * self.running_mean + m * mean
+        self.running_var = (1 - m) * self.running_var + m * var
+
+
+slip = Right(Repaired).slip
+
+# Where they stand outside of the state.
+_PLAIN = {
+    "__init____running_mean": "torch.zeros(num_features)",
+    "__init____running_var": "torch.ones(num_features)",
+}
+
+BUG = Exercise(
+    name="fix_the_bug_3",
+    signature=inspect.signature(Repaired),
+    cases=_cases,
+    drive=_drive,
+    reference=_reference,
+    see="L1",
+    insight="Training mode and gradients are two switches: recalibration has the first without "
+    "the second, an attack on the input the second without the first.",
+    normalised="batch",
+    tolerance=TOLERANCE,
+    mistakes=(
+        slip(
+            "mode from autograd, statistics outside of the state",
+            "Two things. The layer takes gradients for training, so eval mode changes nothing "
+            "while they are on: ask self.training. And its running statistics are plain "
+            "attributes, so state_dict does not save them: make them buffers.",
+            "L1",
+            learning="torch.is_grad_enabled()",
+            **_PLAIN,
+        ),
+        slip(
+            "mode from autograd",
+            "The statistics are saved now. The mode is still read from autograd: gradients can be "
+            "on in eval mode, and off in training. Ask self.training.",
+            "L1",
+            learning="torch.is_grad_enabled()",
+        ),
+        slip(
+            "statistics outside of the state",
+            "The mode is right now. The running statistics are still no buffers, so "
+            "state_dict leaves them out: whoever loads the weights starts from 0 and 1.",
+            "L1",
+            **_PLAIN,
+        ),
+        slip(
+            "both switches",
+            "It trains where self.training and gradients are both on. Under no_grad, a layer in "
+            "training mode still has to use the batch and to remember it.",
+            "L1",
+            learning="self.training and torch.is_grad_enabled()",
+        ),
+        slip(
+            "statistics as parameters",
+            "The running statistics are parameters. They are saved, and an optimiser would train "
+            "them too. A buffer is saved and not trained.",
+            "L1",
+            __init____running_mean="nn.Parameter(torch.zeros(num_features), requires_grad=False)",
+            __init____running_var="nn.Parameter(torch.ones(num_features), requires_grad=False)",
+            remember__running_mean=Instead(
+                "self.running_mean.data = (1 - m) * self.running_mean.data + m * mean"
+            ),
+            remember__running_var=Instead(
+                "self.running_var.data = (1 - m) * self.running_var.data + m * var"
+            ),
+        ),
+        slip(
+            "biased variance remembered",
+            "The variance that is remembered is the biased one now. The repair was not asked to "
+            "touch it: PyTorch stores the unbiased one.",
+            "L1",
+            remember="self.remember(mean.detach(), var.detach())",
+        ),
+        slip(
+            "statistics without a graph",
+            "In training the batch statistics are cut off from autograd. Only what is remembered "
+            "is to be detached.",
+            "B7",
+            y="self.weight * (x - mean.detach()) / torch.sqrt(var.detach() + self.eps) + self.bias",
+        ),
+    ),
+)

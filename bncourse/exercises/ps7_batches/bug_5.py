@@ -1,0 +1,180 @@
+"""fix_the_bug_5: running statistics that remember how they were made."""
+
+import inspect
+
+import numpy as np
+import torch
+
+from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
+from bncourse.exercises import hints
+from bncourse.exercises.ps4_pytorch.drive import TOLERANCE, differentiate, one_thread, tensor
+from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
+from bncourse.reference import layers
+from bncourse.slips import Right
+
+_RUNNING = ("running_mean", "running_var")
+
+
+def _cases(rng):
+    def given(n=7, d=4, eps=1e-5, momentum=0.1):
+        return {
+            **{f"x{step}": batch(rng, n, d) for step in (1, 2)},
+            "dy": upstream(rng, n, d),
+            **scale_and_shift(rng, d),
+            **running(rng, d),
+            "momentum": momentum,
+            "eps": eps,
+        }
+
+    return {
+        "two steps": Case(given()),
+        "another momentum": Case(given(momentum=0.3)),
+        "a large eps": Case(given(eps=0.5)),
+        "more features than examples": Case(given(n=4, d=9)),
+        "two examples": Case(given(n=2, d=3)),
+        "one feature": Case(given(d=1)),
+        "float32": Case(cast(given(), np.float32), "float32"),
+    }
+
+
+@one_thread()
+def _drive(obj, inputs):
+    """Take two steps; what is remembered must hold no graph, and y must."""
+    state = [tensor(inputs[name], "cpu") for name in _RUNNING]
+    gamma, beta = (tensor(inputs[name], "cpu").requires_grad_() for name in ("gamma", "beta"))
+    outputs = {}
+    for step in (1, 2):
+        x = tensor(inputs[f"x{step}"], "cpu").requires_grad_()
+        with so_far(outputs):
+            y, *state = _three(
+                obj(x.clone(), gamma, beta, *state, inputs["momentum"], inputs["eps"])
+            )
+            outputs[f"y in step {step}"] = y
+            if y.shape != x.shape:
+                return outputs
+            gradients = differentiate(y, (x, gamma, beta), tensor(inputs["dy"], "cpu"))
+            names = (f"{name} in step {step}" for name in ("dx", "dgamma", "dbeta"))
+            outputs |= dict(zip(names, gradients, strict=True))
+    for name, value in zip(_RUNNING, state, strict=True):
+        outputs[f"{name} after two steps"] = value
+        # 0 or 1: how long the graph is depends on how it is written.
+        outputs[f"graph behind {name}"] = int(value.requires_grad)
+    return outputs
+
+
+def _three(result):
+    if not isinstance(result, tuple | list) or len(result) != 3:
+        raise Unusable(
+            "The result must be a tuple of 3: (y, running_mean, running_var). "
+            f"Received: {describe(result)}."
+        )
+    for each in result:
+        if not isinstance(each, torch.Tensor):
+            raise Unusable(f"It must return three tensors. Received: {describe(each)}.")
+    return result
+
+
+def _reference(inputs):
+    given = cast(inputs, np.float64)
+    gamma, beta, eps = given["gamma"], given["beta"], given["eps"]
+    state = [given[name] for name in _RUNNING]
+    outputs = {}
+    for step in (1, 2):
+        x = given[f"x{step}"]
+        y, *state = layers.layer_training_step(
+            x, gamma, beta, *state, new_weight=given["momentum"], eps=eps
+        )
+        gradients = layers.layer_backward(given["dy"], x, gamma, eps=eps)
+        names = (f"{name} in step {step}" for name in ("y", "dx", "dgamma", "dbeta"))
+        outputs |= dict(zip(names, (y, *gradients), strict=True))
+    for name, value in zip(_RUNNING, state, strict=True):
+        outputs[f"{name} after two steps"] = value
+        outputs[f"graph behind {name}"] = np.asarray(0)
+    return outputs
+
+
+# The page and the notebook show lines of 80 characters, under a longer name.
+# fmt: off
+def repaired(
+    x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5
+):
+    """Return y, running_mean and running_var of a training step."""
+    mean, var = x.mean(dim=0), x.var(dim=0, unbiased=False)
+    y = gamma * (x - mean) / torch.sqrt(var + eps) + beta
+    new_mean = mean.detach()
+    new_var = var.detach() * len(x) / (len(x) - 1)
+    running_mean = (1 - momentum) * running_mean + momentum * new_mean
+    running_var = (1 - momentum) * running_var + momentum * new_var
+    return y, running_mean, running_var
+# fmt: on
+
+
+slip = Right(repaired).slip
+
+BUG = Exercise(
+    name="fix_the_bug_5",
+    signature=inspect.signature(repaired),
+    cases=_cases,
+    drive=_drive,
+    reference=_reference,
+    see="L1",
+    insight="A number that is kept from step to step keeps all that autograd hangs on to it.",
+    normalised="batch",
+    tolerance=TOLERANCE,
+    mistakes=(
+        slip(
+            "running statistics with a graph",
+            "The running statistics carry the graph of every batch so far: memory grows with each "
+            "step, and copy.deepcopy fails. What is remembered is a number: detach it.",
+            "L1",
+            new_mean="mean",
+            new_var="var * len(x) / (len(x) - 1)",
+        ),
+        slip(
+            "graph behind the running mean",
+            "running_var is detached now, running_mean is not yet.",
+            "L1",
+            new_mean="mean",
+        ),
+        slip(
+            "graph behind the running variance",
+            "running_mean is detached now, running_var is not yet.",
+            "L1",
+            new_var="var * len(x) / (len(x) - 1)",
+        ),
+        slip(
+            "detached too early",
+            "The statistics are detached before they normalise: now dx lacks the paths through "
+            "them. Detach what is remembered, and only that.",
+            "B7",
+            mean_var="x.detach().mean(dim=0), x.detach().var(dim=0, unbiased=False)",
+        ),
+        slip(
+            "y without a graph",
+            "y is detached along with the rest, and no gradient reaches x, gamma or beta.",
+            "B7",
+            returns="y.detach(), running_mean, running_var",
+        ),
+        slip(
+            "biased variance remembered",
+            "running_var takes in the biased variance. PyTorch stores the unbiased one, "
+            "n / (n - 1) times as large.",
+            "L1",
+            new_var="var.detach()",
+        ),
+        slip(
+            "momentum reversed",
+            "momentum is the weight of the old value here. In PyTorch it is that of the new one.",
+            "L1",
+            running_mean="momentum * running_mean + (1 - momentum) * new_mean",
+            running_var="momentum * running_var + (1 - momentum) * new_var",
+        ),
+        slip(
+            "unbiased variance",
+            hints.UNBIASED_VARIANCE,
+            "F2",
+            mean_var="x.mean(dim=0), x.var(dim=0)",
+            new_var="var.detach()",
+        ),
+    ),
+)

@@ -1,0 +1,395 @@
+"""Wrong solutions of problem set 7."""
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from unseen import Table, written
+
+TABLE = Table()
+
+
+def take_in(name, source, rows):
+    for changes, names in rows:
+        made = written(source, name, changes, torch=torch, dist=dist, nn=nn)
+        TABLE.of(name, *names)(made)
+
+
+GHOST = """\
+def ghost_batchnorm(x, gamma, beta, ghost_size, eps=1e-5):
+    out = np.zeros_like(x)
+    i = 0
+    while i < len(x):
+        g = x[i:i + ghost_size]
+        c = g - g.sum(0) / len(g)
+        s = ((c * c).sum(0) / len(g) + eps) ** 0.5
+        out[i:i + ghost_size] = c / s * gamma + beta
+        i += ghost_size
+    return out
+"""
+take_in(
+    "ghost_batchnorm",
+    GHOST,
+    [
+        ([("g.sum(0) / len(g)", "x.sum(0) / len(x)")], []),
+        ([("c = g - g.sum(0) / len(g)", "c = g - x.mean(0)")], []),
+        ([("(c * c).sum(0) / len(g)", "x.var(0)")], ["variance of the whole batch"]),
+        (
+            [("(c * c).sum(0) / len(g)", "(c * c).sum(0) / max(len(g) - 1, 1)")],
+            ["unbiased variance"],
+        ),
+        (
+            [("(c * c).sum(0) / len(g)", "(c * c).sum(0) / max(len(g) - 1, 1)"), (" + beta", "")],
+            ["unbiased variance", "beta missing"],
+        ),
+        ([("len(g)", "ghost_size")], ["divided by ghost_size"]),
+        ([("len(g) + eps) ** 0.5", "len(g)) ** 0.5 + eps")], ["eps outside the root"]),
+        ([(" ** 0.5", "")], ["root missing"]),
+        ([("* gamma + beta", "* beta + gamma")], ["gamma and beta swapped"]),
+        ([("* gamma + beta", "")], ["scale and shift missing"]),
+        ([("while i < len(x)", "while i + ghost_size <= len(x)")], []),
+        ([("c / s * gamma + beta", "c / s * gamma - beta")], []),
+        ([("g = x[i:i + ghost_size]", "g = x[max(0, i - 1):i + ghost_size][-ghost_size:]")], []),
+    ],
+)
+
+RENORM = """\
+def batch_renorm_forward(x, gamma, beta, running_mean, running_std, r_max, d_max, eps=1e-5):
+    mu = x.mean(0, keepdims=True)
+    sigma = (np.square(x - mu).mean(0, keepdims=True) + eps) ** 0.5
+    r = (sigma / running_std).clip(1 / r_max, r_max)
+    d = ((mu - running_mean) / running_std).clip(-d_max, d_max)
+    x_hat = (x - mu) / sigma * r + d
+    return gamma * x_hat + beta, r[0], d[0]
+"""
+take_in(
+    "batch_renorm_forward",
+    RENORM,
+    [
+        ([("sigma / running_std", "running_std / sigma")], ["r upside down"]),
+        ([("mu - running_mean", "running_mean - mu")], ["d of the other sign"]),
+        (
+            [("mu - running_mean", "running_mean - mu"), ("gamma * x_hat + beta", "gamma * x_hat")],
+            ["d of the other sign", "beta missing"],
+        ),
+        (
+            [("((mu - running_mean) / running_std)", "((mu - running_mean) / sigma)")],
+            ["d over the batch's deviation"],
+        ),
+        ([(".clip(1 / r_max, r_max)", "")], ["r not clipped"]),
+        ([(".clip(-d_max, d_max)", "")], ["d not clipped"]),
+        (
+            [(".clip(1 / r_max, r_max)", ""), (".clip(-d_max, d_max)", "")],
+            ["r not clipped", "d not clipped"],
+        ),
+        ([(".clip(1 / r_max, r_max)", ".clip(0, r_max)")], ["r clipped above only"]),
+        ([(".clip(-d_max, d_max)", ".clip(0, d_max)")], ["d clipped at 0"]),
+        ([("* r + d", "* r - d")], ["d subtracted"]),
+        ([("(x - mu) / sigma * r + d", "((x - mu) / sigma + d) * r")], ["d added before r"]),
+        ([("(x - mu) / sigma * r + d", "(x - mu) / sigma")], ["batch norm"]),
+        (
+            [("(x - mu) / sigma * r + d", "(x - running_mean) / running_std")],
+            ["running statistics as they are"],
+        ),
+        ([("r[0], d[0]", "d[0], r[0]")], ["order of the results"]),
+        ([("r[0], d[0]", "r, d")], ["kept dimensions"]),
+        (
+            [("mean(0, keepdims=True) + eps", "sum(0, keepdims=True) / max(len(x) - 1, 1) + eps")],
+            ["unbiased variance"],
+        ),
+        ([("+ eps) ** 0.5", ") ** 0.5 + eps")], ["eps outside the root"]),
+        ([("sigma / running_std", "(sigma / running_std) ** 1.1")], []),
+        ([("gamma * x_hat + beta", "gamma * x_hat - beta")], []),
+    ],
+)
+
+MIXTURE = """\
+def batch_layer_norm(x, gamma, beta, batch_size, running_mean=None, running_var=None, eps=1e-3):
+    N, D = x.shape
+    m = x.mean(0) if running_mean is None else running_mean
+    v = x.var(0) if running_var is None else running_var
+    b = (x - m) * (v + eps) ** -0.5
+    rows = x - x.mean(1)[:, None]
+    f = rows * ((rows**2).mean(1)[:, None] + eps) ** -0.5
+    a = 1 / batch_size
+    y = ((a - 1e-4) * f + (1 - a - 1e-4) * b) / D**0.5
+    return y * gamma + beta
+"""
+take_in(
+    "batch_layer_norm",
+    MIXTURE,
+    [
+        (
+            [("(a - 1e-4) * f + (1 - a - 1e-4) * b", "(a - 1e-4) * b + (1 - a - 1e-4) * f")],
+            ["weights swapped"],
+        ),
+        ([("a = 1 / batch_size", "a = 1 / N")], ["batch size taken from x"]),
+        ([("a - 1e-4", "a")], ["1e-4 missing"]),
+        ([(" / D**0.5", "")], ["root of D missing"]),
+        ([(" / D**0.5", ""), (" + beta", "")], ["root of D missing", "beta missing"]),
+        ([(" / D**0.5", " / D")], ["divided by D"]),
+        ([("1 - a - 1e-4", "1 - a + 1e-4")], ["1e-4 added to one"]),
+        ([("eps=1e-3", "eps=1e-5")], ["another default for eps"]),
+        ([(" if running_var is None else running_var", "")], []),
+        (
+            [
+                (" if running_var is None else running_var", ""),
+                (" if running_mean is None else running_mean", ""),
+            ],
+            ["population ignored"],
+        ),
+        (
+            [
+                ("(v + eps) ** -0.5", "(v + eps) ** -1"),
+                ("[:, None] + eps) ** -0.5", "[:, None] + eps) ** -1"),
+            ],
+            ["root missing"],
+        ),
+        ([("y * gamma + beta", "y * beta + gamma")], ["gamma and beta swapped"]),
+        ([("rows = x -", "rows = b -"), ("x.mean(1)", "b.mean(1)")], ["one after the other"]),
+        ([("a = 1 / batch_size", "a = 1 / batch_size**2")], []),
+    ],
+)
+
+SYNC = """\
+def sync_batch_statistics(x):
+    s = torch.zeros(x.shape[1] + 1, dtype=x.dtype)
+    s[0] = len(x)
+    s[1:] = x.sum(dim=0)
+    dist.all_reduce(s)
+    n, mean = s[0], s[1:] / s[0]
+    q = torch.square(x - mean).sum(dim=0)
+    dist.all_reduce(q)
+    return mean, q / n
+"""
+take_in(
+    "sync_batch_statistics",
+    SYNC,
+    [
+        (
+            [("    dist.all_reduce(s)\n", ""), ("    dist.all_reduce(q)\n", "")],
+            ["nothing exchanged"],
+        ),
+        ([("    dist.all_reduce(q)\n", "")], ["squares not exchanged"]),
+        ([("x - mean)", "x - x.mean(0))")], ["between missing"]),
+        ([("q / n", "q / (n - 1)")], ["unbiased variance"]),
+        ([("q / n", "q")], ["sum of squares"]),
+        ([("q / n", "(q / n) ** 0.5")], ["standard deviation"]),
+        ([("return mean, q / n", "return mean, q / (n - 1) + 0 * mean")], ["unbiased variance"]),
+        ([("return mean,", "return s[1:],")], ["sum in place of the mean"]),
+        (
+            [("return mean,", "return s[1:],"), ("q / n", "q / (n - 1)")],
+            ["sum in place of the mean", "unbiased variance"],
+        ),
+        ([("return mean,", "return 2 * mean,")], []),
+        ([("dist.all_reduce(s)", "dist.all_reduce(s, op=dist.ReduceOp.MAX)")], []),
+        ([("dist.all_reduce(q)", "dist.broadcast(q, src=0)")], ["squares not exchanged"]),
+    ],
+)
+
+FORWARD = """\
+def fix_the_bug_1(x, gamma, beta, eps=1e-5):
+    s = x
+    mu = s.sum(0) / s.shape[0]
+    v = ((s - mu) ** 2).sum(0) / s.shape[0]
+    r = torch.rsqrt(v + eps)
+    return torch.addcmul(beta, gamma, (x - mu) * r)
+"""
+take_in(
+    "fix_the_bug_1",
+    FORWARD,
+    [
+        ([("s = x", "s = x.data")], ["statistics without a graph"]),
+        (
+            [("    r = ", "    mu, v = mu.detach(), v.detach()\n    r = ")],
+            ["statistics without a graph"],
+        ),
+        ([("rsqrt(v + eps)", "rsqrt(v + eps).detach()")], ["variance without a graph"]),
+        ([("    r = ", "    mu = mu.detach()\n    r = ")], ["mean without a graph"]),
+        ([("** 2).sum(0) / s.shape[0]", "** 2).sum(0) / (s.shape[0] - 1)")], ["unbiased variance"]),
+        (
+            [
+                ("s = x", "s = x.detach()"),
+                ("sum(0) / s.shape[0]\n    r", "sum(0) / (s.shape[0] - 1)\n    r"),
+            ],
+            ["statistics without a graph", "unbiased variance"],
+        ),
+        ([("(x - mu) * r", "(x + mu) * r")], []),
+    ],
+)
+take_in(
+    "fix_the_bug_7",
+    FORWARD.replace("fix_the_bug_1", "fix_the_bug_7"),
+    [
+        (
+            [
+                (
+                    "torch.addcmul(beta, gamma, (x - mu) * r)",
+                    "torch.from_numpy((gamma * (x - mu) * r + beta).data.numpy()).requires_grad_()",
+                )
+            ],
+            ["fresh tensor"],
+        ),
+        ([("s = x", "s = x = x.detach()")], ["x outside of autograd"]),
+        ([("s = x", "s = x.data")], ["statistics outside of autograd"]),
+        (
+            [("gamma, (x", "gamma.data, (x"), ("(beta,", "(beta.data,")],
+            ["gamma and beta outside of autograd"],
+        ),
+        ([("rsqrt(v + eps)", "rsqrt(v) + eps")], []),
+    ],
+)
+
+IMAGES = """\
+def fix_the_bug_2(x, gamma, beta, eps=1e-5):
+    over = 0, 1, 2
+    c = x - np.mean(x, over, keepdims=True)
+    return c / (np.mean(c * c, over, keepdims=True) + eps) ** 0.5 * gamma + beta
+"""
+take_in(
+    "fix_the_bug_2",
+    IMAGES,
+    [
+        ([("0, 1, 2", "0, 2, 3")], ["axes of channels first"]),
+        ([("0, 1, 2", "1, 2")], ["pixels only"]),
+        ([("0, 1, 2", "None")], ["all axes"]),
+        ([("0, 1, 2", "3")], ["channels only"]),
+        ([("0, 1, 2", "0, 2")], []),
+        ([("0, 1, 2", "1, 2, 3")], []),
+    ],
+)
+
+LAYER = """\
+class fix_the_bug_3(nn.Module):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x):
+        if self.training:
+            mu, v = x.mean(0), x.var(0, unbiased=False)
+            self.running_mean = torch.lerp(self.running_mean, mu.detach(), self.momentum)
+            self.running_var = torch.lerp(self.running_var, x.detach().var(0), self.momentum)
+        else:
+            mu, v = self.running_mean, self.running_var
+        return (x - mu) * torch.rsqrt(v + self.eps) * self.weight + self.bias
+"""
+take_in(
+    "fix_the_bug_3",
+    LAYER,
+    [
+        ([("if self.training", "if torch.is_grad_enabled()")], ["mode from autograd"]),
+        (
+            [("if self.training", "if x.requires_grad or torch.is_grad_enabled()")],
+            ["mode from autograd"],
+        ),
+        (
+            [
+                (
+                    f'"{name}", torch.{fill}(num_features))',
+                    f'"{name}", torch.{fill}(num_features), persistent=False)',
+                )
+                for name, fill in (("running_mean", "zeros"), ("running_var", "ones"))
+            ],
+            ["statistics outside of the state"],
+        ),
+        ([("if self.training", "if self.training and torch.is_grad_enabled()")], ["both switches"]),
+        ([("x.detach().var(0)", "v.detach()")], ["biased variance remembered"]),
+        ([("rsqrt(v + self.eps)", "rsqrt(v.detach() + self.eps)")], []),
+        ([("if self.training", "if not self.training")], []),
+    ],
+)
+
+BATCH = """\
+def fix_the_bug_4(x, gamma, beta, eps=1e-5):
+    m = x.sum(0) / len(x)
+    v = np.square(x - m).sum(0) / len(x)
+    return (x - m) * (gamma / (v + eps) ** 0.5) + beta
+"""
+take_in(
+    "fix_the_bug_4",
+    BATCH,
+    [
+        (
+            [("np.square(x - m).sum(0) / len(x)", "np.square(x).sum(0) / len(x) - m * m")],
+            ["mean of squares minus square of mean"],
+        ),
+        (
+            [
+                (
+                    "np.square(x - m).sum(0) / len(x)",
+                    "(np.square(x).sum(0) / len(x) - m * m).clip(0)",
+                )
+            ],
+            ["cut off at zero"],
+        ),
+        (
+            [("np.square(x - m).sum(0) / len(x)", "np.square(x - m).sum(0) / (len(x) - 1)")],
+            ["unbiased variance"],
+        ),
+        ([("np.square(x - m).sum(0) / len(x)", "np.square(x - m).sum(0)")], ["squares summed"]),
+        ([("(v + eps)", "v")], ["eps missing"]),
+        ([("(v + eps)", "(v - eps)")], []),
+    ],
+)
+
+STEP = """\
+def fix_the_bug_5(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
+    n = x.shape[0]
+    mu = x.sum(0) / n
+    v = (x - mu).square().sum(0) / n
+    y = (x - mu) * torch.rsqrt(v + eps) * gamma + beta
+    keep_mu, keep_v = mu.data, v.data * n / (n - 1)
+    return (
+        y,
+        torch.lerp(running_mean, keep_mu, momentum),
+        torch.lerp(running_var, keep_v, momentum),
+    )
+"""
+take_in(
+    "fix_the_bug_5",
+    STEP,
+    [
+        ([("mu.data, v.data", "mu, v")], ["running statistics with a graph"]),
+        ([("mu.data, v.data", "mu, v.data")], ["graph behind the running mean"]),
+        ([("mu.data, v.data", "mu.data, v")], ["graph behind the running variance"]),
+        ([("        y,", "        y.data,")], ["y without a graph"]),
+        ([("v.data * n / (n - 1)", "v.data")], ["biased variance remembered"]),
+        ([("mu = x.sum(0) / n", "mu = x.data.sum(0) / n")], []),
+        (
+            [("mu.data, v.data * n / (n - 1)", "mu.data, v")],
+            ["graph behind the running variance", "biased variance remembered"],
+        ),
+    ],
+)
+
+STORED = """\
+def fix_the_bug_6(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
+    rows = x.transpose(1, 0, 2, 3).reshape(x.shape[1], -1)
+    mu, v = rows.mean(1), rows.var(1)
+    wide = (-1, 1, 1)
+    y = (x - mu.reshape(wide)) / np.sqrt(v + eps).reshape(wide)
+    y = y * gamma.reshape(wide) + beta.reshape(wide)
+    kept = rows.var(1, ddof=1)
+    mix = lambda old, new: old + momentum * (new - old)
+    return y, mix(running_mean, mu), mix(running_var, kept)
+"""
+take_in(
+    "fix_the_bug_6",
+    STORED,
+    [
+        ([("rows.var(1, ddof=1)", "v")], ["biased variance stored"]),
+        ([("rows.var(1, ddof=1)", "v * len(x) / max(len(x) - 1, 1)")], ["n counts the images"]),
+        (
+            [("mu, v = rows.mean(1), rows.var(1)", "mu, v = rows.mean(1), rows.var(1, ddof=1)")],
+            ["unbiased everywhere"],
+        ),
+        ([("rows.var(1, ddof=1)", "v * x.size / (x.size - 1)")], ["n counts the channels too"]),
+        ([("rows.var(1, ddof=1)", "v - v / rows.shape[1]")], ["correction upside down"]),
+        ([("rows.var(1, ddof=1)", "np.sqrt(v)")], []),
+    ],
+)
