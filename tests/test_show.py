@@ -26,6 +26,12 @@ WITHOUT_PICTURE = {
     "gradient_predictiveness",
     "ResidualBlock",
     "train",
+    # Several statistics, or others than those of the batch.
+    "ghost_batchnorm",
+    "batch_renorm_forward",
+    "batch_layer_norm",
+    # Its channels come last, and nothing in the inputs says so.
+    "fix_the_bug_2",
 }
 
 

@@ -55,7 +55,8 @@ def call_in_processes(obj, shards, returns):
         Unusable: a result cannot be used, or the processes wait for each other.
         Exception: what the function raises, in the first process in which it does.
     """
-    ours = getattr(obj, "__module__", "").startswith("bncourse.")
+    # What exec makes has no module.
+    ours = (getattr(obj, "__module__", None) or "").startswith("bncourse.")
     if ours or not _can_fork():
         return in_threads(obj, shards, returns)
     return in_forks(obj, shards, returns)
