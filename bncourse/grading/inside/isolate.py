@@ -27,8 +27,8 @@ _ALL = _NEWNS | _NEWCGROUP | _NEWUTS | _NEWIPC | _NEWUSER | _NEWPID | _NEWNET
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND_REC, _MS_PRIVATE_REC = 2, 4, 8, 0x5000, 0x44000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
-# Of an interface its flags: up and running.
-_SIOCSIFFLAGS, _UP_AND_RUNNING = 0x8914, 0x41
+# The flags of a network interface, and the first of them.
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 UNPRIVILEGED = 65534
 
@@ -56,7 +56,11 @@ def enter_namespaces():
 def _raise_loopback():
     """Let the processes of one submission talk: a new network namespace has its loopback down."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _UP_AND_RUNNING))
+        found = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
+        flags = struct.unpack("16sH14x", found)[1]
+        if not flags & _IFF_UP:
+            up = struct.pack("16sH14x", b"lo", flags | _IFF_UP)
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, up)
 
 
 def furnish(disk, kept=()):

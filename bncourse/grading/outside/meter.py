@@ -86,7 +86,9 @@ class Meter:
         tasks = memory = 0
         for pid, threads in _tree(self.root):
             tasks += threads
-            memory += max(0, _held(pid) - self._share_of(pid)) + _in_sockets(pid)
+            # First its share: of one that ends in between nothing is left to count.
+            share = self._share_of(pid)
+            memory += max(0, _held(pid) - share) + _in_sockets(pid)
         self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)
         if memory > self._limits.memory:
             return "memory"
@@ -130,7 +132,7 @@ def _held(pid):
     process whose first thread has ended says nothing there; its other threads tell the same.
     """
     with contextlib.suppress(OSError):
-        for status in itertools.chain([f"/proc/{pid}/status"], _others(pid)):
+        for status in itertools.chain([f"/proc/{pid}/status"], _others(pid, "status")):
             # Bytes: a process may give itself a name that is no text.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 lines = Path(status).read_bytes().splitlines()
@@ -156,18 +158,22 @@ def _buffer():
     return int(Path("/proc/sys/net/core/wmem_default").read_text())
 
 
-def _others(pid):
-    """Yield the status of each thread; made only where the first says nothing."""
-    yield from (str(each / "status") for each in Path(f"/proc/{pid}/task").iterdir())
+def _others(pid, name):
+    """Yield a file of each thread; made only where that of the first says nothing."""
+    yield from (str(each / name) for each in Path(f"/proc/{pid}/task").iterdir())
 
 
 def _image(pid):
     """Return what the kernel drew at random when a process began its program, or nothing.
 
-    A fork has that of its parent, a new program its own.
+    A fork has that of its parent, a new program its own. One whose first thread has ended says
+    nothing there; see ``_held``.
     """
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/auxv").read_bytes()
+        for auxv in itertools.chain([f"/proc/{pid}/auxv"], _others(pid, "auxv")):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if image := Path(auxv).read_bytes():
+                    return image
     return b""
 
 
