@@ -1,0 +1,90 @@
+"""How far right solutions are off on the GPU, in units of what is allowed.
+
+A row is the largest relative error of the right solutions in one dtype of one exercise, where it is
+largest beside its tolerance. "TF32" is float32 where matrix products and convolutions may round to
+10 bits; "float32" is without. float16 has no case of its own in PyTorch: the layers of set 4 are
+measured in it under the tolerance of bfloat16.
+"""
+
+import numpy as np
+import torch
+from on_gpu.workers import correct, sets, spread_over
+
+from bncourse.exercises.ps4_pytorch.drive import TOLERANCE
+from bncourse.reference import layers
+from bncourse.registry import load
+from bncourse.tolerances import spread
+
+_SMALL_EXERCISE = "BatchNormFunction"
+
+
+def part(setting):
+    """Yield the rows, as they grow."""
+    names, reasons = sets(setting.small)
+    seeds = 1 if setting.small else 2
+    tasks = [
+        (problem_set, name, seeds, rounded, setting.device)
+        for rounded in (False, True)
+        for problem_set in names
+        for name in load(problem_set)
+        if name == _SMALL_EXERCISE or not setting.small
+    ]
+    rows = []
+    for task, made, error in spread_over(largest, tasks, setting):
+        rows += made or []
+        if error:
+            reasons.append(f"{task[1]}{' in TF32' if task[3] else ''}: {error}")
+        print(task[1], "TF32" if task[3] else "", error or f"{len(made)} rows", flush=True)
+        yield {"rows": rows}, reasons
+    rows += half_precision(setting.device)
+    yield {"rows": rows}, reasons
+
+
+def largest(problem_set, name, seeds, rounded, device):
+    """Return the rows of one exercise.
+
+    Args:
+        problem_set, name: of the exercise.
+        seeds: how many.
+        rounded: whether TF32 is allowed.
+        device: where the solutions run.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = rounded
+    torch.backends.cudnn.allow_tf32 = rounded
+    found = spread(load(problem_set)[name], correct(problem_set)[name], range(seeds), device)
+    if rounded:
+        found = [each for each in found if each.dtype == "float32"]
+    worst = {}
+    for each in found:
+        key = "TF32" if rounded else each.dtype
+        if key not in worst or each.ratio > worst[key].ratio:
+            worst[key] = each
+    return [_row(name, key, e.label, e.tolerance, e.size) for key, e in worst.items()]
+
+
+def _row(name, precision, label, tolerance, size):
+    return {
+        "exercise": name,
+        "precision": precision,
+        "label": label,
+        "tolerance": tolerance,
+        "spread": size,
+        "ratio": size / tolerance,
+    }
+
+
+def half_precision(device):
+    """Return the row of the layers of set 4 in float16: y of one step in training."""
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(1, 2, (16, 4, 6, 6))).half()
+    want, *_ = layers.layer_training_step(
+        x.double().numpy(), np.ones(4), np.zeros(4), np.zeros(4), np.ones(4), new_weight=0.1
+    )
+    size = 0.0
+    for layer in correct("ps4_pytorch")["BatchNorm"]:
+        y = layer(4).to(device)(x.to(device))
+        if y.dtype != torch.float16:
+            raise TypeError(f"y must be in float16, as x is. Received: {y.dtype}")
+        off = np.abs(y.detach().cpu().double().numpy() - want).max() / np.abs(want).max()
+        size = max(size, float(off))
+    return [_row("BatchNorm", "float16", "y", TOLERANCE["bfloat16"], size)]
