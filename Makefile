@@ -17,7 +17,7 @@ CHAPTERS := $(shell find chapters -name '*.md' -o -name '*.py' 2>/dev/null) inde
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report versions lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures pages report versions gpu lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -94,6 +94,10 @@ report: setup ## print what each exercise accepts, rejects and names, and the ga
 
 versions: setup ## try the oldest and the newest versions in fresh environments (an hour, 5 GB at a time)
 	python benchmarks/versions.py
+
+# No setup: a machine with a GPU has its own PyTorch, and needs nothing else of this course.
+gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (5 minutes)
+	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py
 
 lint: setup ## check style and format
 	ruff check .

@@ -3,11 +3,11 @@
 Both verdicts of a row are made in one process. A row that differs is listed with both.
 """
 
-from on_gpu.workers import correct, sets, spread_over
 from seeds import said
 
 from bncourse.exercise import draw_cases
 from bncourse.registry import load
+from on_gpu.workers import correct, sets, spread_over
 
 # More for a short part: solutions of one exercise share what is known of its mistakes.
 _CHUNK = 20
@@ -19,7 +19,9 @@ _SEEDS = (0, 1, 2)
 def part(setting):
     """Yield what was compared, and the rows that differ."""
     names, reasons = sets(setting.small)
-    tasks = [task for seed in _SEEDS[: 1 if setting.small else None] for task in _tasks(names, seed)]
+    tasks = [
+        task for seed in _SEEDS[: 1 if setting.small else None] for task in _tasks(names, seed)
+    ]
     if setting.small:
         tasks = [task for task in tasks if task[1] == _SMALL_EXERCISE][:1]
     tasks = [(*task, setting.device, setting.small) for task in tasks]

@@ -105,8 +105,12 @@ def _arguments(shape, dtype, device):
 
     x = (3 + 2 * drawn(*shape)).to(dtype).requires_grad_()
     weight, bias = (1 + drawn(shape[1]) / 4).requires_grad_(), drawn(shape[1]).requires_grad_()
-    return x, weight, bias, torch.zeros(shape[1], device=device), torch.ones(
-        shape[1], device=device
+    return (
+        x,
+        weight,
+        bias,
+        torch.zeros(shape[1], device=device),
+        torch.ones(shape[1], device=device),
     )
 
 

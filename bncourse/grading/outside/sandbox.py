@@ -55,14 +55,17 @@ def command(arguments, gpu=False, shown=None):
     # An ordinary user owns the root folder that bubblewrap makes: a submission could leave files
     # there for the next one.
     wall += ["--remount-ro", "/", "--remount-ro", "/dev"]
-    for name, value in environment().items():
+    for name, value in environment(gpu).items():
         wall += ["--setenv", name, value]
     return [*wall, "--", sys.executable, "-I", *arguments]
 
 
-def environment():
+def environment(gpu=False):
     """Return the whole environment of a sandbox; nothing of the grader's own is in it."""
-    return {
+    # Keras asks torch for a GPU when it is imported. Asked through the driver, no process made by
+    # a fork could use it afterwards, and every submission is one.
+    asking = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"} if gpu else {}
+    return asking | {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",

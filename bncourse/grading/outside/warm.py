@@ -57,7 +57,7 @@ class WarmProcess:
             shown = seen_by(problem_set)
             self._process = subprocess.Popen(
                 self._plain(arguments) if unsafe else sandbox.command(arguments, gpu, shown),
-                env=self._plain_environment() if unsafe else None,
+                env=self._plain_environment(gpu) if unsafe else None,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -70,8 +70,8 @@ class WarmProcess:
     def _plain(self, arguments):
         return [sys.executable, "-I", *arguments]
 
-    def _plain_environment(self):
-        return sandbox.environment() | {"HOME": self._home.name, "TMPDIR": self._home.name}
+    def _plain_environment(self, gpu):
+        return sandbox.environment(gpu) | {"HOME": self._home.name, "TMPDIR": self._home.name}
 
     def _wait_until_ready(self):
         self._control.settimeout(_START_SECONDS)
