@@ -25,7 +25,7 @@ def part(setting):
     yield value, reasons
     for walls in (True, False) if not missing else (False,):
         with WarmProcess(_PROBLEM_SET, unsafe=not walls, gpu=gpu) as process:
-            for name, cells, wanted in hand_ins(setting.device):
+            for name, cells, wanted in hand_ins(setting.device)[: 3 if setting.small else None]:
                 try:
                     got = graded(process, cells)
                 except Exception as error:

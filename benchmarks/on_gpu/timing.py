@@ -13,7 +13,8 @@ _WAIT_CYCLES = 2_000_000
 METHOD = {
     "cuda": f"CUDA events around one call; before it {_FLUSH_BYTES >> 20} MiB are written, so that "
     "no input is in the cache, and the GPU waits until the call is queued; median of the repeats",
-    "cpu": "a clock around one call; before it 256 MiB are written; median of the repeats",
+    "cpu": f"a clock around one call; before it {_FLUSH_BYTES >> 20} MiB are written; median of the "
+    "repeats",
 }
 
 
@@ -24,11 +25,12 @@ class Timer:
         device: "cuda" or "cpu".
         repeats: how often a call is timed.
         warm: how often it runs before.
+        flush: the bytes that are written before each call.
     """
 
-    def __init__(self, device, repeats, warm):
+    def __init__(self, device, repeats, warm, flush=_FLUSH_BYTES):
         self.device, self.repeats, self.warm = device, repeats, warm
-        self._flush = torch.empty(_FLUSH_BYTES, dtype=torch.int8, device=device)
+        self._flush = torch.empty(flush, dtype=torch.int8, device=device)
         self._once = _on_gpu if device == "cuda" else _on_cpu
 
     def __call__(self, make, run):
