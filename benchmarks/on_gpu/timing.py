@@ -10,11 +10,11 @@ _FLUSH_BYTES = 2**28
 # About a millisecond in which the GPU waits, while Python queues up the call that is timed: else
 # the time of a small call is that of its launch.
 _WAIT_CYCLES = 2_000_000
+_WRITTEN = f"{_FLUSH_BYTES >> 20} MiB are written before, so that no input is in a cache"
 METHOD = {
-    "cuda": f"CUDA events around one call; before it {_FLUSH_BYTES >> 20} MiB are written, so that "
-    "no input is in the cache, and the GPU waits until the call is queued; median of the repeats",
-    "cpu": f"a clock around one call; before it {_FLUSH_BYTES >> 20} MiB are written; median of the "
-    "repeats",
+    "cuda": f"CUDA events around one call; {_WRITTEN}, and the GPU waits until the call is queued; "
+    "median of the repeats",
+    "cpu": f"a clock around one call; {_WRITTEN}; median of the repeats",
 }
 
 
