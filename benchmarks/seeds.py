@@ -31,7 +31,7 @@ def said(exercise, obj, cases, device=None):
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         attempts = {name: attempt(exercise, obj, case, device) for name, case in cases.items()}
-        verdict = judge(exercise, cases, attempts)
+        verdict = judge(exercise, cases, attempts, device)
     if verdict.kind == "ok":
         return "right"
     return verdict.mistake.name if verdict.mistake else f"{verdict.kind} in {verdict.case!r}"

@@ -1,7 +1,8 @@
 """How far right solutions are off on the GPU, beside what is allowed.
 
 A row is the largest relative error of the right solutions in one result in one precision. "TF32" is
-float32 where matrix products and convolutions may round to 10 bits; "float32" is without. float16
+float32 in a program that lets matrix products and convolutions round to 10 bits; "float32" is in
+one that does not. float16
 has no case of its own in PyTorch: the layers of set 4 are measured in it, under the tolerance of
 bfloat16.
 """

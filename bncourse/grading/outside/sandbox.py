@@ -69,6 +69,8 @@ def environment(gpu=False):
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",
+        # No list of users is visible, and torch asks for the name of whom it works for.
+        "USER": "student",
         "IPYTHONDIR": "/tmp/.ipython",
         "MPLCONFIGDIR": "/tmp/.matplotlib",
         "KERAS_HOME": "/tmp/.keras",
