@@ -13,41 +13,35 @@ from on_gpu.workers import correct, sets, spread_over
 _CHUNK = 20
 _SMALL_CHUNK = 3
 _SMALL_EXERCISE = "BatchNormFunction"
-_SEEDS = (0, 1)
+# The first is whole; the others are tried while there is time.
+_FIRST, *_MORE = range(2)
 
 
 def part(setting):
     """Yield what was compared, and the rows that differ."""
     names, reasons = sets(setting.small)
-    tasks = [
-        task for seed in _SEEDS[: 1 if setting.small else None] for task in _tasks(names, seed)
-    ]
+    tasks, extra = _tasks(names, [_FIRST], setting), _tasks(names, _MORE, setting)
     if setting.small:
-        tasks = [task for task in tasks if task[1] == _SMALL_EXERCISE][:1]
-    tasks = [(*task, setting.device, setting.small) for task in tasks]
+        tasks, extra = [task for task in tasks if task[1] == _SMALL_EXERCISE][:1], []
     value = {"rows": 0, "exercises": {}, "differ": [], "not_as_they_should": []}
-    late = 0
-    for task, rows, error in spread_over(compared, tasks, setting):
-        name, seed = task[1], task[2]
+    for task, rows, error in spread_over(compared, tasks, setting, extra):
+        words = f"{task[1]} from {task[3]}, seed {task[2]}"
         if error:
-            late += "TimeoutError" in error
-            # The first seed is what is asked; the others are tried while there is time.
-            if seed == _SEEDS[0] or "TimeoutError" not in error:
-                reasons.append(f"{name}, solutions from {task[3]}, seed {seed}: {error}")
-        else:
-            _count(value, name, seed, rows)
-        print(f"{name} from {task[3]}, seed {seed}: {error or f'{len(rows)} rows'}", flush=True)
+            reasons.append(f"{words}: {error}")
+        elif rows:
+            _count(value, task[1], task[2], rows)
+        print(f"{words}: {error or f'{len(rows or [])} rows'}", flush=True)
         yield value, reasons
-    if late:
-        print(f"{late} tasks had no time left", flush=True)
 
 
-def _tasks(names, seed):
-    for problem_set in names:
-        for name, exercise in load(problem_set).items():
-            count = len(correct(problem_set)[name]) + len(exercise.mistakes)
-            for start in range(0, count, _CHUNK):
-                yield problem_set, name, seed, start
+def _tasks(names, seeds, setting):
+    return [
+        (problem_set, name, seed, start, setting.device, setting.small)
+        for seed in seeds
+        for problem_set in names
+        for name, exercise in load(problem_set).items()
+        for start in range(0, len(correct(problem_set)[name]) + len(exercise.mistakes), _CHUNK)
+    ]
 
 
 def compared(problem_set, name, seed, start, device, small):
@@ -69,7 +63,7 @@ def _count(value, name, seed, rows):
     for what, wanted, on_cpu, on_device in rows:
         value["rows"] += 1
         here["rows"] += 1
-        if seed == _SEEDS[0]:
+        if seed == _FIRST:
             here["right" if wanted == "right" else "mistakes"] += 1
         row = {"exercise": name, "solution": what, "seed": seed, "cpu": on_cpu, "device": on_device}
         if on_cpu != on_device:

@@ -37,24 +37,29 @@ def correct(problem_set):
     return importlib.import_module(f"solutions_{problem_set}").CORRECT
 
 
-def spread_over(function, tasks, setting):
-    """Yield (task, result, error) as they come; one of result and error is None.
-
-    Nothing new begins when the time of the setting is over.
+def spread_over(function, tasks, setting, extra=()):
+    """Yield (task, result, error) as they come.
 
     Args:
         function: of a module, called as ``function(*task)``.
         tasks: tuples.
         setting: the Setting.
+        extra: tasks that are left out, with neither result nor error, where the time of the setting
+            is over before they begin.
     """
     end = time.monotonic() + setting.seconds if setting.device == "cuda" else float("inf")
+    tasks = [*tasks, *extra]
     if setting.small:
         yield from ((task, function(*task), None) for task in tasks)
         return
     most = min(_MOST if setting.device == "cuda" else 1, os.cpu_count() or 1, len(tasks))
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(most, mp_context=context) as pool:
-        waiting = {pool.submit(_unless_late, end, function, task): task for task in tasks}
+        late = [None] * (len(tasks) - len(extra)) + [end] * len(extra)
+        waiting = {
+            pool.submit(_unless_late, until, function, task): task
+            for task, until in zip(tasks, late, strict=True)
+        }
         for future in concurrent.futures.as_completed(waiting):
             error = future.exception()
             result = None if error else future.result()
@@ -63,6 +68,4 @@ def spread_over(function, tasks, setting):
 
 def _unless_late(end, function, task):
     # The clock is one for all processes of a machine.
-    if time.monotonic() > end:
-        raise TimeoutError("there was no time left")
-    return function(*task)
+    return None if end is not None and time.monotonic() > end else function(*task)

@@ -62,10 +62,10 @@ def command(arguments, gpu=False, shown=None):
 
 def environment(gpu=False):
     """Return the whole environment of a sandbox; nothing of the grader's own is in it."""
-    # Keras asks torch for a GPU when it is imported. Asked through the driver, no process made by
-    # a fork could use it afterwards, and every submission is one.
-    asking = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"} if gpu else {}
-    return asking | {
+    # Else Keras asks for a GPU when it is imported. A process that has asked leaves the GPU
+    # unusable to its forks, and every submission is a fork.
+    told = {"KERAS_TORCH_DEVICE": "cuda"} if gpu else {}
+    return told | {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",
@@ -89,6 +89,8 @@ def _system():
             options += ["--symlink", os.readlink(name), name]
         elif os.path.isdir(name):
             options += ["--ro-bind", name, name]
+    # By name, as in ``_parents``: the linker finds no library of the driver without its cache.
+    options += ["--dir", "/etc"]
     for name in _ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return options

@@ -63,6 +63,7 @@ class WarmProcess:
                 stderr=self._errors,
                 pass_fds=descriptors,
             )
+        self._gpu = gpu
         # Those that were killed and take a moment to die; see ``bury``.
         self._dying = collections.deque()
         self._wait_until_ready()
@@ -148,7 +149,7 @@ class WarmProcess:
             status.close()
             raise
         channel = Channel(ours, limits.control, limits.arrays)
-        return Process(channel, status, handle, limits, self._dying)
+        return Process(channel, status, handle, limits, self._dying, self._gpu)
 
     def _last_error(self):
         self._errors.seek(0)
@@ -197,12 +198,13 @@ class Process:
         handle: a descriptor of process 1; killing that kills the PID namespace.
         limits: the Limits.
         dying: takes the handle when the job is closed.
+        gpu: whether it may use the GPU.
     """
 
-    def __init__(self, channel, status, handle, limits, dying):
+    def __init__(self, channel, status, handle, limits, dying, gpu=False):
         self.channel, self._status, self._handle = channel, status, handle
         self._dying = dying
-        self._meter = Meter(handle, limits, self.kill)
+        self._meter = Meter(handle, limits, self.kill, shared_memory=gpu)
         self._limits = limits
 
     def waited(self):
