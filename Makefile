@@ -20,7 +20,7 @@ MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions gpu lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -103,6 +103,10 @@ effects: setup ## measure the main effects of chapters 8 to 12 on Fashion-MNIST 
 
 versions: setup ## try the oldest and the newest versions in fresh environments (an hour, 5 GB at a time)
 	python benchmarks/versions.py
+
+# No setup: a machine with a GPU has its own PyTorch, and needs nothing else of this course.
+gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (5 minutes)
+	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py
 
 lint: setup ## check style and format
 	ruff check .

@@ -25,13 +25,13 @@ TESTS = Path(__file__).parent.parent / "tests"
 LAYOUT = "{:<30} {:<44} {:>12}  {}"
 
 
-def said(exercise, obj, cases):
+def said(exercise, obj, cases, device=None):
     """Return what a student hears in short: right, the name of the mistake, or wrong."""
     # A known mistake may divide by zero.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        attempts = {name: attempt(exercise, obj, case) for name, case in cases.items()}
-        verdict = judge(exercise, cases, attempts)
+        attempts = {name: attempt(exercise, obj, case, device) for name, case in cases.items()}
+        verdict = judge(exercise, cases, attempts, device)
     if verdict.kind == "ok":
         return "right"
     return verdict.mistake.name if verdict.mistake else f"{verdict.kind} in {verdict.case!r}"

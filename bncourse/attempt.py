@@ -67,6 +67,7 @@ def attempt(exercise, obj, case, device=None, ours=False):
         with (
             contextlib.redirect_stdout(printed),
             _quiet(),
+            full_precision(device),
             broken_rules(exercise, obj, inputs, ours) as rules,
         ):
             outputs = exercise.drive(obj, inputs)
@@ -98,6 +99,35 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def full_precision(device):
+    """Have a GPU multiply matrices of float32 in float32 while a block runs.
+
+    A program may have allowed it to round to 10 bits (TF32); what is right does not depend on that
+    switch. Convolutions, which round so by default, are left alone.
+
+    Args:
+        device: "cpu", "cuda" or None.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or device in (None, "cpu"):
+        yield
+        return
+    switch = torch.backends.cuda.matmul
+    try:
+        before, newer = torch.get_float32_matmul_precision(), None
+    except RuntimeError:
+        # torch refuses to say it where it was set through the newer of its two switches.
+        before, newer = "highest", switch.fp32_precision
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        if newer:
+            switch.fp32_precision = newer
 
 
 def copy_inputs(inputs):

@@ -52,7 +52,7 @@ def check(obj, name=None, *, seed=None, device=None):
     start = time.perf_counter()
     attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
     seconds = time.perf_counter() - start
-    verdict = judge(exercise, cases, attempts)
+    verdict = judge(exercise, cases, attempts, device)
     if not hidden:
         seen.note(exercise.name, seen.Seen(verdict.kind == "ok", verdict.case, drawn))
     if verdict.kind != "ok":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bncourse.attempt import Attempt, attempt, copy_inputs
+from bncourse.attempt import Attempt, attempt, copy_inputs, full_precision
 from bncourse.compare import scale, wrong_labels
 from bncourse.exercise import Mistake, Unusable
 from bncourse.rules import fingerprint, rule_of
@@ -58,17 +58,21 @@ class Diagnosis:
 
 
 class _Evidence:
-    """One case: what a student made of it, and how what a known mistake makes of it compares."""
+    """One case: what a student made of it, and how what a known mistake makes of it compares.
 
-    def __init__(self, exercise, case, made, want):
+    A known mistake is tried on the device of the student: elsewhere its rounding is another.
+    """
+
+    def __init__(self, exercise, case, made, want, device):
         if made.error == "NotImplementedError" and made.outputs:
             # What is written already has its mistakes; the rest is left out.
             want = {label: array for label, array in want.items() if label in made.outputs}
             made = replace(made, error=None)
         self.exercise, self.case, self.made, self.want = exercise, case, made, want
+        self.device = device or "cpu"
         self.wrong = self.wrong_in(made)
         inputs = repr(fingerprint(case.inputs)).encode()
-        self.key = exercise.name, hashlib.sha256(inputs).digest(), tuple(want)
+        self.key = exercise.name, hashlib.sha256(inputs).digest(), tuple(want), self.device
 
     @property
     def fails(self):
@@ -85,14 +89,16 @@ class _Evidence:
         """Return the attempt of a known mistake at this case, and the labels it has wrong."""
 
         def make():
-            made = attempt(self.exercise, obj, self.case, ours=True)
+            made = attempt(self.exercise, obj, self.case, self.device, ours=True)
             return made, self.wrong_in(made)
 
         return _kept((*self.key, name), make)
 
     def glance(self, name, obj):
         """Return the attempt of two mistakes at once at this case, at the least cost."""
-        return _kept((*self.key, name, "glance"), lambda: _bare(self.exercise, obj, self.case))
+        return _kept(
+            (*self.key, name, "glance"), lambda: _bare(self.exercise, obj, self.case, self.device)
+        )
 
     def wrong_in(self, made):
         """Return the labels that are wrong in an attempt at this case."""
@@ -192,7 +198,7 @@ class Likeness:
             setattr(self, name, set() if value is None else value)
 
 
-def diagnose(exercise, cases, attempts, expected):
+def diagnose(exercise, cases, attempts, expected, device=None):
     """Return the Diagnosis of a solution.
 
     Args:
@@ -200,9 +206,11 @@ def diagnose(exercise, cases, attempts, expected):
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
         expected: ``{name: {label: array}}``, what the reference returns.
+        device: where the attempts were made.
     """
     evidence = [
-        _Evidence(exercise, case, attempts[name], expected[name]) for name, case in cases.items()
+        _Evidence(exercise, case, attempts[name], expected[name], device)
+        for name, case in cases.items()
     ]
     if not exercise.mistakes:
         return Diagnosis()
@@ -341,10 +349,11 @@ def _may_pair(exercise, first, one, other):
     )
 
 
-def _bare(exercise, obj, case):
+def _bare(exercise, obj, case, device):
     """Return an Attempt without what a student reads of it."""
     try:
-        outputs = exercise.drive(obj, _given(exercise, case))
+        with full_precision(device):
+            outputs = exercise.drive(obj, _given(exercise, case, device))
         return Attempt({label: np.asarray(_plain(value)) for label, value in outputs.items()})
     except Unusable as problem:
         return Attempt(error="Unusable", message=str(problem))
@@ -352,8 +361,8 @@ def _bare(exercise, obj, case):
         return Attempt(error=type(error).__name__)
 
 
-def _given(exercise, case):
-    return copy_inputs(case.inputs) | ({"device": "cpu"} if exercise.takes_device else {})
+def _given(exercise, case, device):
+    return copy_inputs(case.inputs) | ({"device": device} if exercise.takes_device else {})
 
 
 def _plain(value):

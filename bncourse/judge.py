@@ -42,13 +42,14 @@ class Verdict:
         return self.mistakes[0] if self.mistakes else None
 
 
-def judge(exercise, cases, attempts):
+def judge(exercise, cases, attempts, device=None):
     """Return the Verdict on a solution.
 
     Args:
         exercise: the Exercise.
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
+        device: where they were made, "cpu" or "cuda"; known mistakes are tried there too.
     """
     expected = {name: exercise.reference(case.inputs) for name, case in cases.items()}
     problems = {
@@ -61,7 +62,7 @@ def judge(exercise, cases, attempts):
     made, (kind, finding) = attempts[name], problems[name]
     # What is not written yet makes no mistake.
     stub = _unwritten(made) and kind == "error"
-    found = Diagnosis() if stub else diagnose(exercise, cases, attempts, expected)
+    found = Diagnosis() if stub else diagnose(exercise, cases, attempts, expected, device)
     passing = [each for each, (word, _) in problems.items() if word == "ok"]
     return Verdict(
         kind,

@@ -32,17 +32,18 @@ class Error:
         return self.size / self.tolerance
 
 
-def errors(exercise, obj, seed):
+def errors(exercise, obj, seed, device=None):
     """Return the Errors of a solution over all cases, or None if values alone do not judge it.
 
     None means that it raises, breaks a rule, or returns a wrong shape, dtype or NaN somewhere.
     """
-    found = [_errors_in(exercise, obj, case) for case in draw_cases(exercise, seed).values()]
+    cases = draw_cases(exercise, seed).values()
+    found = [_errors_in(exercise, obj, case, device) for case in cases]
     return None if None in found else list(itertools.chain(*found))
 
 
-def _errors_in(exercise, obj, case):
-    made = _quiet_attempt(exercise, obj, case)
+def _errors_in(exercise, obj, case, device=None):
+    made = _quiet_attempt(exercise, obj, case, device)
     want = exercise.reference(case.inputs)
     if made.error or made.rules or not _comparable(exercise, case, made.outputs, want):
         return None
@@ -56,11 +57,11 @@ def _size(got, want):
     return float(np.max(np.abs(got.astype(np.float64) - want), initial=0.0) / scale(want))
 
 
-def _quiet_attempt(exercise, obj, case):
+def _quiet_attempt(exercise, obj, case, device):
     # A known mistake may divide by zero.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return attempt(exercise, obj, case)
+        return attempt(exercise, obj, case, device)
 
 
 def _comparable(exercise, case, outputs, want):
@@ -74,8 +75,12 @@ def _comparable(exercise, case, outputs, want):
     return compare(exercise, case, outputs, same) is None
 
 
-def spread(exercise, solutions, seeds):
+def spread(exercise, solutions, seeds, device=None):
     """Return the Errors of correct solutions.
+
+    Args:
+        exercise, solutions, seeds: what is measured.
+        device: "cpu" or "cuda".
 
     Raises:
         ValueError: if one of them is not correct in shape, dtype or rules.
@@ -83,7 +88,7 @@ def spread(exercise, solutions, seeds):
     found = []
     for solution in solutions:
         for seed in seeds:
-            made = errors(exercise, solution, seed)
+            made = errors(exercise, solution, seed, device)
             if made is None:
                 raise ValueError(f"{solution.__name__} must be correct. It fails at seed {seed}.")
             found += made

@@ -335,8 +335,9 @@ def fold_in_default_dtype(conv, bn):
         groups=conv.groups,
         bias=True,
         padding_mode=conv.padding_mode,
+        device=conv.weight.device,
     ).requires_grad_(False)
-    ones, zeros = torch.ones(conv.out_channels), torch.zeros(conv.out_channels)
+    ones, zeros = torch.ones_like(bn.running_var), torch.zeros_like(bn.running_var)
     gamma, beta = (ones, zeros) if bn.weight is None else (bn.weight, bn.bias)
     scale = torch.diag(gamma.div(torch.sqrt(bn.eps + bn.running_var)))
     rows = conv.weight.clone().view(conv.out_channels, -1)

@@ -54,7 +54,7 @@ for pid in set(range(2, 200)) - {os.getpid()}:
 """
 _NO_PIDS = "isolate._ALL ^= isolate._NEWPID\nskip_mount('/proc')"
 
-_NO_FILTER = "zygote.refuse_calls = lambda: None"
+_NO_FILTER = "zygote.refuse_calls = lambda *_: None"
 
 # Two submissions then work in one folder, which the second finds made.
 _SHARED_TMP = (

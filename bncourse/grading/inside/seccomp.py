@@ -25,6 +25,8 @@ _AF_VSOCK = 40
 _SHARED_MEMORY = 0x21
 # SOL_SOCKET, and of its options SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE.
 _SOL_SOCKET, _BUFFERS = 1, (7, 8, 32, 33)
+# A number that no call has, below those of x32.
+_NO_CALL = 0x3FFFFFFF
 # Above it are the calls of the x32 interface: the same under other numbers.
 _X32 = 0x40000000
 
@@ -43,8 +45,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
 
 
-def refuse_calls():
+def refuse_calls(shared_memory=False):
     """Have the kernel answer ENOSYS to these from now on; needs PR_SET_NO_NEW_PRIVS.
+
+    Args:
+        shared_memory: whether shared memory without a file is left to the watch: CUDA shares some
+            with its driver.
 
     Raises:
         OSError: on a machine of another kind, or if the kernel has no filters.
@@ -54,7 +60,9 @@ def refuse_calls():
             errno.ENOSYS,
             f"the sandbox knows the machines {sorted(_CALLS)}. Received: {platform.machine()}",
         )
-    code = _program(*_CALLS[platform.machine()])
+    machine, socket, mmap, setsockopt, calls = _CALLS[platform.machine()]
+    mmap = _NO_CALL if shared_memory else mmap
+    code = _program(machine, socket, mmap, setsockopt, calls)
     packed = b"".join(struct.pack("HBBI", *line) for line in code)
     held = ctypes.create_string_buffer(packed, len(packed))
     program = _Program(len(code), ctypes.addressof(held))

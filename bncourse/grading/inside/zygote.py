@@ -130,7 +130,7 @@ def _build_wall(limits, descriptors, options):
     if options["isolated"]:
         isolate.furnish(limits["disk"], options["kept"])
         isolate.drop_capabilities()
-        refuse_calls()
+        refuse_calls(options["gpu"])
     else:
         os.chdir(tempfile.mkdtemp())
     isolate.limit(

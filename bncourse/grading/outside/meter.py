@@ -31,6 +31,7 @@ class Meter:
         handle: a descriptor of process 1 of the submission.
         limits: the Limits; memory counts on top of what process 1 holds at the start.
         kill: called once when a limit is exceeded.
+        shared_memory: whether the processes may have shared memory without a file.
 
     Attributes:
         root: the number of process 1 of the submission, as seen here.
@@ -40,11 +41,12 @@ class Meter:
         failed: why the watch itself ended, or None; nobody counts any more then.
     """
 
-    def __init__(self, handle, limits, kill):
+    def __init__(self, handle, limits, kill, shared_memory=False):
         self.root = _pid_of(handle)
         self._limits, self._kill = limits, kill
         self._inherited, self._image = _held(self.root), _image(self.root)
         self._ooms = _oom_kills()
+        self._shared = {} if shared_memory else None
         self._stop = threading.Event()
         self.exceeded, self.peak, self.peak_tasks, self.failed = None, 0, 0, None
         self._runner, self._waited = None, 0.0
@@ -84,15 +86,30 @@ class Meter:
 
     def _look(self):
         tasks = memory = 0
+        pids = []
         for pid, threads in _tree(self.root):
             tasks += threads
+            pids.append(pid)
             # First its share: of one that ends in between nothing is left to count.
             share = self._share_of(pid)
             memory += max(0, _held(pid) - share) + _in_sockets(pid)
+        memory += self._in_shared(pids) if self._shared is not None else 0
         self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)
         if memory > self._limits.memory:
             return "memory"
         return "pids" if tasks > self._limits.processes else None
+
+    def _in_shared(self, pids):
+        """Return the bytes of shared memory without a file.
+
+        Its pages stay when they are unmapped or out of the tables, so each counts as far as it was
+        ever seen mapped, until nobody has any part of it.
+        """
+        seen = {}
+        for inode, end, writable in itertools.chain(*map(_mapped, pids)):
+            seen[inode] = max(seen.get(inode, self._shared.get(inode, 0)), end * writable)
+        self._shared = seen
+        return sum(seen.values())
 
     def _share_of(self, pid):
         """Return the bytes that a process has from the zygote: none once it runs another program.
@@ -140,6 +157,17 @@ def _held(pid):
                 if held:
                     return sum(int(line.split()[1]) for line in held) * _KIB
     return 0
+
+
+def _mapped(pid):
+    """Yield (number, end in bytes, whether it can be written) of shared memory without a file."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/maps").read_bytes().splitlines():
+            if line.endswith(b"/dev/zero (deleted)"):
+                span, rights, offset, _, inode = line.split()[:5]
+                start, stop = (int(each, 16) for each in span.split(b"-"))
+                if rights.endswith(b"s"):
+                    yield inode, int(offset, 16) + stop - start, b"w" in rights
 
 
 def _in_sockets(pid):

@@ -55,17 +55,22 @@ def command(arguments, gpu=False, shown=None):
     # An ordinary user owns the root folder that bubblewrap makes: a submission could leave files
     # there for the next one.
     wall += ["--remount-ro", "/", "--remount-ro", "/dev"]
-    for name, value in environment().items():
+    for name, value in environment(gpu).items():
         wall += ["--setenv", name, value]
     return [*wall, "--", sys.executable, "-I", *arguments]
 
 
-def environment():
+def environment(gpu=False):
     """Return the whole environment of a sandbox; nothing of the grader's own is in it."""
-    return {
+    # Else Keras asks for a GPU when it is imported. A process that has asked leaves the GPU
+    # unusable to its forks, and every submission is a fork.
+    told = {"KERAS_TORCH_DEVICE": "cuda"} if gpu else {}
+    return told | {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",
+        # No list of users is visible, and torch asks for the name of whom it works for.
+        "USER": "student",
         "IPYTHONDIR": "/tmp/.ipython",
         "MPLCONFIGDIR": "/tmp/.matplotlib",
         "KERAS_HOME": "/tmp/.keras",
@@ -84,6 +89,8 @@ def _system():
             options += ["--symlink", os.readlink(name), name]
         elif os.path.isdir(name):
             options += ["--ro-bind", name, name]
+    # By name, as in ``_parents``: the linker finds no library of the driver without its cache.
+    options += ["--dir", "/etc"]
     for name in _ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return options

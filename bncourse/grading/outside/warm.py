@@ -57,12 +57,13 @@ class WarmProcess:
             shown = seen_by(problem_set)
             self._process = subprocess.Popen(
                 self._plain(arguments) if unsafe else sandbox.command(arguments, gpu, shown),
-                env=self._plain_environment() if unsafe else None,
+                env=self._plain_environment(gpu) if unsafe else None,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 pass_fds=descriptors,
             )
+        self._gpu = gpu
         # Those that were killed and take a moment to die; see ``bury``.
         self._dying = collections.deque()
         self._wait_until_ready()
@@ -70,8 +71,8 @@ class WarmProcess:
     def _plain(self, arguments):
         return [sys.executable, "-I", *arguments]
 
-    def _plain_environment(self):
-        return sandbox.environment() | {"HOME": self._home.name, "TMPDIR": self._home.name}
+    def _plain_environment(self, gpu):
+        return sandbox.environment(gpu) | {"HOME": self._home.name, "TMPDIR": self._home.name}
 
     def _wait_until_ready(self):
         self._control.settimeout(_START_SECONDS)
@@ -148,7 +149,7 @@ class WarmProcess:
             status.close()
             raise
         channel = Channel(ours, limits.control, limits.arrays)
-        return Process(channel, status, handle, limits, self._dying)
+        return Process(channel, status, handle, limits, self._dying, self._gpu)
 
     def _last_error(self):
         self._errors.seek(0)
@@ -197,12 +198,13 @@ class Process:
         handle: a descriptor of process 1; killing that kills the PID namespace.
         limits: the Limits.
         dying: takes the handle when the job is closed.
+        gpu: whether it may use the GPU.
     """
 
-    def __init__(self, channel, status, handle, limits, dying):
+    def __init__(self, channel, status, handle, limits, dying, gpu=False):
         self.channel, self._status, self._handle = channel, status, handle
         self._dying = dying
-        self._meter = Meter(handle, limits, self.kill)
+        self._meter = Meter(handle, limits, self.kill, shared_memory=gpu)
         self._limits = limits
 
     def waited(self):
