@@ -89,6 +89,28 @@ def gradients(seeds=bugs.SEEDS):
 
 
 @figure
+def kept(most=200):
+    """Draw how many nodes of autograd hang on the running statistics after so many steps.
+
+    Args:
+        most: steps.
+    """
+    made, axis = plt.subplots(figsize=(6.4, 2.6))
+    steps = np.linspace(1, most, 9, dtype=int)
+    for line, (obj, label, above) in zip(
+        (LINES[4], LINES[0]),
+        ((bugs.code(5).bug, "bug", 90), (bugs.code(5).repaired, "repaired", 60)),
+        strict=True,
+    ):
+        counts = [bugs.nodes_after(obj, count) for count in steps]
+        axis.plot(steps, counts, **line)
+        place = (0.62 * most, np.interp(0.62 * most, steps, counts) + above)
+        axis.text(*place, label, ha="right", va="bottom", color=line["color"], fontweight="bold")
+    axis.set(xlabel="steps of training", ylabel="nodes kept")
+    return made
+
+
+@figure
 def matrix():
     """Draw which check catches which bug, and which it lets pass."""
     made, axis = plt.subplots(figsize=(6.4, 3.9))

@@ -67,6 +67,26 @@ def pixels():
 
 
 @figure
+def classes():
+    """Draw the accuracy of networks whose batches had only some of the ten classes."""
+    made, axis = plt.subplots(figsize=(6.4, 2.6))
+    places = np.arange(len(small_batches.CLASSES))
+    order = sorted(small_batches.CLASSES, reverse=True)
+    heights = {"batch norm": 18, "layer norm": 70, "renorm": 51}
+    for shift, line, (norm, height) in zip(
+        (-0.05, 0.0, 0.05), LINES, heights.items(), strict=False
+    ):
+        runs = [small_batches.of_few_classes(norm, count).at_best for count in order]
+        points(axis, places + shift, np.transpose(runs), line)
+        axis.text(places[-1] + 0.14, height, norm, va="center", fontweight="bold")
+    axis.axhline(10, color=COLORS["grey"], zorder=0)
+    axis.set_xticks(places, [f"{count}" for count in order])
+    axis.set(xlim=(-0.2, places[-1] + 0.75), ylim=(0, 104))
+    axis.set(xlabel="classes in each batch of 32", ylabel="test accuracy, %")
+    return made
+
+
+@figure
 def domains():
     """Draw a digit as it looks in each domain, and the accuracies there."""
     names = list(company.DOMAINS)
