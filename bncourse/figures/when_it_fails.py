@@ -11,7 +11,7 @@ from bncourse.lab import company, small_batches
 @figure
 def bad_image():
     """Draw what one bad image in sixty does to the others: their values, and their accuracy."""
-    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3), width_ratios=(1, 1.35))
+    made, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.0), width_ratios=(1, 1.35))
     for place, factor in enumerate((1.0, company.FORGOTTEN)):
         values = company.values(factor)
         spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
@@ -36,7 +36,7 @@ def bad_image():
 @figure
 def sizes():
     """Draw the accuracy against the batch size for batch norm and three rivals."""
-    made, axis = plt.subplots(figsize=(6.4, 3.4))
+    made, axis = plt.subplots(figsize=(6.4, 2.9))
     heights = {"batch norm": 38, "layer norm": 95, "group norm": 85, "renorm": 68}
     for line, (norm, height) in zip(LINES, heights.items(), strict=False):
         runs = [small_batches.train(norm, size).at_best for size in small_batches.SIZES]
@@ -52,7 +52,7 @@ def sizes():
 @figure
 def pixels():
     """Draw the accuracy of a network trained on pairs, by the pixels that share a statistic."""
-    made, axis = plt.subplots(figsize=(6.4, 3.0))
+    made, axis = plt.subplots(figsize=(6.4, 2.7))
     runs = [small_batches.conv(block) for block in small_batches.BLOCKS]
     shared = [block**2 for block in small_batches.BLOCKS]
     points(axis, shared, np.transpose([run.at_best for run in runs]), LINES[0])
@@ -92,7 +92,7 @@ def domains():
     names = list(company.DOMAINS)
     made, axes = plt.subplot_mosaic(
         [[f"picture {i}" for i in range(len(names))], ["accuracy"] * len(names)],
-        figsize=(6.4, 4.4),
+        figsize=(6.4, 4.0),
         height_ratios=(1, 2.2),
     )
     digit = company.trained().x[0, 0:1]
