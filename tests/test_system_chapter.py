@@ -9,6 +9,7 @@ from conftest import load_chapter_code as load
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from bncourse.figures import system as figures
 from bncourse.lab import gpu, memory, sync, system
 from bncourse.reference import backward, forward
 
@@ -208,6 +209,7 @@ MEASURED = [
 def test_without_a_file_the_page_says_so(tmp_path):
     assert gpu.read(tmp_path / "gpu.json") is None
     assert "make gpu" in gpu.told(None)
+    assert gpu.tables(None) == ""
 
 
 def test_with_a_file_the_page_tells_chip_driver_date_and_ratios(tmp_path):
@@ -215,12 +217,13 @@ def test_with_a_file_the_page_tells_chip_driver_date_and_ratios(tmp_path):
     facts = {"chip": "Made-up 1", "driver": "1.2", "date": "2020-02-03", "torch": "9.9"}
     rows = [{"shape": SHAPE, "dtype": "float32"} | row for row in MEASURED]
     path.write_text(json.dumps(facts | {"measurements": rows}))
-    told = gpu.told(gpu.read(path))
+    report = gpu.read(path)
+    told, tables = gpu.told(report), gpu.tables(report)
     assert all(fact in told for fact in facts.values())
-    assert "|  | 256 \N{MULTIPLICATION SIGN} 64 |" in told
-    assert "| copy | 2 µs |" in told
-    assert "| training, forward, eager | 2.5 (2 to 3) |" in told
-    assert "| memory, eager | 2.00 |" in told
+    assert "|  | 256 \N{MULTIPLICATION SIGN} 64 |" in tables
+    assert "| copy | 2 µs |" in tables
+    assert "| training, forward, eager | 2.5 (2 to 3) |" in tables
+    assert "| memory, eager | 2.00 |" in tables
 
 
 def test_a_file_with_gaps_is_told_as_it_is(tmp_path):
@@ -230,7 +233,28 @@ def test_a_file_with_gaps_is_told_as_it_is(tmp_path):
     rows = [{"shape": SHAPE, "dtype": "float32"} | MEASURED[0], half]
     facts = dict.fromkeys(("chip", "driver", "date", "torch"), "some")
     path.write_text(json.dumps(facts | {"measurements": rows}))
-    assert "| training, forward, eager, float16 |  | 5 µs |" in gpu.told(gpu.read(path))
+    assert "| training, forward, eager, float16 |  | 5 µs |" in gpu.tables(gpu.read(path))
+
+
+def test_the_figure_of_the_gpu_says_what_its_text_says():
+    """The alternative text, the caption and the file agree."""
+    report = gpu.read()
+    found = gpu.over_copy(report)
+    copies = report.of(what="copy", dtype="float32")
+    assert max((row["shape"] for row in copies), key=np.prod) == [256, 256, 56, 56]
+    for name, each in system.PASSES.items():
+        if name == "copy" or not any(key[0] == name for key in found):
+            continue
+        assert found[name, "compiled"] < 1.5 * each.copies
+        assert found[name, "cudnn"] < 1.5 * each.copies
+        assert found[name, "eager"] < 2 * each.copies
+        assert 3 * each.copies < found[name, "written out"] < 9.5 * each.copies
+
+
+def test_the_figure_without_a_file_says_so(monkeypatch):
+    monkeypatch.setattr(gpu, "read", lambda: None)
+    (text,) = figures.on_gpu().axes[0].texts
+    assert "no file" in text.get_text()
 
 
 # --- the code of the page -----------------------------------------------------------------------

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from bncourse.figures.style import COLORS, LINES, figure
-from bncourse.lab import memory, sync, system
+from bncourse.lab import gpu, memory, sync, system
 
 _COUNTED = {name: each.copies for name, each in system.PASSES.items() if name != "copy"} | {
     "written out": system.WRITTEN_OUT.copies
@@ -31,6 +31,36 @@ def against_copy():
         axis.set(xlabel="time over a copy", xlim=(0.5, max(60, 1.3 * slowest)))
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylabel("pass")
+    return made
+
+
+@figure
+def on_gpu(report=None):
+    """Draw what each way takes on the GPU that was measured, and what counting says.
+
+    Args:
+        report: a Report of ``bncourse.lab.gpu``; that of the course unless given.
+    """
+    report = report or gpu.read()
+    made, axis = plt.subplots(figsize=(6.4, 2.8))
+    if report is None:
+        axis.axis("off")
+        axis.text(0.5, 0.5, "no file of measurements on a GPU", ha="center")
+        return made
+    found = gpu.over_copy(report)
+    names = [name for name in _COUNTED if name != "written out"]
+    for line, how in zip(LINES, ("written out", "eager", "cudnn", "compiled"), strict=False):
+        places = [row for row, name in enumerate(names) if (name, how) in found]
+        times = [found[names[row], how] for row in places]
+        axis.plot(times, places, line["marker"], color=line["color"], markersize=8, label=how)
+    for row, name in enumerate(names):
+        axis.plot([_COUNTED[name]] * 2, [row - 0.3, row + 0.3], color=COLORS["black"], lw=3)
+    axis.set(xscale="log", xlim=(0.8, 30), ylim=(len(names) - 0.5, -0.5))
+    axis.set_xticks([1, 2, 3, 5, 10, 20], ["1", "2", "3", "5", "10", "20"])
+    axis.xaxis.set_minor_locator(plt.NullLocator())
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlabel="time over a copy", ylabel="pass")
+    axis.legend(loc="upper right")
     return made
 
 

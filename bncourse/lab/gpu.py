@@ -46,13 +46,22 @@ def read(path: str | Path = FILE) -> Report | None:
 
 
 def told(report: Report | None) -> str:
-    """Return the report in Markdown: a sentence and two tables, or that there is none."""
+    """Return on what was measured, or that nothing was."""
     if report is None:
         return MISSING
-    parts = [
+    return (
         f"Measured on {report.chip} with driver {report.driver} and PyTorch {report.torch}, "
-        f"{report.date}. Each time is over that of a copy of the same shape and type; in brackets "
-        "its least and largest.",
+        f"{report.date}:"
+    )
+
+
+def tables(report: Report | None) -> str:
+    """Return all that was measured, in Markdown; nothing where there is no report."""
+    if report is None:
+        return ""
+    parts = [
+        "Each time is over that of a copy of the same shape and type; in brackets its least and "
+        "largest.",
         _table(report, [row for row in report.rows if "seconds" in row], _time),
     ]
     memory = report.of(what="memory")
@@ -62,6 +71,24 @@ def told(report: Report | None) -> str:
             _table(report, [row for row in memory if "bytes" in row], _memory),
         ]
     return "\n\n".join(parts)
+
+
+def over_copy(report: Report, dtype: str = "float32") -> dict[tuple[str, str], float]:
+    """Return the times of the largest shape over those of a copy, by (pass, way).
+
+    Args:
+        report: with a copy of that shape and type.
+        dtype: of the tensors.
+    """
+    shape = max((row["shape"] for row in report.of(what="copy", dtype=dtype)), key=np.prod)
+    (copy,) = report.of(what="copy", dtype=dtype, shape=shape)
+    found = {}
+    for what, direction in (("inference", ""), ("training", "forward"), ("training", "backward")):
+        for row in report.of(what=what, dtype=dtype, shape=shape):
+            if direction in ("", row["direction"]):
+                name = f"{what}, {direction}" if direction else what
+                found[name, row["how"]] = row["seconds"] / copy["seconds"]
+    return found
 
 
 def _table(report: Report, rows: list[dict], entry) -> str:
