@@ -8,7 +8,7 @@ from torch import nn
 
 from bncourse.figures import relatives as figures
 from bncourse.lab import ensemble, relatives
-from bncourse.reference import convolution, forward
+from bncourse.reference import batches, convolution, forward
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -310,3 +310,37 @@ def test_dynamic_tanh_is_the_same_everywhere(batch):
     np.testing.assert_allclose(by_torch, want, atol=1e-6)
     np.testing.assert_allclose(by_keras, want, atol=1e-5)
     np.testing.assert_allclose(want, np.tanh(x.numpy() / 2), atol=1e-6)
+
+
+# --- the same layers as in problem set 7 ----------------------------------------------------------
+
+
+def test_the_layers_are_those_of_the_problem_set(batch):
+    def by_batch_layer(x, gamma, beta):
+        return batches.batch_layer_norm(x, gamma, beta, batch_size=8)
+
+    def by_ghosts(x, gamma, beta):
+        return batches.ghost_batchnorm(x, gamma, beta, ghost_size=4, eps=relatives.EPS)
+
+    for norm, one in (
+        (made(relatives.BatchLayer), by_batch_layer),
+        (made(relatives.Batch, 4), by_ghosts),
+    ):
+        got = norm(batch).detach().numpy()
+        np.testing.assert_allclose(got, by_member(norm, batch, one), rtol=1e-9, atol=1e-12)
+
+
+def test_renorm_is_that_of_the_problem_set(batch):
+    norm = made(relatives.Renorm, 0)
+    with torch.no_grad():
+        norm.mean += 1.5
+        norm.var *= 0.3
+    mean, var = norm.mean[0, 0].numpy().copy(), norm.var[0, 0].numpy().copy()
+
+    def one(x, gamma, beta):
+        std = np.sqrt(var + relatives.EPS)
+        bounds = {"r_max": norm.r_max, "d_max": norm.d_max, "eps": relatives.EPS}
+        return batches.batch_renorm_forward(x, gamma, beta, mean, std, **bounds)[0]
+
+    got = norm(batch).detach().numpy()
+    np.testing.assert_allclose(got, by_member(norm, batch, one), rtol=1e-6)

@@ -13,7 +13,7 @@ from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import batches
 from bncourse.slips import Instead, Right
 
-SEE = "C4"
+SEE = "A3"
 
 
 def _cases(rng):
