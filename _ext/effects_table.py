@@ -1,7 +1,7 @@
 """Show which effects hold on which images: what ``make effects`` has measured.
 
-A page asks for the table with an empty ``{effects}`` fence, and for the date and the versions with
-``{{ effects-measured }}``.
+A page asks for the table with an empty ``{effects}`` fence, for the numbers with an empty fence
+``{effects} numbers``, and for the date and the versions with ``{{ effects-measured }}``.
 """
 
 import json
@@ -15,6 +15,7 @@ from bncourse.lab.effects import EFFECTS
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "effects.json"
 NAMES = {"digits": "digits", "fashion": "Fashion-MNIST", "mnist": "MNIST"}
 _FENCE = "```{effects}\n```"
+_NUMBERS = "```{effects} numbers\n```"
 _MEASURED = "{{ effects-measured }}"
 
 
@@ -25,16 +26,36 @@ def read():
 
 def table(whole):
     """Return the table in Markdown: a row for each effect, a column for each data set."""
-    datasets = [name for name in NAMES if any(name in row for row in whole["rows"].values())]
-    head = ["effect", "chapter", "unit", *(NAMES[name] for name in datasets), "paper"]
+    datasets = _datasets(whole)
+    head = ["effect", "chapter", *(NAMES[name] for name in datasets)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for effect in EFFECTS:
         row = whole["rows"][effect.name]
-        cells = [_cell(row[name]) if name in row else "" for name in datasets]
-        paper = f"{{cite:t}}`{effect.paper}`: {effect.agrees}"
-        place = f"[{_number(effect.page)}](#{effect.shown})"
-        lines.append("| " + " | ".join([effect.name, place, effect.unit, *cells, paper]) + " |")
+        cells = [_word(row[name]) if name in row else "" for name in datasets]
+        lines.append("| " + " | ".join([effect.name, _place(effect), *cells]) + " |")
     return "\n".join(lines)
+
+
+def numbers(whole):
+    """Return a list in Markdown of what each effect was judged by, and of what its paper says."""
+    lines = []
+    for effect in EFFECTS:
+        lines.append(f"- {effect.name} ({_place(effect)}, {effect.unit}).")
+        for name in _datasets(whole):
+            found = whole["rows"][effect.name].get(name)
+            if found:
+                lines.append(f"  - {NAMES[name]}: {_values(found)}.")
+        lines.append(f"  - {{cite:t}}`{effect.paper}`: {effect.agrees}.")
+    return "\n".join(lines)
+
+
+def _datasets(whole):
+    return [name for name in NAMES if any(name in row for row in whole["rows"].values())]
+
+
+def _place(effect):
+    (chapter,) = (chapter for chapter in CHAPTERS if chapter.page == effect.page)
+    return f"[{number_of(chapter)}](#{effect.shown})"
 
 
 def measured(whole):
@@ -43,15 +64,12 @@ def measured(whole):
     return f"{whole['date']}, {packages}"
 
 
-def _number(page):
-    (chapter,) = (chapter for chapter in CHAPTERS if chapter.page == page)
-    return number_of(chapter)
+def _word(found):
+    return "holds" if found["holds"] else "**does not hold**"
 
 
-def _cell(found):
-    said = "**holds**" if found["holds"] else "**does not hold**"
-    parts = [f"{name} {_spread(values)}" for name, values in found["values"].items()]
-    return said + ": " + "; ".join(parts)
+def _values(found):
+    return "; ".join(f"{name} {_spread(values)}" for name, values in found["values"].items())
 
 
 def _spread(values):
@@ -68,7 +86,9 @@ def _short(value):
 def _fill_page(app, name, source):
     if _FENCE in source[0]:
         whole = read()
-        source[0] = source[0].replace(_FENCE, table(whole)).replace(_MEASURED, measured(whole))
+        filled = {_FENCE: table(whole), _NUMBERS: numbers(whole), _MEASURED: measured(whole)}
+        for mark, text in filled.items():
+            source[0] = source[0].replace(mark, text)
 
 
 def setup(app):
