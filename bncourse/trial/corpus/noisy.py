@@ -14,7 +14,10 @@ get_ipython().recorder.outputs += [text] * 100
 _PICTURE = """
 import base64
 from IPython.display import display
-PICTURE = base64.b64encode(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(1_494_000)).decode()
+def picture(size):
+    head = b'\\x89PNG\\r\\n\\x1a\\n\\0\\0\\0\\rIHDR' + 2 * size.to_bytes(4, 'big')
+    return base64.b64encode(head + bytes(1_493_984)).decode()
+PICTURE = picture(600)
 def show(): display({'image/png': PICTURE}, raw=True)
 """
 
@@ -38,6 +41,14 @@ def _floods():
         cell(22, "a huge traceback", "raise ValueError('x' * 10**8)", shows=_CUT),
         cell(22, "outputs past the recorder", _FORGED_TEXT.strip(), shows="forged"),
         cell(22, "many large pictures", _PICTURE.strip(), *150 * ["show()"], shows="image/png"),
+        cell(
+            22,
+            "a picture of a billion pixels",
+            _PICTURE.strip(),
+            "PICTURE = picture(32_000)",
+            "show()",
+            hidden="image/png",
+        ),
         trick(22, "a huge exception", "raise ValueError('x' * 10**8)", word="error"),
         cell(22, "terminal codes", "print('\\x1b[31m\\x1b]0;title\\x07' * 10**5)", hidden="\\x1b"),
     ]
