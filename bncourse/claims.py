@@ -860,8 +860,8 @@ CLAIMS = (
         evidence=(
             "{cite:t}`ziaee2022batch`: the weights, and a choice of statistics at inference, "
             "are as the claim says. For large batches the weight of the features is small, so "
-            "the layer is nearly batch norm divided by $\\sqrt{D}$. By [(U2)](#U2) a speed-up needs "
-            "each rival at its own best rate."
+            "the layer is nearly batch norm divided by $\\sqrt{D}$. By [(U2)](#U2) a speed-up "
+            "needs each rival at its own best rate."
         ),
         where=("U2", "relatives#A3", "relatives#relatives-grid"),
     ),
