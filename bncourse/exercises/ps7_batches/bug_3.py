@@ -158,8 +158,7 @@ BUG = Exercise(
     drive=_drive,
     reference=_reference,
     see="L1",
-    insight="Training mode and gradients are two switches: recalibration has the first without "
-    "the second, an attack on the input the second without the first.",
+    insight="Mode and gradients are two switches: recalibration has the first without the second.",
     normalised="batch",
     tolerance=TOLERANCE,
     mistakes=(

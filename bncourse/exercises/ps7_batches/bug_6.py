@@ -69,8 +69,7 @@ BUG = Exercise(
     drive=lambda obj, inputs: unpack(obj(**inputs), _RETURNS),
     reference=_reference,
     see="L1",
-    insight="n counts every value of a channel, so the difference is 1/n: large for a small batch "
-    "of vectors, hidden in a large batch of images.",
+    insight="The difference is 1/n: large for a few vectors, hidden in a large batch of images.",
     normalised="batch",
     tolerance={"float64": FLOAT64_TOLERANCE, "float32": 1e-5},
     mistakes=(

@@ -34,8 +34,7 @@ BUG = Exercise(
     drive=drive_forward,
     reference=reference_forward,
     see="B7",
-    insight="Below a layer that hands on a fresh tensor nothing learns, and no error says so. "
-    "After one backward pass, ask each parameter for its .grad.",
+    insight="Below a fresh tensor nothing learns, and no error says so: ask each .grad.",
     normalised="batch",
     tolerance=TOLERANCE,
     mistakes=(
