@@ -69,7 +69,7 @@ def pixels():
 @figure
 def classes():
     """Draw the accuracy of networks whose batches had only some of the ten classes."""
-    made, axis = plt.subplots(figsize=(6.4, 2.6))
+    made, axis = plt.subplots(figsize=(6.4, 2.3))
     places = np.arange(len(small_batches.CLASSES))
     order = sorted(small_batches.CLASSES, reverse=True)
     heights = {"batch norm": 18, "layer norm": 70, "renorm": 51}
