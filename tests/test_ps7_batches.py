@@ -304,7 +304,7 @@ def test_a_process_that_waits_is_told_in_the_check():
 )
 def test_the_source_of_a_mistake_stands_alone(name, mistake):
     """The sample class pastes it into a notebook with these imports."""
-    namespace = {"np": np, "torch": torch, "dist": dist}
+    namespace = {"np": np, "torch": torch, "dist": dist, "nn": torch.nn}
     exec(source_of(mistake, name), namespace)
     assert namespace[name].__name__ == name
 

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from nbformat.v4 import new_notebook
@@ -14,7 +13,7 @@ from nbformat.v4 import new_notebook
 from bncourse.commands.glance import write_private
 from bncourse.grading.intake.aside import set_aside
 from bncourse.grading.intake.script import Script
-from bncourse.grading.nbgrader.writing import _only_writer
+from bncourse.grading.nbgrader.one_writer import only_writer
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal
 from bncourse.grading.record.seed import course_seed
@@ -145,7 +144,7 @@ def keep(course, student):
     assert Store(course / ".grading" / "verdicts").get("k") == report(student)
     record(course / ".grading" / "audit.jsonl", student)
     write_private(course / ".grading" / "class.html", student)
-    with _only_writer(SimpleNamespace(records=course / ".grading"), pytest.fail):
+    with only_writer(course / ".grading", pytest.fail):
         pass
     hand_in = course / f"hand_in_{student}"
     hand_in.mkdir()
