@@ -18,7 +18,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tables are read as a program reads them, not folded to the window of who runs the tests.
 os.environ.pop("COLUMNS", None)
-# Another environment that is active in the terminal; IPython warns of it, and a warning is an error.
+# That of another terminal: IPython warns of it, and a warning is an error here.
 os.environ.pop("VIRTUAL_ENV", None)
 # nbgrader and jupyter-book start programs of this environment by name.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
