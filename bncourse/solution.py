@@ -43,18 +43,18 @@ def source_of(exercise):
     rights = {each.right for each in exercise.mistakes if each.right}
     # A mistake may also begin with another algorithm that is wrong by itself.
     right = next(each for each in rights if _is_right(exercise, each.obj))
-    return _named(right.source, right.obj, exercise)
+    return named(right.source, right.obj, exercise.name)
 
 
 def start_of(exercise):
     """Return the source with the bug from which an exercise starts: its first known mistake."""
     bug = exercise.mistakes[0].obj
-    return _named(inspect.getsource(bug), bug, exercise).strip()
+    return named(inspect.getsource(bug), bug, exercise.name).strip()
 
 
-def _named(source, obj, exercise):
+def named(source, obj, name):
     """Return a source in which an object has the name of its exercise."""
-    return re.sub(rf"\b{obj.__name__}\b", exercise.name, source)
+    return re.sub(rf"\b{re.escape(obj.__name__)}\b", name, source)
 
 
 def _is_right(exercise, obj):

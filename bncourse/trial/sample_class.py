@@ -19,6 +19,7 @@ import nbformat
 from bncourse.course import load_config, scripts_on_path
 from bncourse.grading.outside import sandbox
 from bncourse.registry import load
+from bncourse.solution import named
 
 PERFECT, BLANK = "perfect", "blank"
 
@@ -100,8 +101,7 @@ def answered(notebook, answers):
 
 def source_of(mistake, name):
     """Return the source of a known mistake as a student would hand it in, under the asked name."""
-    source = inspect.getsource(mistake.obj)
-    return re.sub(rf"\b{re.escape(mistake.obj.__name__)}\b", name, source)
+    return named(inspect.getsource(mistake.obj), mistake.obj, name)
 
 
 def grade(course, assignments, say=print):
