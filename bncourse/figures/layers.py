@@ -211,3 +211,52 @@ def lost_updates():
     axis.text(0, 102, "mean of the data", va="bottom")
     axis.set(xlabel="training step", ylabel="running mean", ylim=(-5, 118))
     return made
+
+
+# Batches of training and of validation in an epoch, and the mean of the data in each.
+EPOCH = ((True, 20, 0.0), (False, 6, 2.0))
+
+
+def means_over_epochs(evaluates, epochs=4, seed=0):
+    """Return the running mean of a PyTorch layer after each batch, validation included.
+
+    Args:
+        evaluates: whether validation switches to ``eval()``; ``no_grad()`` it has in any case.
+        epochs: rounds of training and validation.
+        seed: of the batches, 32 examples each, standard deviation 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layer = torch.nn.BatchNorm1d(1)
+    means = [0.0]
+    for _ in range(epochs):
+        for trains, batches, mean in EPOCH:
+            layer.train(trains or not evaluates)
+            for _ in range(batches):
+                with torch.set_grad_enabled(trains):
+                    layer(mean + torch.randn(32, 1, generator=generator))
+                means.append(layer.running_mean.item())
+    return np.array(means)
+
+
+@figure
+def forgotten_eval(epochs=4):
+    """Draw what a validation loop writes into the memory when it forgets ``eval()``.
+
+    Args:
+        epochs: rounds of training and validation.
+
+    Returns:
+        A matplotlib Figure: the running mean with and without the switch.
+    """
+    made, axis = plt.subplots(figsize=(6.4, 2.6))
+    trained, validated = (batches for _, batches, _ in EPOCH)
+    for epoch in range(epochs):
+        start = epoch * (trained + validated) + trained
+        axis.axvspan(start, start + validated, color=COLORS["grey"], alpha=0.2, linewidth=0)
+    axis.text(trained + validated / 2, 1.55, "validation", ha="center", va="bottom")
+    cases = ((True, "with eval()", (28, -0.5)), (False, "in no_grad() only", (28, 1.15)))
+    for line, (evaluates, name, place) in zip(LINES, cases, strict=False):
+        axis.plot(means_over_epochs(evaluates, epochs), **line | {"markevery": 13})
+        axis.text(*place, name, fontweight="bold")
+    axis.set(xlabel="batch", ylabel="running mean", ylim=(-0.7, 1.9))
+    return made
