@@ -97,12 +97,9 @@ NORMS = {
 RATES = {
     64: (0.03, 0.1, 0.3, 1.0),
     16: (0.03, 0.1, 0.3, 1.0),
-    8: (0.01, 0.03, 0.1, 0.3),
     4: (0.003, 0.01, 0.03, 0.1),
     2: (0.003, 0.01, 0.03, 0.1),
 }
-
-
 SIZES = tuple(RATES)
 # For batches of 32 that have few of the classes.
 CLASSES = (10, 2, 1)
