@@ -101,6 +101,12 @@ def test_every_letter_of_a_tag_has_one_chapter():
     assert len(set(letters)) == len(letters)
 
 
+def test_the_notation_names_the_chapter_of_each_letter(root):
+    notation = (root / "chapters" / "notation.md").read_text()
+    rows = re.findall(r"^\| ([A-Z]) \| \[(.*)\]\((\w+)\.md\) \|$", notation, re.M)
+    assert rows == [(each.letter, each.title, each.page) for each in CHAPTERS]
+
+
 def table(page):
     return [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
 
