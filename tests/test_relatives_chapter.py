@@ -149,7 +149,7 @@ def test_a_gradient_is_clipped_unit_by_unit():
 
 def test_weight_norm_starts_as_the_map_and_forgets_the_length():
     weights, u = torch.randn(2, 5, 4), torch.randn(2, 6, 5)
-    linear = relatives.Directed(weights.clone())
+    linear = ensemble.Directed(weights.clone())
     assert torch.allclose(linear(u), torch.bmm(u, weights), atol=1e-5)
     with torch.no_grad():
         linear.weight *= 7

@@ -102,11 +102,11 @@ def test_both_frameworks_fold_as_the_lab_does():
 @pytest.mark.equation("D5")
 def test_a_map_with_a_length_of_its_own_starts_as_the_map():
     linear = ensemble.stack([plain_net()]).linear1
-    directed = interventions.Directed(linear)
+    directed = ensemble.Directed(linear.weight.detach().clone(), linear.bias.detach().clone())
     x = IMAGES.x[None, :20]
     assert torch.allclose(directed(x), linear(x), atol=1e-5)
     with torch.no_grad():
-        directed.v *= 3
+        directed.weight *= 3
     assert torch.allclose(directed(x), linear(x), atol=1e-5), "the length is g alone"
 
 

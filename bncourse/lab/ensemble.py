@@ -7,6 +7,7 @@ single networks in ``models``, trained by ``training``.
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +32,29 @@ class Linear(nn.Module):
         if self.bias is None:
             return torch.bmm(u, self.weight)
         return torch.baddbmm(self.bias, u, self.weight)
+
+
+class Directed(nn.Module):
+    """A linear map for each member whose columns have a length of their own, (D5) W = g v / |v|.
+
+    Args:
+        weights: (members, K, D), v, which is W at the start.
+        biases: (members, 1, D), or None.
+
+    Source: salimans2016weight.
+    """
+
+    def __init__(self, weights: Tensor, biases: Tensor | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(weights)
+        self.g = nn.Parameter(weights.norm(dim=1, keepdim=True))
+        self.bias = None if biases is None else nn.Parameter(biases)
+
+    def forward(self, u: Tensor) -> Tensor:
+        weight = self.weight * (self.g / self.weight.norm(dim=1, keepdim=True))
+        if self.bias is None:
+            return torch.bmm(u, weight)
+        return torch.baddbmm(self.bias, u, weight)
 
 
 class BatchNorm(nn.Module):
@@ -186,3 +210,17 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         right = (net(x).argmax(dim=2) == y).float().mean(dim=1)
     net.train(mode)
     return right
+
+
+def best_rate(run) -> int:
+    """Return the number of a run's best rate, by the median on images that are not reported.
+
+    Args:
+        run: has ``chosen_by``, (rates, seeds) accuracies.
+    """
+    return int(np.median(run.chosen_by, axis=1).argmax())
+
+
+def at_best(run) -> np.ndarray:
+    """Return the reported ``accuracy`` of each seed at the best rate of a run, (seeds,)."""
+    return run.accuracy[best_rate(run)]

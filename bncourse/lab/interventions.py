@@ -61,25 +61,6 @@ class NoisyBatchNorm(nn.Module):
         return self.s * y + self.m if self.training else y
 
 
-class Directed(nn.Module):
-    """A linear map whose columns have a length of their own, (D5) W = g v / |v|.
-
-    Args:
-        linear: an ``ensemble.Linear`` with a bias, which this map equals at the start.
-
-    Source: salimans2016weight.
-    """
-
-    def __init__(self, linear: ensemble.Linear):
-        super().__init__()
-        self.v = nn.Parameter(linear.weight.detach().clone())
-        self.g = nn.Parameter(self.v.detach().norm(dim=1, keepdim=True))
-        self.bias = nn.Parameter(linear.bias.detach().clone())
-
-    def forward(self, u: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, u, self.v * (self.g / self.v.norm(dim=1, keepdim=True)))
-
-
 @torch.no_grad()
 def normalize_once(net: nn.Sequential, x: Tensor, eps: float = 1e-5) -> None:
     """Fold the statistics of one batch into the weights of each hidden layer, in place.
@@ -137,7 +118,8 @@ def nets(kind: str, activation: str, sweep: ensemble.Sweep, noise: tuple) -> nn.
     if kind == "once, length apart":
         for name, part in list(net.named_children()):
             if isinstance(part, ensemble.Linear):
-                setattr(net, name, Directed(part))
+                copied = part.weight.detach().clone(), part.bias.detach().clone()
+                setattr(net, name, ensemble.Directed(*copied))
     return net
 
 

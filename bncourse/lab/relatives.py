@@ -282,24 +282,6 @@ class Standardized(nn.Module):
         return torch.bmm(u, self.matrix())
 
 
-class Directed(nn.Module):
-    """A linear map whose columns have a length of their own, (D5) W = g v / |v|.
-
-    Args:
-        weights: (members, K, D), which the map has at the start.
-
-    Source: salimans2016weight.
-    """
-
-    def __init__(self, weights: Tensor):
-        super().__init__()
-        self.weight = nn.Parameter(weights)
-        self.g = nn.Parameter(weights.norm(dim=1, keepdim=True))
-
-    def forward(self, u: Tensor) -> Tensor:
-        return torch.bmm(u, self.weight * (self.g / self.weight.norm(dim=1, keepdim=True)))
-
-
 class Method(NamedTuple):
     """A row of the grid."""
 
@@ -319,7 +301,7 @@ METHODS = {
     "layer norm": Method(Layer),
     "group norm": Method(Group),
     "RMS norm": Method(RMS),
-    "weight norm": Method(linear=Directed),
+    "weight norm": Method(linear=ensemble.Directed),
     "normalizer-free": Method(linear=Standardized, clip=0.1, gain=RELU_GAIN, branch=0.2),
     "dynamic tanh": Method(DyT),
 }
@@ -555,15 +537,8 @@ class Cell(NamedTuple):
     net: Net
     sweep: ensemble.Sweep
 
-    @property
-    def best(self) -> int:
-        """The number of the best rate, by the median on images that are not reported."""
-        return int(np.median(self.chosen_by, axis=1).argmax())
-
-    @property
-    def at_best(self) -> np.ndarray:
-        """The accuracy of each seed at the best rate."""
-        return self.accuracy[self.best]
+    best = property(ensemble.best_rate)
+    at_best = property(ensemble.at_best)
 
 
 @cache

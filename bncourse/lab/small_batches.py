@@ -114,15 +114,8 @@ class Result(NamedTuple):
     in_training: np.ndarray  # on all of them, in training mode, in batches like those of training
     rates: tuple[float, ...]
 
-    @property
-    def best(self) -> int:
-        """The number of the best rate, by the median on images that are not reported."""
-        return int(np.median(self.chosen_by, axis=1).argmax())
-
-    @property
-    def at_best(self) -> np.ndarray:
-        """The accuracy of each seed at the best rate."""
-        return self.accuracy[self.best]
+    best = property(ensemble.best_rate)
+    at_best = property(ensemble.at_best)
 
 
 def mlps(sweep: ensemble.Sweep, norm: Callable[[int, int], nn.Module]) -> nn.Sequential:
