@@ -10,7 +10,14 @@ import pytest
 from bncourse.contents import CHAPTERS
 from bncourse.lab import data, effects
 
-PAGES = ("covariate_shift", "reduce_shift", "what_it_buys", "how_deep", "scale_invariance")
+PAGES = (
+    "covariate_shift",
+    "reduce_shift",
+    "what_it_buys",
+    "how_deep",
+    "scale_invariance",
+    "when_it_fails",
+)
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,7 @@ def train_beside(
     rates: tuple[float, ...] = SPOILED_RATES,
     seeds: tuple[int, ...] = SEEDS,
     steps: int = 150,
+    dataset: str = "digits",
 ) -> Result:
     """Train with one bad image in each batch, with its right label, and test on good ones.
 
@@ -135,8 +136,9 @@ def train_beside(
         factor: on the pixels of the first image of each batch.
         norm: a key of NORMS.
         rates, seeds, steps: of the training, on batches of 60.
+        dataset: a key of ``data.DATASETS``.
     """
-    sweep = ensemble.Sweep(rates, seeds, size=BATCH)
+    sweep = ensemble.Sweep(rates, seeds, dataset, BATCH)
     net = mlps(sweep, NORMS[norm](steps))
 
     def spoiled():

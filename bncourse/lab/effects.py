@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bncourse.lab import buys, data, deep, experiments, interventions, landscape, scale
+from bncourse.lab import (
+    buys,
+    company,
+    data,
+    deep,
+    experiments,
+    interventions,
+    landscape,
+    scale,
+    small_batches,
+)
 
 Values = dict[str, np.ndarray]  # one value for each seed, by the name of what was measured
 
@@ -138,6 +148,27 @@ def turns(dataset: str, decayed: float = 0.2) -> Values:
             ]
         )
         for size in scale.SCALES
+    }
+
+
+def small(dataset: str, size: int, norms: Iterable[str]) -> Values:
+    """Return the accuracy after training in batches of a size, each norm at its best rate."""
+    return {norm: small_batches.train(norm, size, dataset=dataset).at_best for norm in norms}
+
+
+def one_class(dataset: str) -> Values:
+    """Return the accuracy after training in batches of one class, each norm at its best rate."""
+    return {
+        norm: small_batches.of_few_classes(norm, 1, dataset=dataset).at_best
+        for norm in ("batch norm", "layer norm")
+    }
+
+
+def spoiled(dataset: str) -> Values:
+    """Return the accuracy on good images after training beside a bad one in each batch."""
+    return {
+        norm: company.train_beside(company.FORGOTTEN, norm, dataset=dataset).at_best
+        for norm in ("batch norm", "layer norm")
     }
 
 
@@ -272,6 +303,56 @@ EFFECTS = (
         "cosine",
         turns,
         lambda v: all(np.abs(seeds - 0.98).max() < 0.005 for seeds in v.values()),
+    ),
+    Effect(
+        "Trained in pairs, batch norm falls behind layer norm on every seed",
+        "when_it_fails",
+        "fig-fails-sizes",
+        "wu2018group",
+        "agrees",
+        "%",
+        lambda dataset: small(dataset, 2, ("batch norm", "layer norm")),
+        lambda v: v["batch norm"].max() < v["layer norm"].min(),
+    ),
+    Effect(
+        "Trained in fours, batch norm loses at most 5 points to layer norm",
+        "when_it_fails",
+        "fig-fails-sizes",
+        "wu2018group",
+        "it has group norm, on ImageNet",
+        "%",
+        lambda dataset: small(dataset, 4, ("batch norm", "layer norm")),
+        lambda v: _gap(v, "batch norm", "layer norm") > -5,
+    ),
+    Effect(
+        "In pairs, renorm wins back more than 10 points",
+        "when_it_fails",
+        "fig-fails-sizes",
+        "ioffe2017renorm",
+        "agrees",
+        "%",
+        lambda dataset: small(dataset, 2, ("batch norm", "renorm")),
+        lambda v: _gap(v, "renorm", "batch norm") > 10,
+    ),
+    Effect(
+        "With one class a batch, batch norm stays below 20 %, layer norm 20 points above it",
+        "when_it_fails",
+        "fig-fails-classes",
+        "ioffe2017renorm",
+        "agrees; its batches hold few classes",
+        "%",
+        one_class,
+        lambda v: v["batch norm"].max() < 20 and _gap(v, "layer norm", "batch norm") > 20,
+    ),
+    Effect(
+        "One bad image in sixty costs batch norm 30 points more than layer norm",
+        "when_it_fails",
+        "fig-fails-spoiled",
+        "ba2016layer",
+        "asked by no paper; it has the other norm",
+        "%",
+        spoiled,
+        lambda v: _gap(v, "layer norm", "batch norm") > 30,
     ),
 )
 

@@ -133,6 +133,7 @@ def train(
     seeds: tuple[int, ...] = SEEDS,
     rates: tuple[float, ...] | None = None,
     examples: int = EXAMPLES,
+    dataset: str = "digits",
 ) -> Result:
     """Train the networks with a norm by plain gradient descent on shuffled batches.
 
@@ -142,8 +143,9 @@ def train(
         seeds: of the split, the weights and the batches.
         rates: learning rates; the usual ones are those of RATES.
         examples: seen in training; the number of steps is this over ``size``.
+        dataset: a key of ``data.DATASETS``.
     """
-    sweep = ensemble.Sweep(rates or RATES[size], seeds, size=size)
+    sweep = ensemble.Sweep(rates or RATES[size], seeds, dataset, size)
     return _trained(norm, sweep, sweep.batches(), examples // size)
 
 
@@ -155,16 +157,17 @@ def of_few_classes(
     seeds: tuple[int, ...] = SEEDS,
     rates: tuple[float, ...] = CLASS_RATES,
     steps: int = 128,
+    dataset: str = "digits",
 ) -> Result:
     """Train the networks with a norm on batches of 32 that have only some of the ten classes.
 
     Args:
         norm: a key of NORMS.
         classes: how many a batch has, drawn anew for each.
-        seeds, rates: as for ``train``.
+        seeds, rates, dataset: as for ``train``.
         steps: number of batches.
     """
-    sweep = ensemble.Sweep(rates, seeds, size=32)
+    sweep = ensemble.Sweep(rates, seeds, dataset, 32)
     return _trained(norm, sweep, batches_of_classes(sweep, classes), steps)
 
 
