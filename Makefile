@@ -51,7 +51,7 @@ pictures: setup ## draw the pictures of the notebooks anew
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/*) | sandbox
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/* web/reading/*) | sandbox
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 

@@ -8,7 +8,10 @@ function reach() {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  new ResizeObserver(reach).observe(document.querySelector("article"));
+  const article = document.querySelector("article");
+  // The page of the search has none.
+  if (!article) return;
+  new ResizeObserver(reach).observe(article);
   // A fold that opens shows formulas that had no width before.
   document.addEventListener("toggle", reach, true);
 });
