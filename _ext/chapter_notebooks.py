@@ -35,16 +35,16 @@ def install_line():
 def first_cell():
     """Return the code that a downloaded chapter begins with."""
     where = " in the folder of the course" if addresses.source() == "." else ""
+    names = " ".join(_NEEDS)
+    told = f"Run this in a cell{where}, then restart the kernel: {install_line()}"
     return f"""\
 # Run this cell first: where something is missing, it says what, and the line that installs it.
 from importlib.util import find_spec
 
-missing = [name for name in {_NEEDS!r} if not find_spec(name)]
+missing = [name for name in "{names}".split() if not find_spec(name)]
 if missing:
-    raise ImportError(
-        f"This chapter needs {{', '.join(missing)}}. Run this in a cell{where}, then restart the "
-        {" kernel: " + install_line()!r}
-    )"""
+    print("This chapter needs", *missing)
+    raise ImportError({told!r})"""
 
 
 def as_notebook(text):
