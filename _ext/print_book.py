@@ -47,6 +47,7 @@ JOIN = """async ({ pages, title, licence }) => {
       if (!styles.has(style.split("?")[0])) styles.set(style.split("?")[0], style);
     }
     const article = read.querySelector("article");
+    article.querySelectorAll("img").forEach((each) => each.removeAttribute("loading"));
     article.querySelectorAll("script, .headerlink, .prev-next-footer").forEach((e) => e.remove());
     article.querySelectorAll("details:not(.hide)").forEach((each) => (each.open = true));
     for (const each of article.querySelectorAll("[src]"))
