@@ -151,7 +151,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def print_site(html, target, pages, title, licence):
+def print_site(html, target, pages, title, licence, browser):
     """Write pages of a built website into one PDF.
 
     Args:
@@ -160,20 +160,14 @@ def print_site(html, target, pages, title, licence):
         pages: as from ``order``.
         title: stands on the first page.
         licence: a line below it.
+        browser: of Playwright.
 
     Returns:
         the number of pages.
     """
-    from playwright.sync_api import sync_playwright
-
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     handler = functools.partial(_Quiet, directory=html)
-    with (
-        http.server.ThreadingHTTPServer(("localhost", 0), handler) as server,
-        sync_playwright() as driver,
-    ):
+    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         # A busy machine takes minutes for a thousand formulas.
         page.set_default_timeout(0)
@@ -183,20 +177,26 @@ def print_site(html, target, pages, title, licence):
         # Printed once to learn the numbers of the pages, and once with them in the contents.
         page.evaluate(NUMBER, numbers(page.pdf(**PAPER)))
         pdf = page.pdf(path=target, outline=True, tagged=True, **PAPER)
-        browser.close()
+        page.close()
         server.shutdown()
     return page_count(pdf)
 
 
 def main():
     """Print the whole website, which has to be there."""
-    if not (os.environ.get("CHROMIUM") or shutil.which("chromium")):
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not chromium:
         sys.exit("Chromium is missing. On Debian or Ubuntu: apt install chromium")
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     pages = order(yaml.safe_load((ROOT / "_toc.yml").read_text()))
     licence = re.sub("<[^>]*>", "", config["html"]["extra_footer"]).strip()
     html = ROOT / "_build" / "html"
-    count = print_site(html, TARGET, pages, config["title"], licence)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        count = print_site(html, TARGET, pages, config["title"], licence, browser)
+        browser.close()
     print(f"{TARGET.relative_to(ROOT)}: {count} pages, {TARGET.stat().st_size / 1e6:.1f} MB")
 
 

@@ -40,10 +40,8 @@ function copyOf(target) {
     const copy = part.cloneNode(true);
     copy.querySelectorAll(".headerlink, .fn-bracket, .label").forEach((each) => each.remove());
     copy.querySelectorAll("a").forEach((each) => each.replaceWith(...each.childNodes));
-    for (const each of [copy, ...copy.querySelectorAll("[id], [tabindex]")]) {
-      each.removeAttribute("id");
-      each.removeAttribute("tabindex");
-    }
+    for (const each of [copy, ...copy.querySelectorAll("[id], [tabindex], [role]")])
+      for (const name of ["id", "tabindex", "role"]) each.removeAttribute(name);
     const box = document.createElement("div");
     // A term and its meaning need a list around them; here they are a line each.
     if (copy.tagName === "DT" || copy.tagName === "DD") box.append(...copy.childNodes);
@@ -115,7 +113,6 @@ class Previews {
     this.box = document.createElement("div");
     this.box.className = "preview";
     this.box.id = "preview";
-    this.box.setAttribute("role", "tooltip");
     this.box.append(...copyOf(target));
     // The browser's own tooltip would lie upon it.
     link.removeAttribute("title");

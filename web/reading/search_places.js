@@ -90,7 +90,8 @@ function allPlaces() {
   return places;
 }
 
-function score(place, words) {
+/** @param {string[]} words those that tell something @param {string[]} asked all of them */
+function score(place, words, asked) {
   let sum = place.worth;
   for (const word of words) {
     const best = Math.max(
@@ -105,7 +106,8 @@ function score(place, words) {
   }
   // A definition that says little else is about it.
   if (DEFINES.has(place.kind)) sum += Math.min(12, 40 * place.said.share(words));
-  if (place.named.line === ` ${words.join(" ")} `) sum += 100;
+  // Without the number of a chapter or an exercise.
+  if (place.named.line.replace(/^ \d+ /, " ") === ` ${asked.join(" ")} `) sum += 100;
   else if (words.length > 1 && place.named.phrases(words)) sum += 30;
   else if (words.length > 1 && place.said.phrases(words)) sum += 15 + place.said.phrases(words);
   return sum;
@@ -118,7 +120,7 @@ function search(query) {
   const words = telling.length ? telling : asked;
   if (!words.length) return { words, found: [] };
   const found = allPlaces()
-    .map((place) => ({ place, points: score(place, words) }))
+    .map((place) => ({ place, points: score(place, words, asked) }))
     .filter(({ points }) => points)
     .sort((one, other) => other.points - one.points);
   return { words, found: found.map(({ place }) => place) };
