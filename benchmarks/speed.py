@@ -5,7 +5,8 @@
 Twice: from this machine, and as if over Fast 3G on a processor four times slower. Printed are the
 seconds until text shows, until its formulas do, kB as they travel (gzip), the shift of the layout,
 the milliseconds in which the page does not answer, and how many findings axe has, light and dark.
-Seconds depend on the machine and on what else it does; the rest does not.
+Last, how long an exercise on its page waits for its first verdict, and for later ones. Seconds
+depend on the machine and on what else it does; the rest does not.
 """
 
 import functools
@@ -17,6 +18,7 @@ import shutil
 import statistics
 import sys
 import threading
+import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -134,6 +136,33 @@ def findings(browser, address):
     return sorted(broken)
 
 
+def verdicts(browser, address):
+    """Return the seconds from a click to the verdict on set 1, with an empty cache and then again.
+
+    Args:
+        browser: of Playwright.
+        address: of the website.
+    """
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(0)
+    page.goto(f"{address}/exercises/ps1_forward/forward.html")
+    cell = page.locator("[data-exercise=batch_statistics]")
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(
+        "def batch_statistics(x):\n    return x.mean(axis=0), x.var(axis=0)\n"
+    )
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        cell.locator("[data-action=run]").click()
+        cell.locator("[data-verdict]").wait_for()
+        seconds.append(time.perf_counter() - start)
+    context.close()
+    return seconds[0], statistics.median(seconds[1:])
+
+
 def _row(name, near, far, broken):
     cells = [
         f"{near.text:.2f}",
@@ -179,11 +208,13 @@ def main(names):
             far.append(visit(browser, address, slow=True))
             table.add_row(*_row(name, near[-1], far[-1], findings(browser, address)))
             print(name, file=sys.stderr)
+        first, later = verdicts(browser, f"http://localhost:{server.server_port}")
         browser.close()
         server.shutdown()
     table.add_section()
     table.add_row(*_row("median", _middle(near), _middle(far), []))
     Console(width=150).print(table)
+    print(f"first verdict of an exercise: {first:.1f} s, later ones: {later:.2f} s")
     print(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 

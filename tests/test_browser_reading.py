@@ -54,6 +54,16 @@ def test_buttons_lead_to_a_repository_or_are_not_there(published):
     assert install_line().startswith('%pip install "bncourse[book] @ https://github.com/owner')
 
 
+def test_a_picture_whose_caption_names_a_shade_keeps_its_shades_in_the_dark(root):
+    style = (root / "_static" / "reading.css").read_text()
+    kept = set(re.findall(r"#(fig-[\w-]+)", style))
+    named = re.compile(r"name: (fig-\S+)\n\s+caption: >-\n((?: {6}.*\n)+)")
+    for source in (root / "chapters").glob("*.md"):
+        for name, caption in named.findall(source.read_text()):
+            if re.search(r"\b(dark|light|black|white|pale|bright)(er)?\b", caption, re.IGNORECASE):
+                assert name in kept, f"{source.name}: {name} turns light into dark"
+
+
 # --- on the website ---------------------------------------------------------------------------
 
 
@@ -207,6 +217,12 @@ def test_a_page_shows_its_icons_and_waits_with_its_pictures(site, browser):
     assert pictures.count() > 5
     assert sum("/_images/" in url for url in asked) < pictures.count()
     assert page.locator("article .cell_output img:not([width])").count() == 0
+    first = pictures.first
+    first.evaluate("image => image.decode()")
+    drawn, stretched = first.evaluate(
+        "i => [i.naturalWidth / i.naturalHeight, i.clientWidth / i.clientHeight]"
+    )
+    assert stretched == pytest.approx(drawn, rel=0.02)
     page.close()
 
 
