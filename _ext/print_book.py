@@ -69,7 +69,12 @@ JOIN = """async ({ pages, title, licence }) => {
     article.id = name(page, "");
     const heading = article.querySelector("h1");
     const entry = document.createElement("li");
-    entry.innerHTML = `<a href="#${article.id}">${heading.textContent}</a><span data-page></span>`;
+    const link = document.createElement("a");
+    link.href = `#${article.id}`;
+    link.textContent = heading.textContent;
+    const number = document.createElement("span");
+    number.dataset.page = "";
+    entry.append(link, number);
     if (part) {
       const caption = document.createElement("li");
       caption.className = "book-part";
@@ -80,10 +85,14 @@ JOIN = """async ({ pages, title, licence }) => {
     parts.push(article);
   }
   const head = document.createElement("article");
-  head.innerHTML = `<h1 class="book-title">${title}</h1><p>${licence}</p><h2>Contents</h2>`;
+  for (const [tag, words] of [["h1", title], ["p", licence], ["h2", "Contents"]]) {
+    head.append(Object.assign(document.createElement(tag), { textContent: words }));
+  }
+  head.querySelector("h1").className = "book-title";
   contents.className = "book-contents";
   head.append(contents);
-  document.head.innerHTML = `<meta charset="utf-8"><title>${title}</title>`;
+  document.head.replaceChildren();
+  document.title = title;
   for (const style of styles.values()) {
     const link = document.createElement("link");
     Object.assign(link, { rel: "stylesheet", href: style });

@@ -82,11 +82,10 @@ function allPlaces() {
     coded: new Words(code),
     around: new Words(under),
   }));
-  const named = Map.groupBy(places, ({ title }) => title.toLowerCase());
-  for (const place of places) {
-    const isCommon = named.get(place.title.toLowerCase()).length > COMMON;
-    place.worth = isCommon ? 0 : WORTH[place.kind];
-  }
+  const count = new Map();
+  for (const { named } of places) count.set(named.line, (count.get(named.line) ?? 0) + 1);
+  for (const place of places)
+    place.worth = count.get(place.named.line) > COMMON ? 0 : WORTH[place.kind];
   return places;
 }
 
