@@ -20,7 +20,7 @@ MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions gpu lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions gpu lint serve pdf speed clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -51,7 +51,7 @@ pictures: setup ## draw the pictures of the notebooks anew
 
 book: $(STAMPS)/book ## build the website strictly into _build/html
 
-$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/*) | sandbox
+$(STAMPS)/book: $(STAMPS)/exercises $(STAMPS)/library $(CHAPTERS) _config.yml _toc.yml references.bib $(wildcard _static/* _ext/* web/* web/.npmrc web/figures/* web/reading/*) | sandbox
 	@bncourse book
 	@mkdir -p $(@D) && touch $@
 
@@ -115,6 +115,12 @@ lint: setup ## check style and format
 
 serve: book ## show the website on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory _build/html 8000
+
+pdf: book ## print the website as one PDF, _build/batch-normalization.pdf (needs Chromium)
+	@python _ext/print_book.py
+
+speed: book ## print, page by page, how fast it loads, how much that is, and what axe finds
+	@python benchmarks/speed.py
 
 clean: ## remove everything built, but not .venv
 	rm -rf _build

@@ -1,19 +1,26 @@
 """Say in the head of each page what it is about: for search engines, and for who shares its link.
 
-A chapter is described by its question. What needs an address (the card, the canonical link and
-sitemap.xml) is written where one is set in bncourse/addresses.py, and nowhere else.
+A chapter is described by its question. What needs an address (the card with its picture, the
+canonical link and sitemap.xml) is written where one is set in bncourse/addresses.py, and nowhere
+else.
 """
 
+import textwrap
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from matplotlib.figure import Figure
 
 from bncourse import addresses
 from bncourse.contents import CHAPTERS
 
 _QUESTIONS = {f"chapters/{each.page}": each.question for each in CHAPTERS}
 _LONGEST = 160
+# Where the pictures of the cards are, as the site serves them.
+CARDS = "_static/cards"
+# What sites that show cards ask for.
+_PIXELS = (1200, 630)
 
 
 def _description(name, doctree):
@@ -23,8 +30,14 @@ def _description(name, doctree):
     return words if len(words) <= _LONGEST else words[:_LONGEST].rsplit(" ", 1)[0] + " ..."
 
 
-def tags(title, description, address=""):
+def tags(title, description, address="", picture=""):
     """Return the tags of one page; those of its card only with an address.
+
+    Args:
+        title: of the page.
+        description: in a sentence.
+        address: of the page.
+        picture: the address of the picture of its card.
 
     >>> print(tags("A & B", "Why?"))
     <meta name="description" content="Why?">
@@ -34,11 +47,38 @@ def tags(title, description, address=""):
     found = [("name", "description", description)]
     if address:
         card = {"type": "article", "title": title, "description": description, "url": address}
+        card |= {"image": picture, "image:alt": title} if picture else {}
         found += [("property", f"og:{key}", value) for key, value in card.items()]
-        found += [("name", "twitter:card", "summary")]
+        found += [("name", "twitter:card", "summary_large_image" if picture else "summary")]
     return "\n".join(
         f'<meta {kind}="{key}" content="{escape(value)}">' for kind, key, value in found if value
     )
+
+
+def draw(title, question, target):
+    """Draw the picture of a card: the title, the question, and four numbers before and after.
+
+    Args:
+        title: of the page.
+        question: a sentence below it.
+        target: the file to write.
+    """
+    width, height = _PIXELS
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
+    figure.text(0.06, 0.88, textwrap.fill(title, 30), size=46, weight="bold", va="top")
+    figure.text(0.06, 0.46, textwrap.fill(question, 60), size=24, va="top", color="#444444")
+    axes = figure.add_axes((0.06, 0.04, 0.88, 0.18))
+    axes.set_axis_off()
+    batch = (3, 9, 11, 17)
+    for height, numbers, color in (
+        (1, batch, "#5F6673"),
+        (0, [(x - 10) / 5 for x in batch], "#0B6BB0"),
+    ):
+        axes.axhline(height, color="#D0D4DA", zorder=0)
+        axes.plot(numbers, [height] * len(batch), "o", color=color, markersize=16)
+    axes.set(xlim=(-4, 19), ylim=(-0.4, 1.4))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target)
 
 
 def sitemap(pages, site):
@@ -64,7 +104,12 @@ def _set_base(app, config):
 def _add_tags(app, pagename, templatename, context, doctree):
     if doctree:
         title = app.env.titles[pagename].astext()
-        written = tags(title, _description(pagename, doctree), addresses.page(pagename))
+        description, address = _description(pagename, doctree), addresses.page(pagename)
+        picture = ""
+        if address:
+            picture = f"{CARDS}/{pagename.replace('/', '-')}.png"
+            draw(title, description, Path(app.outdir, picture))
+        written = tags(title, description, address, picture and f"{addresses.SITE}/{picture}")
         context["metatags"] = f"{context.get('metatags', '')}\n{written}\n"
 
 

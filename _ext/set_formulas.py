@@ -23,6 +23,8 @@ _LOG = logging.getLogger(__name__)
 # The environments in which MyST and Sphinx expect what KaTeX calls a display.
 _AROUND = re.compile(r"\s*\\begin\{equation\*\}(.*)\\end\{equation\*\}\s*", re.DOTALL)
 # Of each font the first form, which every browser takes.
+_EARLY_FONTS = ("KaTeX_Main-Regular", "KaTeX_Math-Italic")
+_PRELOAD = '<link rel="preload" href="{}" as="font" type="font/woff2" crossorigin>\n'
 _OLDER_FONTS = re.compile(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)')
 
 
@@ -98,6 +100,10 @@ def _add_style(app, pagename, templatename, context, doctree):
         next(doctree.findall(kind), None) is not None for kind in (nodes.math, nodes.math_block)
     ):
         app.add_css_file(STYLE)
+        # They come with the text: a line of it breaks elsewhere once a formula has its own letters.
+        for font in _EARLY_FONTS:
+            address = context["pathto"](f"_static/katex/fonts/{font}.woff2", 1)
+            context["metatags"] = context.get("metatags", "") + _PRELOAD.format(address)
 
 
 def _inline(translator, node):

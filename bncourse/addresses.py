@@ -4,6 +4,8 @@ Fill them in when you publish, then run ``make exercises`` and commit what chang
 empty, every command works from the folder of the course or from a wheel of it.
 """
 
+from urllib.parse import quote
+
 # On GitHub, such as https://github.com/OWNER/COURSE
 REPOSITORY = ""
 # The website, such as https://OWNER.github.io/COURSE
@@ -45,3 +47,15 @@ def colab(notebook, repository=None):
     place = repository.partition("github.com/")[2]
     host = "https://colab.research.google.com/github"
     return f"{host}/{place}/blob/main/{notebook}" if place else ""
+
+
+def binder(notebook, repository=None):
+    """Return the address that opens a notebook of the repository in Binder, or nothing.
+
+    >>> binder("exercises/a/b.ipynb", "https://github.com/x/y")
+    'https://mybinder.org/v2/gh/x/y/main?labpath=exercises%2Fa%2Fb.ipynb'
+    """
+    repository = REPOSITORY if repository is None else repository
+    place = repository.partition("github.com/")[2]
+    path = quote(notebook, safe="")
+    return f"https://mybinder.org/v2/gh/{place}/main?labpath={path}" if place else ""

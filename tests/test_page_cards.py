@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from matplotlib.image import imread
 from sphinx.application import Sphinx
 
 from bncourse import addresses
@@ -59,6 +60,9 @@ def test_with_an_address_each_page_has_a_card_and_is_on_the_map(build):
     page = out / "chapters" / "forward.html"
     assert content(page, "og:title") == "Title"
     assert content(page, "og:url") == f"{SITE}/chapters/forward.html"
+    picture = content(page, "og:image")
+    assert picture.startswith(f"{SITE}/")
+    assert imread(out / picture.removeprefix(f"{SITE}/")).shape[:2] == (630, 1200)
     assert f'<link rel="canonical" href="{SITE}/chapters/forward.html"' in page.read_text()
     found = re.findall("<loc>(.*?)</loc>", (out / "sitemap.xml").read_text())
     assert found == [f"{SITE}/chapters/forward.html", f"{SITE}/index.html"]

@@ -1,0 +1,98 @@
+"""Leave out of each page what the theme loads and the page does not use, and let the text go first.
+
+A page is trimmed as it comes from its template, since the theme offers no option for any of this:
+icons as a script of 1.5 MB beside the same icons as a font; the index of Sphinx's search on each
+page, and next to our own; a kernel of a third party that no button starts.
+"""
+
+import functools
+import re
+import struct
+from pathlib import Path
+
+from sphinx.jinja2glue import BuiltinTemplateLoader
+
+_SCRIPT = r"\s*<script\b[^>]*\b(?:{})\b[^>]*></script>"
+_UNUSED = re.compile(
+    _SCRIPT.format(r"fontawesome\.js|searchtools\.js|searchindex\.js")
+    + r'|\s*<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = .*?</script>',
+    re.S,
+)
+_STEMMER = re.compile(_SCRIPT.format(r"language_data\.js"))
+# Those that run as they come; scripts in the page itself read what documentation_options.js sets.
+_BLOCKING = re.compile(
+    r"<script(?![^>]*(?:\bdefer\b|\basync\b|\bmodule\b|documentation_options))(?=[^>]*\bsrc=)"
+)
+
+_PICTURE = re.compile(r'<img [^>]*\bsrc="[^"]*?([^"/]+)"[^>]*>')
+
+
+def trimmed(html):
+    """Return the text of a page without what it does not use, its scripts after its text.
+
+    >>> trimmed('<script src="a/searchtools.js"></script><script src="b.js"></script>')
+    '<script defer src="b.js"></script>'
+    """
+    html = _UNUSED.sub("", html)
+    if "search_places.js" not in html:
+        html = _STEMMER.sub("", html)
+    return _BLOCKING.sub("<script defer", html)
+
+
+class Trimming(BuiltinTemplateLoader):
+    """Sphinx's own templates, their output trimmed."""
+
+    def render(self, template, context):
+        """Return a page, or a part of one."""
+        return trimmed(super().render(template, context))
+
+
+def sized(html, size_of):
+    """Return the text of a page with the size of each picture, so that nothing moves when it comes.
+
+    All but the first wait until the reader comes near them.
+
+    Args:
+        html: what stands between head and foot of the page.
+        size_of: returns (width, height) for the name of a file, or nothing.
+
+    >>> sized('<img alt="A" src="_images/a.png" />', {"a.png": (6, 4)}.get)
+    '<img width="6" height="4" alt="A" src="_images/a.png" />'
+    """
+    seen = []
+
+    def add(found):
+        size = size_of(found[1])
+        if not size or " width=" in found[0]:
+            return found[0]
+        seen.append(found[1])
+        lazy = ' loading="lazy"' if len(seen) > 1 else ""
+        return '<img width="{}" height="{}"{}{}'.format(*size, lazy, found[0][4:])
+
+    return _PICTURE.sub(add, html)
+
+
+@functools.cache
+def size_of_png(path):
+    """Return (width, height) of a picture in the format PNG; nothing for another format."""
+    with open(path, "rb") as file:
+        head = file.read(24)
+    return struct.unpack(">II", head[16:]) if head.startswith(b"\x89PNG") else None
+
+
+def _size_pictures(app, pagename, templatename, context, doctree):
+    if doctree is None:
+        return
+    sources = {name: uri for uri, name in app.builder.images.items()}
+
+    def size_of(name):
+        return size_of_png(Path(app.srcdir, sources[name])) if name in sources else None
+
+    context["body"] = sized(context["body"], size_of)
+
+
+def setup(app):
+    """Render through Trimming."""
+    app.config.template_bridge = f"{__name__}.{Trimming.__name__}"
+    app.connect("html-page-context", _size_pictures)
+    return {"parallel_read_safe": True}
