@@ -99,7 +99,7 @@ def facts_of(course):
             outcomes[name][outcome.word] += 1
             seconds[name] = max(seconds[name], outcome.seconds)
             standing.words[name] = outcome.word
-            earned += points.get(name, 0.0) * (outcome.word == "ok")
+            earned += outcome.points(points.get(name, 0.0))
             if outcome.flags or outcome.word not in ("ok", "wrong", "error", "missing"):
                 standing.look.append(f"{name}: {', '.join([str(outcome), *outcome.flags])}")
             for cause in _CAUSE.findall(outcome.message):

@@ -11,9 +11,10 @@ from pathlib import Path
 import nbformat
 
 from bncourse.course import Course
+from bncourse.credit import require_weights
 from bncourse.errors import CourseError
 from bncourse.grading.intake.hand_in import read_hand_in
-from bncourse.grading.intake.script import exercises_of, graded_cells, script_of
+from bncourse.grading.intake.script import exercises_of, graded_cells, script_of, weights_of
 from bncourse.grading.outcome import Report, ungraded
 from bncourse.grading.outside.sandbox import require_hidden
 from bncourse.grading.record.seed import course_seed
@@ -98,8 +99,10 @@ class GradedCourse(Course):
         found = super().release()
         try:
             for notebook in found.values():
-                exercises_of(self.problem_set, graded_cells(notebook))
-        except KeyError as reason:
+                exercises = exercises_of(self.problem_set, graded_cells(notebook))
+                for name, weights in weights_of(notebook).items():
+                    require_weights(exercises[name], weights)
+        except (KeyError, ValueError) as reason:
             raise CourseError(reason.args[0]) from None
         except Exception as error:
             raise self.damaged(error) from None

@@ -54,8 +54,8 @@ class TrustedExecute(NbGraderPreprocessor):
             for cell, result in zip(code_cells(nb), report.cells, strict=True):
                 cell.outputs = result.outputs
         for cell in graded_cells(nb):
-            name = cell.metadata.nbgrader.grade_id
-            cell.outputs = grade_cell_outputs(name, report.outcomes[name])
+            name, points = cell.metadata.nbgrader.grade_id, cell.metadata.nbgrader.points
+            cell.outputs = grade_cell_outputs(name, report.outcomes[name], points)
         self._log(names, report)
         record(records / JOURNAL, names, nb, report, setting.secret)
         return nb, resources

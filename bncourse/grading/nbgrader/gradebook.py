@@ -131,7 +131,7 @@ def _find(book, course, task):
 
 
 def _points(grade, outcome):
-    return grade.max_score if outcome.word == "ok" else 0.0
+    return outcome.points(grade.max_score)
 
 
 def _penalty(course, task, notebook, points):
