@@ -16,6 +16,7 @@ from bncourse.commands import Command
 from bncourse.commands.course import root_option
 from bncourse.console import make_console, printable, safe
 from bncourse.errors import CourseError, Locked
+from bncourse.grading.intake.request import REQUEST
 
 # Errors of the system that do not pass by themselves.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -178,7 +179,12 @@ def problems(task):
     ]
     whole = {(outcome.word, outcome.message) for outcome in task.report.outcomes.values()}
     found += [each for each in whole if each[0] in ("malformed", "missing") and len(whole) == 1]
-    return found + [("flag", flag) for flag in _flags(task)]
+    return found + [_flag_row(flag) for flag in _flags(task)]
+
+
+def _flag_row(flag):
+    word, request, text = flag.partition(REQUEST)
+    return (REQUEST.rstrip(": "), text) if request and not word else ("flag", flag)
 
 
 def _flags(task):

@@ -3,7 +3,7 @@
 from nbformat import v4
 
 
-def grade_cell_outputs(name, outcome, points=0.0):
+def grade_cell_outputs(name, outcome, points):
     """Return the outputs of a grade cell.
 
     nbgrader gives all points to a grade cell without an error, and none to one with an error; but
@@ -12,7 +12,7 @@ def grade_cell_outputs(name, outcome, points=0.0):
     Args:
         name: of the exercise.
         outcome: the Outcome.
-        points: that the cell can earn; without them a wrong answer shows no share of them.
+        points: that the cell can earn.
     """
     if outcome.word == "ok":
         text = f"{name}: correct with inputs that only the grader knows.\n"

@@ -3,6 +3,7 @@
 Nothing here runs a student's code, so what only reads hand-ins needs no sandbox.
 """
 
+import hashlib
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ class Work:
         problem: why there is no report, if grading failed.
         word, reason: for a hand-in that cannot be graded, "missing" or "malformed" and why.
         packed: the notebook with the cells of the release; see ``cells``.
+        text: the hash of it; an answer that no test decides on changes it, and not the key.
     """
 
     student: str
@@ -139,6 +141,7 @@ class Work:
     word: str = ""
     reason: str = ""
     packed: bytes = b""
+    text: str = ""
 
     @property
     def is_missing(self):
@@ -172,5 +175,6 @@ def read(folder, student, name, releases, setting):
     work.script = script_of(found.notebook)
     work.key = key_of(work.script, exercises, setting)
     # Packed, since a class waits in memory until its grades are written.
-    work.packed = zlib.compress(json.dumps(found.notebook).encode())
+    content = json.dumps(found.notebook).encode()
+    work.packed, work.text = zlib.compress(content), hashlib.sha256(content).hexdigest()[:32]
     return work

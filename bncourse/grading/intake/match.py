@@ -11,6 +11,7 @@ import re
 from nbformat import v4
 
 from bncourse.grading.intake.read import Cell, new_cell
+from bncourse.grading.intake.request import is_request
 
 _DEFINITION = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
 
@@ -85,7 +86,7 @@ def _by_place(original, cells, free, release):
     given = _texts(release)
     for index in free:
         # Where the answer was deleted, the next text of the task is not the answer.
-        if cells[index].source.strip() in given:
+        if cells[index].source.strip() in given or is_request(cells[index].source):
             continue
         follows = index > 0 and cells[index - 1].source.strip() == before
         if follows and cells[index].cell_type == original.cell_type:
@@ -111,7 +112,8 @@ def _with_answers_below(cells, found, release, flags):
         below = []
         for each in range(index + 1, len(cells)):
             is_own = cells[each].cell_type == "markdown" and cells[each].grade_id is None
-            if not is_own or each in found or cells[each].source.strip() in given:
+            text = cells[each].source
+            if not is_own or each in found or text.strip() in given or is_request(text):
                 break
             below.append(each)
         parts = [cells[each] for each in below]

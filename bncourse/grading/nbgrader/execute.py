@@ -49,7 +49,7 @@ class TrustedExecute(NbGraderPreprocessor):
             raise Infra(work.problem)
         report = work.report
         report.flags = [*report.flags, *work.flags]
-        Mark(work.key, work.reason, report.needs_a_look).write(nb)
+        Mark.of(work).write(nb)
         if work.key:
             for cell, result in zip(code_cells(nb), report.cells, strict=True):
                 cell.outputs = result.outputs

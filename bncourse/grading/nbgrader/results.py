@@ -19,7 +19,8 @@ _WORDS = {
     "missing": "missing",
 }
 _LABEL = re.compile(
-    r"((?:So far|Partial credit|Likely cause|It may be|And it may be|And|Re-read)(?:, for [^:]*)?): (.*)"
+    r"((?:So far|Partial credit|Likely cause|It may be|And it may be|And|Re-read)"
+    r"(?:, for [^:]*)?): (.*)"
 )
 _PLACE = re.compile(r"(\((\w+)\) in chapter .*) \([^()]*\)\.$")
 _HEADING = re.compile(r"^#{1,3} +(.+?)\s*$", re.MULTILINE)

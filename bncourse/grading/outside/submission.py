@@ -133,7 +133,7 @@ class _Submission:
         return replace(outcome, message=f"{outcome.message}\n{first}")
 
     def _judge(self, exercise, part, seeds, deadline):
-        """Return the Outcome of a part of the draws of an exercise, or None if it is not defined."""
+        """Return the Outcome of some of the draws of an exercise, or None if it is not defined."""
         weights = self.script.weights.get(exercise.name)
         draws = [draw_cases(exercise, seed) for seed in part]
         rounds = self.session.attempt(exercise, draws, deadline)
