@@ -8,6 +8,7 @@ import base64
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from bncourse.course import load_config, scripts_on_path
 from bncourse.credit import check_line, require_weights
 from bncourse.errors import CourseError
 from bncourse.registry import find, problem_sets
+from bncourse.rubric import rubric_of
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -53,7 +55,7 @@ def derive_notebook(source):
 
     Raises:
         ValueError: if two cells carry the same grade_id, since nbgrader would mix up their grades,
-            or if what parts weigh does not fit an exercise.
+            or if what parts weigh, or what earns points in a text, does not fit.
         OSError: if a picture cannot be read.
     """
     notebook = jupytext.read(source, fmt="md:myst")
@@ -61,6 +63,7 @@ def derive_notebook(source):
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     name = Path(source).parent.name
     _say_weights(notebook)
+    _carry_rubrics(notebook)
     for cell in notebook.cells:
         _reach_further(cell)
         _carry_pictures(cell, Path(source).parent)
@@ -119,6 +122,20 @@ def _say_weights(notebook):
             )
         require_weights(find(name), weights)
         cell.source = check_line(name, weights)
+
+
+def _carry_rubrics(notebook):
+    """Let each written answer carry what earns a point, for whoever grades it.
+
+    Raises:
+        ValueError: the points of a list are not those of its answer.
+    """
+    for task, answer in itertools.pairwise(notebook.cells):
+        mark = answer.metadata.get("nbgrader", {})
+        if answer.cell_type == "markdown" and mark.get("grade") and mark.get("solution"):
+            rubric = rubric_of(task.source, mark.points)
+            if rubric:
+                answer.metadata["rubric"] = rubric
 
 
 def _grade_id(cell):
