@@ -86,22 +86,30 @@ def _grade(problem_set, root, **options):
 
 
 def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
+    from bncourse.grading.batch import attempts
     from bncourse.grading.batch.fan_out import fan_out
     from bncourse.grading.batch.tasks import grade_tasks, read_tasks
     from bncourse.grading.nbgrader import gradebook, writing
+    from bncourse.grading.nbgrader.late import late_cost
     from bncourse.grading.work import GradedCourse
 
     _quiet()
     course = GradedCourse(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.setting.unsafe)
-    tasks = read_tasks(course, student)
     course.store.require_writable()
-    # A lock may be gone when there is something to write.
-    with contextlib.suppress(Locked):
-        gradebook.require_assignment(course, {task.notebook for task in tasks})
     # Submissions that share a GPU would run out of its memory on account of each other.
     workers = workers or (1 if course.setting.gpu else None)
     run = functools.partial(fan_out, workers=workers, scheduler=scheduler)
+    fresh = {}
+    if attempts.rule_of(course):
+        cost = late_cost(course)
+        fresh = attempts.settle(course, student, cost, run, place=not dry_run, say=_progress)
+    tasks = read_tasks(course, student)
+    for task in tasks:
+        task.report = task.report or fresh.get(task.key)
+    # A lock may be gone when there is something to write.
+    with contextlib.suppress(Locked):
+        gradebook.require_assignment(course, {task.notebook for task in tasks})
     grade_tasks(course, tasks, run, resume, say=_progress)
     changes = gradebook.differences(course, tasks)
     done = gradebook.written(course, tasks) if resume else ()

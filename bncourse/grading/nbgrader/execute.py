@@ -3,7 +3,7 @@
 import json
 
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Bool, Dict, Unicode
+from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.errors import Infra
 from bncourse.grading.feedback import grade_cell_outputs
@@ -30,6 +30,12 @@ class TrustedExecute(NbGraderPreprocessor):
         False, help="Whether to take the verdict on an unchanged submission from the records."
     ).tag(config=True)
     limits = Dict(help="What one submission may use; see bncourse.limits.").tag(config=True)
+    attempts = Enum(
+        ("newest", "best"),
+        None,
+        allow_none=True,
+        help="Whether each attempt of a student is kept, and which counts. None keeps none.",
+    ).tag(config=True)
     unsafe = Bool(False, help="Run without a sandbox: only for your own work.").tag(config=True)
     gpu = Bool(False, help="Whether submissions may use the GPU.").tag(config=True)
 
