@@ -10,6 +10,7 @@ import re
 
 from bncourse.compare import wrong_labels
 from bncourse.exercise import draw_cases
+from bncourse.progress import listed
 
 OTHERS = "others"
 
@@ -110,9 +111,7 @@ def told(weights, right):
         return ""
     earned, whole = (sum(map(weights.get, names)) for names in (right, weights))
     verb = "is right, which earns" if len(right) == 1 else "are right, which earn"
-    return (
-        f"Partial credit: {', '.join(right)} {verb} {earned:g} of {whole:g} shares of the points."
-    )
+    return f"Partial credit: {listed(right)} {verb} {earned:g} of {whole:g} shares of the points."
 
 
 def share_in(text):

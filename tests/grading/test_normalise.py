@@ -226,6 +226,20 @@ def test_stripped_metadata_is_restored_by_content_and_place(path):
     assert len(flags) == 3
 
 
+def test_a_notebook_without_metadata_is_one_flag(path):
+    nb, original = release(), release()
+    for number in range(5):
+        code = v4.new_code_cell(f"def g{number}(x):\n    return x")
+        nb.cells.append(code)
+        original.cells.append(marked(nbformat.from_dict(code), f"g{number}", solution=True))
+    nb.cells = [cell for cell in nb.cells if "nbgrader" not in cell.metadata]
+    _, flags = match(read_cells(written(path, nb), LIMITS), original)
+    assert flags == [
+        "metadata: 5 cells, each was found by its content: g0, g1, g2 ...",
+        "missing: 3 cells, each was put back: f-answer, f, why",
+    ]
+
+
 def test_an_unknown_grade_id_is_no_cell_of_the_grader(path):
     nb = release()
     nb.cells.append(marked(v4.new_code_cell("3.0"), "bonus", grade=True, locked=True, points=100))
@@ -277,7 +291,7 @@ def test_an_answer_in_new_cells_below_the_line_to_replace_is_the_answer(path):
     answer = found.cells[ids(found).index("why")]
     assert answer.source == "The mean\n\ntakes it away."
     assert answer.attachments == picture
-    assert flags == ["written: the answer to why stood in a new cell below it"]
+    assert flags == ["written: why stood in a new cell below the place of the answer"]
     assert ids(found).count("why") == 1
     assert "The mean" not in [cell.source for cell in found.cells]
 
