@@ -311,10 +311,17 @@ class _Brief(logging.Filter):
         of_nbgrader = record.module in ("zipcollectapp", "zipcollect")
         if not of_nbgrader or logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
             return True
-        # Who counts and why not is told here, and in the table.
-        said_already = record.getMessage().startswith("Skipped submission with no match")
-        count = record.getMessage().endswith(" files collected")
-        return count or (record.levelno > logging.INFO and not said_already)
+        text = record.getMessage()
+        warns = record.levelno > logging.INFO and not text.startswith(_OF_EACH_FILE)
+        return warns or text.endswith(" files collected")
+
+
+# Who counts and why not is told by the collector, and in the table.
+_OF_EACH_FILE = (
+    "Skipped submission with no match",
+    "Directory not found. Creating",
+    "Clearing existing files in",
+)
 
 
 # One, since a filter that a logger has already is not added to it again.

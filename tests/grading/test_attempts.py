@@ -156,6 +156,27 @@ def test_what_may_not_be_copied_is_not_and_grading_makes_no_other_attempt(course
     assert attempts.attempts_of(course, STUDENT) == [kept]
 
 
+def test_a_hand_in_that_cannot_be_kept_or_read_stops_nobody(course, monkeypatch):
+    hand_in(course, "first", right=5)
+    settle(course)
+    hand_in(course, "second", right=2)
+    settle(course, place=False)
+
+    def fails_to_read(*arguments):
+        raise RecursionError
+
+    monkeypatch.setattr(attempts, "read", fails_to_read)
+    assert "the newest counts for now" in settle(course)[0]
+
+    def refuses(course, folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(attempts, "_content", refuses)
+    (said,) = settle(course)
+    assert said.startswith("ada: the attempt could not be kept")
+    assert standing(course) == "second"
+
+
 def test_without_the_setting_nothing_is_kept(course):
     course.options.attempts = None
     hand_in(course, "first", right=5)

@@ -1,5 +1,7 @@
 """A share of the points for right parts: in the verdict, the gradebook, the class, the feedback."""
 
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 SET, NAME, STUDENT = corpus.PROBLEM_SET, "batchnorm_forward", "ada"
 WEIGHTS = {"y": 3, "cache": 1}
 MOST = 2.0
+NOTEBOOK = Path(corpus.NOTEBOOK).stem
 
 RIGHT = """
 def batchnorm_forward(x, gamma, beta, eps=1e-5):
@@ -103,7 +106,7 @@ def test_gradebook_class_and_feedback_tell_the_same_points(course, worker):
     assert gradebook.differences(made, [work]) == [[]]
     assert gradebook.written(made, [work]) == {STUDENT}
     with Gradebook(f"sqlite:///{course}/gradebook.db", "trial") as book:
-        notebook = book.find_submission_notebook("ps", SET, STUDENT)
+        notebook = book.find_submission_notebook(NOTEBOOK, SET, STUDENT)
         grades = {each.name: each.auto_score for each in notebook.grades}
     assert grades[NAME] == 1.5
     assert facts_of(made).standings[0].points == 11.5
@@ -112,7 +115,7 @@ def test_gradebook_class_and_feedback_tell_the_same_points(course, worker):
     cell = check_cell(shown)
     assert determine_grade(cell) == (1.5, MOST)
     cell.metadata.nbgrader.score = 1.5
-    told = results_of(shown, {"notebook": "ps", "score": 11.5, "max_score": 15})
+    told = results_of(shown, {"notebook": NOTEBOOK, "score": 11.5, "max_score": 15})
     result = told.results[NAME]
     assert (result.words, result.points) == ("partly right", "1.5 of 2")
     assert [line.text for line in result.lines if line.label == "Partial credit"] == [

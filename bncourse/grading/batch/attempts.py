@@ -16,7 +16,7 @@ from bncourse.errors import CourseError
 from bncourse.grading.intake.odd import NOTE, is_timestamp, odd_paths, walk
 from bncourse.grading.kept import make_folder, open_kept
 from bncourse.grading.pipeline import grade_all
-from bncourse.grading.work import read
+from bncourse.grading.work import Work, read
 
 _FOLDER, _MOVE = "attempts", "counts.part"
 _RULES = (None, "newest", "best")
@@ -51,30 +51,44 @@ def rule_of(course):
     return rule
 
 
-def keep(course, students):
+def keep(course, students, say=print):
     """Keep what students have handed in, unless it is kept already.
 
     Args:
         course: the Course.
         students: the ids.
+        say: receives a line on each hand-in that cannot be kept; the others are.
+
+    Returns:
+        the students whose hand-in is kept.
     """
+    done = set()
     for student in students:
-        _finish(course, student)
-        folder, home = _submitted(course, student), _home(course, student)
-        content = _content(course, folder)
-        name = _digest(content)
-        kept = sorted(home.glob("[0-9]*")) if home.is_dir() else []
-        if not content or any(each.name.endswith(f"-{name}") for each in kept):
-            continue
-        target = home / f"{len(kept) + 1:04}-{name}"
-        half = home / f"{target.name}.part"
-        shutil.rmtree(half, ignore_errors=True)
-        make_folder(half)
-        for relative, data in content.items():
-            make_folder((half / relative).parent)
-            with open(open_kept(half / relative, os.O_WRONLY), "wb") as file:
-                file.write(data)
-        os.replace(half, target)
+        try:
+            _finish(course, student)
+            _keep(course, student)
+            done.add(student)
+        except OSError as error:
+            say(f"{student}: the attempt could not be kept ({error})")
+    return done
+
+
+def _keep(course, student):
+    folder, home = _submitted(course, student), _home(course, student)
+    content = _content(course, folder)
+    name = _digest(content)
+    kept = sorted(home.glob("[0-9]*")) if home.is_dir() else []
+    if not content or any(each.name.endswith(f"-{name}") for each in kept):
+        return
+    target = home / f"{len(kept) + 1:04}-{name}"
+    half = home / f"{target.name}.part"
+    shutil.rmtree(half, ignore_errors=True)
+    make_folder(half)
+    for relative, data in content.items():
+        make_folder((half / relative).parent)
+        with open(open_kept(half / relative, os.O_WRONLY), "wb") as file:
+            file.write(data)
+    os.replace(half, target)
 
 
 def attempts_of(course, student):
@@ -108,8 +122,9 @@ def settle(course, students, cost, spread, place=True, say=print):
     if rule is None:
         return {}
     students = students or course.students()
-    keep(course, students)
-    several = {s: found for s in students if len(found := attempts_of(course, s)) > 1}
+    # What is not kept must not be replaced.
+    safe = keep(course, students, say)
+    several = {s: found for s in students if s in safe and len(found := attempts_of(course, s)) > 1}
     reports, points = {}, {}
     if rule == "best" and several:
         points, reports = _points(course, several, cost, spread)
@@ -141,7 +156,7 @@ def _points(course, several, cost, spread):
         for each in found:
             for name in releases:
                 places.append((student, each))
-                works.append(read(each.folder, student, name, releases, course.setting))
+                works.append(_read(course, each, student, name, releases))
     graded = grade_all(works, course.setting, course.store, True, spread, slim=True)
     reports = {work.key: work.report for work, _ in graded if work.report}
     points = dict.fromkeys(((student, each.number) for student, each in places), 0.0)
@@ -157,6 +172,14 @@ def _points(course, several, cost, spread):
         if points[key] is not None:
             points[key] -= cost(student, each.time, points[key])
     return points, reports
+
+
+def _read(course, attempt, student, name, releases):
+    try:
+        return read(attempt.folder, student, name, releases, course.setting)
+    except Exception as error:
+        # One hand-in that the grader cannot read must not stop the others.
+        return Work(student, name, [], problem=type(error).__name__)
 
 
 def _put(course, student, chosen):
