@@ -7,6 +7,7 @@ import time
 
 from bncourse import seen
 from bncourse.attempt import OUR_WORDS, attempt
+from bncourse.credit import share
 from bncourse.exercise import describe, draw_cases
 from bncourse.judge import judge
 from bncourse.limits import Limits
@@ -30,7 +31,7 @@ class CheckFailed(AssertionError):
         return str(self).splitlines()
 
 
-def check(obj, name=None, *, seed=None, device=None):
+def check(obj, name=None, *, seed=None, device=None, weights=None):
     """Check a solution, and say that it is right and what comes next, or what is wrong.
 
     Args:
@@ -39,6 +40,7 @@ def check(obj, name=None, *, seed=None, device=None):
             notebook gives it.
         seed: the seed of the inputs; by default the one of the course.
         device: "cpu" or "cuda", for the exercises in PyTorch and Keras.
+        weights: what each part weighs, where parts earn points; the notebook says it.
 
     Raises:
         CheckFailed: an AssertionError whose message names the case, the difference and, where it
@@ -52,9 +54,12 @@ def check(obj, name=None, *, seed=None, device=None):
     start = time.perf_counter()
     attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
     seconds = time.perf_counter() - start
-    verdict = judge(exercise, cases, attempts, device)
+    verdict = judge(exercise, cases, attempts, device, weights)
     if not hidden:
-        seen.note(exercise.name, seen.Seen(verdict.kind == "ok", verdict.case, drawn))
+        seen.note(
+            exercise.name,
+            seen.Seen(verdict.kind == "ok", verdict.case, drawn, share(weights, verdict.right)),
+        )
     if verdict.kind != "ok":
         play = [] if hidden else _how_to_play(exercise, verdict)
         raise CheckFailed("\n".join([report(exercise, verdict, hidden), *play])) from None

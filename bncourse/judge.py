@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bncourse.compare import compare
+from bncourse.credit import right_parts, told
 from bncourse.diagnosis import Diagnosis, diagnose
 from bncourse.exercise import Mistake
 from bncourse.progress import progress
@@ -23,6 +24,8 @@ class Verdict:
         printed: the beginning of what the solution printed in that case.
         error: the name of the exception that it raised in that case, if any.
         line: the line of the student's code that led to a finding of ours, if one did.
+        right: the parts that earn a share of the points; see bncourse.credit.
+        credit: the sentence on them, if there is one.
     """
 
     kind: str
@@ -35,6 +38,8 @@ class Verdict:
     printed: str = ""
     error: str | None = None
     line: str = ""
+    right: tuple[str, ...] = ()
+    credit: str = ""
 
     @property
     def mistake(self):
@@ -42,7 +47,7 @@ class Verdict:
         return self.mistakes[0] if self.mistakes else None
 
 
-def judge(exercise, cases, attempts, device=None):
+def judge(exercise, cases, attempts, device=None, weights=None):
     """Return the Verdict on a solution.
 
     Args:
@@ -50,6 +55,7 @@ def judge(exercise, cases, attempts, device=None):
         cases: ``{name: Case}``.
         attempts: ``{name: Attempt}``, one per case.
         device: where they were made, "cpu" or "cuda"; known mistakes are tried there too.
+        weights: what each part weighs, where parts earn points.
     """
     expected = {name: exercise.reference(case.inputs) for name, case in cases.items()}
     problems = {
@@ -64,6 +70,7 @@ def judge(exercise, cases, attempts, device=None):
     stub = _unwritten(made) and kind == "error"
     found = Diagnosis() if stub else diagnose(exercise, cases, attempts, expected, device)
     passing = [each for each, (word, _) in problems.items() if word == "ok"]
+    right = right_parts(exercise, cases, attempts, expected, weights)
     return Verdict(
         kind,
         name,
@@ -75,6 +82,8 @@ def judge(exercise, cases, attempts, device=None):
         made.printed,
         made.error,
         made.line if made.error == "Unusable" else "",
+        right,
+        told(weights, right),
     )
 
 

@@ -21,6 +21,8 @@ def report(exercise, verdict, hidden=False):
     lines += [_wrap(line, indent="  ") for line in _finding(verdict, hidden).splitlines()]
     if verdict.progress:
         lines.append(_wrap(f"So far: {' '.join(verdict.progress)}"))
+    if verdict.credit:
+        lines.append(_wrap(verdict.credit))
     lines += [_wrap(line) for line in _causes(verdict)]
     lines.append(f"Re-read: {where(verdict.mistake.see if verdict.mistake else exercise.see)}.")
     if verdict.printed and not hidden:

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bncourse import seen
+from bncourse import credit, seen
 from bncourse.registry import PROBLEM_SETS, set_of
 
 # What a release has in the place of a text.
@@ -20,13 +20,18 @@ _STUB = "*Write your answer here, in place of this line.*"
 
 @dataclass(frozen=True)
 class _Cell:
-    """What counts of a cell: its text, its place in grading, what it printed and when it ran."""
+    """What counts of a cell: its text, its place in grading, what it printed and when it ran.
+
+    ``failed`` is what its error says, and ``weights`` what its parts weigh, where they earn points.
+    """
 
     kind: str
     source: str
     mark: dict
     printed: str
     count: int | None
+    failed: str = ""
+    weights: dict | None = None
 
 
 def report(notebook=None):
@@ -88,6 +93,7 @@ def lines_on(path, checked=()):
     tried = {name for name in names if _check_of(cells, name).count is not None} | {*checked}
     texts = [cell.mark["grade_id"] for cell in cells if _graded(cell) and cell.kind == "markdown"]
     earned, automatic = (sum(points.get(name, 0) for name in some) for some in (done, names))
+    earned += sum(points[n] * _share(cells, n, n in checked) for n in names if n not in right)
     return [
         f"Problem set {home.number}: {_count(done, home.exercises)}",
         f"Points by self-check: {earned:g} of {automatic:g}.{_by_hand(points, texts)}",
@@ -115,7 +121,16 @@ def _listed(words, names):
 
 
 def _edited(cells, names):
-    return [name for name in names if _check_of(cells, name).source.strip() != f"check({name})"]
+    return [name for name in names if _is_edited(name, _check_of(cells, name))]
+
+
+def _is_edited(name, cell):
+    return cell.source.strip() != credit.check_line(name, cell.weights)
+
+
+def _share(cells, name, is_known):
+    """Return the share of its points that a wrong answer earns, by its last check."""
+    return seen.share(name) if is_known else credit.share_in(_check_of(cells, name).failed)
 
 
 def _order(cells):
@@ -164,10 +179,14 @@ def _read(path):
 def _cell(cell):
     mark = cell.get("metadata", {}).get("nbgrader", {})
     outputs = (each for each in cell.get("outputs", ()) if each.get("name") == "stdout")
+    errors = (each for each in cell.get("outputs", ()) if each.get("output_type") == "error")
+    weights = cell.get("metadata", {}).get("weights")
     return _Cell(
         cell.get("cell_type", ""),
         "".join(cell.get("source", "")),
         mark if mark.get("grade_id") else {},
         "".join("".join(each.get("text", "")) for each in outputs),
         cell.get("execution_count"),
+        "".join(each.get("evalue", "") for each in errors),
+        weights if isinstance(weights, dict) else None,
     )

@@ -8,6 +8,7 @@ import base64
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -19,8 +20,10 @@ import nbformat
 
 from bncourse import addresses
 from bncourse.course import load_config, scripts_on_path
+from bncourse.credit import check_line, require_weights
 from bncourse.errors import CourseError
-from bncourse.registry import problem_sets
+from bncourse.registry import find, problem_sets
+from bncourse.rubric import rubric_of
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -51,13 +54,16 @@ def derive_notebook(source):
         source: path of a text in jupytext's ``md:myst`` format.
 
     Raises:
-        ValueError: if two cells carry the same grade_id; nbgrader would mix up their grades.
+        ValueError: if two cells carry the same grade_id, since nbgrader would mix up their grades,
+            or if what parts weigh, or what earns points in a text, does not fit.
         OSError: if a picture cannot be read.
     """
     notebook = jupytext.read(source, fmt="md:myst")
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     name = Path(source).parent.name
+    _say_weights(notebook)
+    _carry_rubrics(notebook)
     for cell in notebook.cells:
         _reach_further(cell)
         _carry_pictures(cell, Path(source).parent)
@@ -97,6 +103,45 @@ def _reach_further(cell):
         cell.metadata.setdefault("tags", []).append("raises-exception")
 
 
+def _say_weights(notebook):
+    """Let each check of a notebook know what parts weigh, where they earn points.
+
+    Raises:
+        ValueError: the weights do not fit the exercise.
+    """
+    repairs = {_grade_id(cell) for cell in notebook.cells if cell.metadata.get("starts_wrong")}
+    for cell in notebook.cells:
+        weights, name = cell.metadata.get("weights"), _grade_id(cell)
+        if not weights:
+            continue
+        # Code that is to be repaired has right parts before anybody touches it.
+        if name is None or find(name) is None or f"{name}_answer" in repairs:
+            raise ValueError(
+                f"weights must stand at the check of an exercise that repairs no code. "
+                f"Received: {weights!r} at {name}"
+            )
+        require_weights(find(name), weights)
+        cell.source = check_line(name, weights)
+
+
+def _carry_rubrics(notebook):
+    """Let each written answer carry what earns a point, for whoever grades it.
+
+    Raises:
+        ValueError: the points of a list are not those of its answer.
+    """
+    for task, answer in itertools.pairwise(notebook.cells):
+        mark = answer.metadata.get("nbgrader", {})
+        if answer.cell_type == "markdown" and mark.get("grade") and mark.get("solution"):
+            rubric = rubric_of(task.source, mark.points)
+            if rubric:
+                answer.metadata["rubric"] = rubric
+
+
+def _grade_id(cell):
+    return cell.metadata.get("nbgrader", {}).get("grade_id")
+
+
 def _carry_pictures(cell, folder):
     """Put each picture into the text that shows it.
 
@@ -118,7 +163,7 @@ def _link(found):
 
 
 def _cell_id(cell, used, source):
-    grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+    grade_id = _grade_id(cell)
     if grade_id:
         if grade_id in used:
             raise ValueError(

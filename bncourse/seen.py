@@ -13,11 +13,13 @@ class Seen:
         right: whether the solution was right.
         case: the first case that failed, or None.
         seed: the seed of its inputs.
+        share: of the points that its right parts earn.
     """
 
     right: bool
     case: str | None
     seed: int
+    share: float = 0.0
 
 
 def note(name, seen):
@@ -33,6 +35,11 @@ def last(name):
 def right(names):
     """Return those of some exercises whose last check found them right."""
     return [name for name in names if name in _seen and _seen[name].right]
+
+
+def share(name):
+    """Return the share of its points that the parts of a wrong solution earned last."""
+    return _seen[name].share if name in _seen else 0.0
 
 
 def checked():

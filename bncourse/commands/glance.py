@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bncourse.commands import Command
 from bncourse.commands.course import root_option
-from bncourse.console import make_console, safe
+from bncourse.console import make_console, printable, safe
 from bncourse.errors import CourseError
 
 _SHOWN_MISTAKES = 5
@@ -32,7 +32,7 @@ def glance(problem_set, root, anonymous, to):
     grade changes.
     """
     from bncourse.glance.facts import facts_of, page_path
-    from bncourse.glance.page import page_of, states
+    from bncourse.glance.page import page_of, request_rows, states
     from bncourse.grading.work import GradedCourse
 
     course = GradedCourse(root, problem_set)
@@ -51,6 +51,8 @@ def glance(problem_set, root, anonymous, to):
     except OSError as error:
         raise CourseError(f"The page must be writable: {error}") from None
     _print(facts, states(facts), names)
+    for student, text, flag in request_rows(facts, names):
+        click.echo(printable(f"Regrade request of {student} (flag {flag}): {text}"))
     click.echo(f"The page: {path}")
 
 

@@ -16,6 +16,7 @@ from bncourse.commands import Command
 from bncourse.commands.course import root_option
 from bncourse.console import make_console, printable, safe
 from bncourse.errors import CourseError, Locked
+from bncourse.grading.intake.request import REQUEST
 
 # Errors of the system that do not pass by themselves.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -85,22 +86,30 @@ def _grade(problem_set, root, **options):
 
 
 def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
+    from bncourse.grading.batch import attempts
     from bncourse.grading.batch.fan_out import fan_out
     from bncourse.grading.batch.tasks import grade_tasks, read_tasks
     from bncourse.grading.nbgrader import gradebook, writing
+    from bncourse.grading.nbgrader.late import late_cost
     from bncourse.grading.work import GradedCourse
 
     _quiet()
     course = GradedCourse(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.setting.unsafe)
-    tasks = read_tasks(course, student)
     course.store.require_writable()
-    # A lock may be gone when there is something to write.
-    with contextlib.suppress(Locked):
-        gradebook.require_assignment(course, {task.notebook for task in tasks})
     # Submissions that share a GPU would run out of its memory on account of each other.
     workers = workers or (1 if course.setting.gpu else None)
     run = functools.partial(fan_out, workers=workers, scheduler=scheduler)
+    fresh = {}
+    if attempts.rule_of(course):
+        cost = late_cost(course)
+        fresh = attempts.settle(course, student, cost, run, place=not dry_run, say=_progress)
+    tasks = read_tasks(course, student)
+    for task in tasks:
+        task.report = task.report or fresh.get(task.key)
+    # A lock may be gone when there is something to write.
+    with contextlib.suppress(Locked):
+        gradebook.require_assignment(course, {task.notebook for task in tasks})
     grade_tasks(course, tasks, run, resume, say=_progress)
     changes = gradebook.differences(course, tasks)
     done = gradebook.written(course, tasks) if resume else ()
@@ -178,7 +187,12 @@ def problems(task):
     ]
     whole = {(outcome.word, outcome.message) for outcome in task.report.outcomes.values()}
     found += [each for each in whole if each[0] in ("malformed", "missing") and len(whole) == 1]
-    return found + [("flag", flag) for flag in _flags(task)]
+    return found + [_flag_row(flag) for flag in _flags(task)]
+
+
+def _flag_row(flag):
+    word, request, text = flag.partition(REQUEST)
+    return (REQUEST.rstrip(": "), text) if request and not word else ("flag", flag)
 
 
 def _flags(task):
@@ -214,8 +228,10 @@ def as_record(task, changes):
 
 def _self_test():
     """Run the corpus, print a line per case, and return the exit status."""
+    from bncourse.grading.outside import groups
     from bncourse.trial import corpus, selftest
 
+    click.echo(groups.told())
     cases = corpus.corpus()
     failures = 0
     with selftest.start() as process:

@@ -3,6 +3,7 @@
 Each is a thin step over nbgrader's own command of that step.
 """
 
+import contextlib
 import subprocess
 import sys
 import sysconfig
@@ -31,9 +32,21 @@ def collect(problem_set, root, force, allow_unknown):
     from bncourse.course import Course
 
     course = Course(root, problem_set)
+    _keep_attempts(course)
     options = ["--force"] if force else []
     options += ["--HandInCollector.allow_unknown=True"] if allow_unknown else []
     _nbgrader(course.root, "zip_collect", problem_set, *options)
+
+
+def _keep_attempts(course):
+    """Keep what this collection may replace, where the course keeps attempts."""
+    from bncourse.errors import CourseError
+    from bncourse.grading.batch import attempts
+
+    if attempts.rule_of(course):
+        # Before the first collection nobody has handed in.
+        with contextlib.suppress(CourseError):
+            attempts.keep(course, course.students())
 
 
 @click.command(cls=Command, epilog="Example: bncourse feedback ps1_forward --for canvas")

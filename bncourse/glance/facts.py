@@ -12,6 +12,7 @@ from pathlib import Path
 from bncourse.course import read_releases
 from bncourse.errors import CourseError
 from bncourse.grading.batch.tasks import read_tasks
+from bncourse.grading.intake.request import REQUEST
 from bncourse.grading.intake.script import graded_cells
 from bncourse.grading.nbgrader.gradebook import opened
 
@@ -36,6 +37,8 @@ class Standing:
         late: whether that was after the deadline of this student.
         words: ``{exercise: the outcome}``.
         look: why a human should look.
+        requests: what the student asks a human to look at again.
+        flagged: whether nbgrader's flag is up; a human lowers it.
     """
 
     student: str
@@ -46,6 +49,8 @@ class Standing:
     late: bool = False
     words: dict = field(default_factory=dict)
     look: list = field(default_factory=list)
+    requests: list = field(default_factory=list)
+    flagged: bool = False
 
 
 @dataclass
@@ -89,17 +94,19 @@ def facts_of(course):
         standing = standings.setdefault(task.student, Standing(task.student, UNGRADED, known))
         if standing.state == MISSING:
             standing.state = UNGRADED
+        asked = (flag.partition(REQUEST) for flag in task.flags)
+        standing.requests += [text for word, request, text in asked if request and not word]
         if report is None:
             standing.state = UNGRADED
             standing.look += [task.problem] if task.problem else []
             continue
-        standing.look += [*report.flags, *task.flags]
+        standing.look += [*report.flags, *(f for f in task.flags if not f.startswith(REQUEST))]
         earned = 0.0
         for name, outcome in report.outcomes.items():
             outcomes[name][outcome.word] += 1
             seconds[name] = max(seconds[name], outcome.seconds)
             standing.words[name] = outcome.word
-            earned += points.get(name, 0.0) * (outcome.word == "ok")
+            earned += outcome.points(points.get(name, 0.0))
             if outcome.flags or outcome.word not in ("ok", "wrong", "error", "missing"):
                 standing.look.append(f"{name}: {', '.join([str(outcome), *outcome.flags])}")
             for cause in _CAUSE.findall(outcome.message):
@@ -153,6 +160,7 @@ def _from_gradebook(course):
                 standing.points = max(0.0, submission.score - penalty)
             standing.time = submission.timestamp
             standing.late = submission.total_seconds_late > 0
+            standing.flagged = any(notebook.flagged for notebook in submission.notebooks)
     return standings, most
 
 

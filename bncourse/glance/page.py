@@ -32,6 +32,8 @@ def page_of(facts, names):
         _table(["exercise", *WORDS, "longest, s"], _outcome_rows(facts)),
         "<h2>Known mistakes</h2>",
         _table(["students", "exercise", "what they were told"], facts.mistakes[:_MOST_MISTAKES]),
+        "<h2>Regrade requests</h2>",
+        _table(["student", "asks", "flag"], request_rows(facts, names)),
         "<h2>Students</h2>",
         _table(["student", "state", "points", "handed in (UTC)", "look at"], _rows(facts, names)),
     ]
@@ -59,6 +61,19 @@ def _outcome_rows(facts):
         [name, *(counts[word] or "" for word in WORDS), f"{facts.seconds[name]:.2f}"]
         for name, counts in facts.outcomes.items()
     ]
+
+
+def request_rows(facts, names):
+    """Yield a row for each regrade request: the student, the sentence, the flag of nbgrader.
+
+    Args:
+        facts: the Facts.
+        names: as for ``page_of``; where a student is not named, neither are their own words.
+    """
+    for each in facts.standings:
+        for text in each.requests:
+            shown = text if names[each.student] == each.student else "(their own words)"
+            yield names[each.student], shown, "up" if each.flagged else "not up"
 
 
 def _rows(facts, names):

@@ -39,6 +39,7 @@ class Outcome:
         detail: for ``limit``, which one.
         flags: what a human should look at.
         seconds: the time it took.
+        share: of the points that the right parts of a wrong answer earn; see bncourse.credit.
     """
 
     word: str
@@ -46,6 +47,7 @@ class Outcome:
     detail: str = ""
     flags: tuple[str, ...] = ()
     seconds: float = 0.0
+    share: float = 0.0
 
     def __post_init__(self):
         if self.word not in WORDS:
@@ -53,6 +55,15 @@ class Outcome:
 
     def __str__(self):
         return f"{self.word}: {self.detail}" if self.detail else self.word
+
+    def points(self, most):
+        """Return the points that it earns, of those that can be had.
+
+        >>> Outcome("ok").points(3.0), Outcome("wrong", share=1 / 3).points(2.0)
+        (3.0, 0.67)
+        """
+        # Two digits: what a page shows is what counts.
+        return float(most) if self.word == "ok" else round(self.share * most, 2)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 Nothing here runs a student's code, so what only reads hand-ins needs no sandbox.
 """
 
+import hashlib
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from pathlib import Path
 import nbformat
 
 from bncourse.course import Course
+from bncourse.credit import require_weights
 from bncourse.errors import CourseError
 from bncourse.grading.intake.hand_in import read_hand_in
-from bncourse.grading.intake.script import exercises_of, graded_cells, script_of
+from bncourse.grading.intake.script import exercises_of, graded_cells, script_of, weights_of
 from bncourse.grading.outcome import Report, ungraded
 from bncourse.grading.outside.sandbox import require_hidden
 from bncourse.grading.record.seed import course_seed
@@ -98,8 +100,10 @@ class GradedCourse(Course):
         found = super().release()
         try:
             for notebook in found.values():
-                exercises_of(self.problem_set, graded_cells(notebook))
-        except KeyError as reason:
+                exercises = exercises_of(self.problem_set, graded_cells(notebook))
+                for name, weights in weights_of(notebook).items():
+                    require_weights(exercises[name], weights)
+        except (KeyError, ValueError) as reason:
             raise CourseError(reason.args[0]) from None
         except Exception as error:
             raise self.damaged(error) from None
@@ -123,6 +127,7 @@ class Work:
         problem: why there is no report, if grading failed.
         word, reason: for a hand-in that cannot be graded, "missing" or "malformed" and why.
         packed: the notebook with the cells of the release; see ``cells``.
+        text: the hash of it; an answer that no test decides on changes it, and not the key.
     """
 
     student: str
@@ -136,6 +141,7 @@ class Work:
     word: str = ""
     reason: str = ""
     packed: bytes = b""
+    text: str = ""
 
     @property
     def is_missing(self):
@@ -169,5 +175,6 @@ def read(folder, student, name, releases, setting):
     work.script = script_of(found.notebook)
     work.key = key_of(work.script, exercises, setting)
     # Packed, since a class waits in memory until its grades are written.
-    work.packed = zlib.compress(json.dumps(found.notebook).encode())
+    content = json.dumps(found.notebook).encode()
+    work.packed, work.text = zlib.compress(content), hashlib.sha256(content).hexdigest()[:32]
     return work

@@ -9,6 +9,7 @@ Canvas, Moodle and GitHub Classroom write.
 import contextlib
 import datetime
 import difflib
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,6 +113,10 @@ class HandInCollector(FileNameCollectorPlugin):
     ).tag(config=True)
 
     _counting = None
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.log.addFilter(_BRIEF)
 
     def collect(self, submitted_file):
         """Return what nbgrader needs to know of a file, or None if it does not count."""
@@ -296,6 +301,31 @@ class HandInCollector(FileNameCollectorPlugin):
                 with contextlib.suppress(MissingEntry):
                     due = book.find_assignment(course.assignment_id).duedate
         return parse_utc(self.deadline) if self.deadline else due, roster
+
+
+class _Brief(logging.Filter):
+    """Leaves out nbgrader's lines on each single file; --debug shows them."""
+
+    def filter(self, record):
+        """Return whether a line is shown."""
+        of_nbgrader = record.module in ("zipcollectapp", "zipcollect")
+        if not of_nbgrader or logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
+            return True
+        text = record.getMessage()
+        warns = record.levelno > logging.INFO and not text.startswith(_OF_EACH_FILE)
+        return warns or text.endswith(" files collected")
+
+
+# Who counts and why not is told by the collector, and in the table.
+_OF_EACH_FILE = (
+    "Skipped submission with no match",
+    "Directory not found. Creating",
+    "Clearing existing files in",
+)
+
+
+# One, since a filter that a logger has already is not added to it again.
+_BRIEF = _Brief()
 
 
 def _exists(db_url):

@@ -80,7 +80,7 @@ def _unsaid(bad, report):
 
 def _leaked(bad, report):
     shown = "\n".join([*_messages(report), *_flags(report), str(_outputs(report))])
-    shown += str([grade_cell_outputs(name, o) for name, o in report.outcomes.items()])
+    shown += str([grade_cell_outputs(name, o, 2.0) for name, o in report.outcomes.items()])
     return [f"shows {word}" for word in bad.hidden.split("|") if word and word in shown]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
+from nbformat import v4
 from nbgrader.api import Gradebook
 
 from bncourse.commands.glance import glance, numbered
@@ -15,7 +16,15 @@ SET = corpus.PROBLEM_SET
 # nbgrader's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
+REQUEST = "Is my <b>variance</b> not the biased one? I, ada, divide by N."
 HINT = "The variance is the <b>unbiased</b> one,\ndivided by N - 1."
+
+
+def asking(sentence):
+    """Return the writer of a hand-in that ends with a regrade request."""
+    notebook = corpus.notebook()
+    notebook.cells.append(v4.new_markdown_cell(f"**Regrade request:**\n\n{sentence}"))
+    return lambda folder: corpus.write(folder, notebook)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +34,7 @@ def course(tmp_path_factory):
     root.mkdir()
     students = ("ada", "ben", "<i>zoe")
     trial.make_course(root, {each: trial.right(each) for each in students})
+    trial.hand_in(root, "ada", asking(REQUEST))
     with Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
         for student in ("ada", "ben", "cleo"):
             book.add_student(student, first_name=student)
@@ -70,6 +80,8 @@ def test_the_page_shows_what_students_wrote_as_text(course):
     assert "<i>zoe" not in text
     assert "the &lt;b&gt;unbiased&lt;/b&gt; one" in text
     assert "[odd] cell" in text
+    assert "Is my &lt;b&gt;variance&lt;/b&gt; not the biased one?" in text
+    assert f"Regrade request of ada (flag not up): {REQUEST}" in said
     assert 'role="img"' in text
     assert page.stat().st_mode & 0o077 == 0
 
@@ -81,6 +93,7 @@ def test_an_anonymous_page_names_nobody(course, tmp_path):
         assert name not in text
         assert name not in said.replace(str(tmp_path), "")
     assert "student 4" in text
+    assert "(their own words)" in text
 
 
 def test_numbers_tell_nothing_of_the_order_of_names():

@@ -54,7 +54,7 @@ def graded(root):
             cell.source = ANSWER
         elif name in load(SET):
             outcome = wrong(name) if name == "normalize" else Outcome("ok")
-            cell.outputs = grade_cell_outputs(name, outcome)
+            cell.outputs = grade_cell_outputs(name, outcome, cell.metadata.nbgrader.points)
         elif name == "normalize_answer":
             evil = {"text/html": "<i>HTML</i>", "text/plain": "<i>text</i>", "image/png": PIXEL}
             cell.source = "x = '<script>EVIL()</script>'"
@@ -221,7 +221,7 @@ def test_what_is_no_formula_stays(source):
 def test_each_outcome_has_words(word):
     mark = {"grade_id": "normalize", "grade": True, "points": 2, "score": 0}
     cell = nbformat.v4.new_code_cell("check(normalize)", metadata={"nbgrader": mark})
-    cell.outputs = grade_cell_outputs("normalize", Outcome(word, "It is said why."))
+    cell.outputs = grade_cell_outputs("normalize", Outcome(word, "It is said why."), 2.0)
     notebook = nbformat.v4.new_notebook(cells=[cell])
     told = results_of(notebook, {"notebook": NAME, "score": 0, "max_score": 2})
     result = told.results["normalize"]

@@ -311,6 +311,44 @@ def test_what_is_given_by_hand_survives_a_regrade(page, server, course, graded):
     assert COMMENT in page.locator("body").inner_text()
 
 
+def click_in_rubric(page, number):
+    """Click on an item of what earns a point; return which are pressed, once both are saved."""
+    with (
+        page.expect_response(lambda response: "/api/comment/" in response.url) as comment,
+        page.expect_response(lambda response: "/api/grade/" in response.url) as grade,
+    ):
+        written(page).locator(".rubric button").nth(number).click()
+    assert comment.value.ok
+    assert grade.value.ok
+    return pressed(page)
+
+
+def pressed(page):
+    buttons = written(page).locator(".rubric button").all()
+    return [each.get_attribute("aria-pressed") == "true" for each in buttons]
+
+
+def test_a_click_on_what_earns_a_point_gives_it_and_says_for_what(page, server, course, graded):
+    open_notebook(page, server, "ben")
+    assert pressed(page) == [False, False, False]
+    assert click_in_rubric(page, 0) == [True, False, False]
+    assert click_in_rubric(page, 2) == [True, False, True]
+    assert click_in_rubric(page, 0) == [False, False, True]
+    assert click_in_rubric(page, 1) == [False, True, True]
+    page.reload()
+    page.wait_for_function(LOADED)
+    page.wait_for_selector(".rubric [aria-pressed=true]")
+    assert pressed(page) == [False, True, True]
+    points, comment = given_by_hand(page)
+    assert points == "2"
+    assert comment.splitlines() == [
+        "- +1 for what takes over the role of $b$, and what it means for the code of the layer",
+        "- +1 for what that does to $z - \\mu$ and to the variance",
+    ]
+    picture(page, "rubric")
+    assert shown(page, server, "ben") == ("graded", f"{POINTS['ben'] + 2} / {ALL_POINTS}")
+
+
 def picture_of_the_notebook(page):
     if PICTURES:
         # The page scrolls by itself when its formulas are set.

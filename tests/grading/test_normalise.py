@@ -9,6 +9,7 @@ from nbformat import v3, v4
 
 from bncourse.grading.intake.match import MISSING, match
 from bncourse.grading.intake.read import Malformed, read_cells
+from bncourse.grading.intake.request import requests
 from bncourse.limits import Limits
 
 LIMITS = Limits(notebook=100_000)
@@ -225,6 +226,20 @@ def test_stripped_metadata_is_restored_by_content_and_place(path):
     assert len(flags) == 3
 
 
+def test_a_notebook_without_metadata_is_one_flag(path):
+    nb, original = release(), release()
+    for number in range(5):
+        code = v4.new_code_cell(f"def g{number}(x):\n    return x")
+        nb.cells.append(code)
+        original.cells.append(marked(nbformat.from_dict(code), f"g{number}", solution=True))
+    nb.cells = [cell for cell in nb.cells if "nbgrader" not in cell.metadata]
+    _, flags = match(read_cells(written(path, nb), LIMITS), original)
+    assert flags == [
+        "metadata: 5 cells, each was found by its content: g0, g1, g2 ...",
+        "missing: 3 cells, each was put back: f-answer, f, why",
+    ]
+
+
 def test_an_unknown_grade_id_is_no_cell_of_the_grader(path):
     nb = release()
     nb.cells.append(marked(v4.new_code_cell("3.0"), "bonus", grade=True, locked=True, points=100))
@@ -276,7 +291,7 @@ def test_an_answer_in_new_cells_below_the_line_to_replace_is_the_answer(path):
     answer = found.cells[ids(found).index("why")]
     assert answer.source == "The mean\n\ntakes it away."
     assert answer.attachments == picture
-    assert flags == ["written: the answer to why stood in a new cell below it"]
+    assert flags == ["written: why stood in a new cell below the place of the answer"]
     assert ids(found).count("why") == 1
     assert "The mean" not in [cell.source for cell in found.cells]
 
@@ -288,6 +303,37 @@ def test_a_new_cell_below_a_written_answer_stays_one_of_the_students_own(path):
     found, flags = handed_in(path, nb)
     assert [cell.source for cell in found.cells][-2:] == ["The mean takes it away.", "A note."]
     assert flags == []
+
+
+def test_a_regrade_request_is_told_and_is_no_answer(path):
+    nb = release()
+    nb.cells += [v4.new_markdown_cell("**Regrade request:** my *mean*\n\nis \x1b[31mright.")]
+    cells = read_cells(written(path, nb), LIMITS)
+    assert requests(cells) == ["regrade request: my *mean* is [31mright."]
+    found, flags = match(cells, release())
+    assert found.cells[ids(found).index("why")].source == "Your answer"
+    assert flags == []
+    del nb.cells[-2]
+    found, flags = match(read_cells(written(path, nb), LIMITS), release())
+    assert found.cells[ids(found).index("why")].source == "Your answer"
+    assert flags == ["missing: why was put back"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# Regrade request\nlook", ["regrade request: look"]),
+        ("REGRADE REQUEST. look", ["regrade request: look"]),
+        ("regrade request: " + "a " * 2000, ["regrade request: " + "a " * 200 + " ..."]),
+        ("Regrade request:", []),
+        ("My regrade request: look", []),
+        ("Regrade requested", []),
+    ],
+)
+def test_a_regrade_request_begins_its_cell_and_says_something(path, text, said):
+    nb = release()
+    nb.cells += [v4.new_markdown_cell(text), v4.new_markdown_cell(text), v4.new_code_cell(text)]
+    assert requests(read_cells(written(path, nb), LIMITS)) == said
 
 
 def test_a_text_of_the_task_is_not_taken_for_an_answer_that_was_deleted(path):

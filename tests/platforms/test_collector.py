@@ -229,6 +229,18 @@ def test_every_file_of_an_archive_is_a_hand_in_or_a_line_of_the_table(course, ca
     assert "bob_4712_9_forward.html (of bob): It is neither a notebook nor" in caplog.text
 
 
+@pytest.mark.parametrize(("level", "most"), [(logging.INFO, 10), (logging.DEBUG, None)])
+def test_a_class_is_a_few_lines_and_debug_shows_each_file(course, caplog, level, most):
+    caplog.set_level(level, "collect")
+    names = [f"s{number:02}_forward.ipynb" for number in range(38)]
+    put(course, *((name, name) for name in names), ("class_photo.docx", "odd"), ("x.ipynb", "?"))
+    assert len(collect(course)) == 38
+    told = [record.getMessage() for record in caplog.records]
+    assert any("38 files collected" in line for line in told)
+    assert any("2 of 2 files that are no hand-in need a human" in line for line in told)
+    assert len(told) <= most if most else any("Copying from" in line for line in told)
+
+
 def test_the_table_speaks_of_this_collection_only(course, caplog):
     put(course, ("bob.docx", "x"))
     assert collect(course) == {}

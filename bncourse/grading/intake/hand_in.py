@@ -7,6 +7,7 @@ from pathlib import Path
 from bncourse.grading.intake.match import match
 from bncourse.grading.intake.odd import LEFTOVER, NOTE, is_plain, odd_paths, said
 from bncourse.grading.intake.read import Malformed, read_cells
+from bncourse.grading.intake.request import requests
 
 # A student who hands in more notebooks than these has to name the right one.
 _MOST_NOTEBOOKS = 20
@@ -48,10 +49,11 @@ def read_hand_in(folder, name, releases, limits):
     if found.name != name:
         flags.append(f"renamed: {said(found.name)} was taken for {name}")
     try:
-        notebook, repairs = match(read_cells(found, limits), releases[name])
+        cells = read_cells(found, limits)
+        notebook, repairs = match(cells, releases[name])
     except Malformed as reason:
         return HandIn(flags=flags, word="malformed", reason=str(reason))
-    return HandIn(notebook, repairs + flags)
+    return HandIn(notebook, requests(cells) + repairs + flags)
 
 
 def _find(folder, name, releases, limits):

@@ -11,6 +11,7 @@ import re
 from nbformat import v4
 
 from bncourse.grading.intake.read import Cell, new_cell
+from bncourse.grading.intake.request import is_request
 
 _DEFINITION = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
 
@@ -29,14 +30,14 @@ def match(cells, release):
         the flags: what had to be repaired.
     """
     known = [cell for cell in release.cells if _id(cell)]
-    flags = []
+    repairs = {}
     found = {}
     for original in known:
-        index = _find(original, cells, found, release, flags)
+        index = _find(original, cells, found, release, repairs)
         if index is not None:
             found[index] = original
     notebook = v4.new_notebook(metadata=_kernel(release))
-    cells, moved = _with_answers_below(cells, found, release, flags)
+    cells, moved = _with_answers_below(cells, found, release, repairs)
     for index, cell in enumerate(cells):
         if index in moved:
             continue
@@ -44,23 +45,43 @@ def match(cells, release):
         notebook.cells.append(
             _restored(original, cell) if original else new_cell(cell, f"student-{index}")
         )
-    _insert_missing(notebook, known, list(found.values()), flags)
-    return notebook, flags
+    _insert_missing(notebook, known, list(found.values()), repairs)
+    return notebook, [_flag(*what, names) for what, names in repairs.items()]
 
 
-def _find(original, cells, found, release, flags):
+# What had to be repaired, and how: one flag each, however many cells it was.
+_TWICE = ("duplicate", "was there more than once, the last one counts")
+_BY_CONTENT = ("metadata", "was found by its content")
+_BELOW = ("written", "stood in a new cell below the place of the answer")
+_PUT_BACK = ("missing", "was put back")
+_MOST_NAMED = 3
+
+
+def _flag(kind, words, names):
+    """Return a flag on some cells.
+
+    >>> _flag(*_PUT_BACK, ["f"]), _flag(*_PUT_BACK, list("fghij"))
+    ('missing: f was put back', 'missing: 5 cells, each was put back: f, g, h ...')
+    """
+    if len(names) == 1:
+        return f"{kind}: {names[0]} {words}"
+    more = " ..." if len(names) > _MOST_NAMED else ""
+    return f"{kind}: {len(names)} cells, each {words}: {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _find(original, cells, found, release, repairs):
     """Return the index of the cell that stands for ``original``, or None."""
     name = _id(original)
     same = [i for i, cell in enumerate(cells) if cell.grade_id == name and i not in found]
     if len(same) > 1:
-        flags.append(f"duplicate: {name}, the last one counts")
+        repairs.setdefault(_TWICE, []).append(name)
     if same:
         return same[-1]
     free = [i for i, cell in enumerate(cells) if cell.grade_id is None and i not in found]
     by_content = [i for i in free if _stands_for(original, cells[i])]
     index = by_content[-1] if by_content else _by_place(original, cells, free, release)
     if index is not None:
-        flags.append(f"metadata: {name} was found by its content")
+        repairs.setdefault(_BY_CONTENT, []).append(name)
     return index
 
 
@@ -85,7 +106,7 @@ def _by_place(original, cells, free, release):
     given = _texts(release)
     for index in free:
         # Where the answer was deleted, the next text of the task is not the answer.
-        if cells[index].source.strip() in given:
+        if cells[index].source.strip() in given or is_request(cells[index].source):
             continue
         follows = index > 0 and cells[index - 1].source.strip() == before
         if follows and cells[index].cell_type == original.cell_type:
@@ -98,7 +119,7 @@ def _texts(release):
     return {cell.source.strip() for cell in release.cells if not _id(cell)}
 
 
-def _with_answers_below(cells, found, release, flags):
+def _with_answers_below(cells, found, release, repairs):
     """Return the cells with each written answer in its place, and the indices that it came from.
 
     A student may leave the line to replace as it is, and write in new cells below it.
@@ -111,7 +132,8 @@ def _with_answers_below(cells, found, release, flags):
         below = []
         for each in range(index + 1, len(cells)):
             is_own = cells[each].cell_type == "markdown" and cells[each].grade_id is None
-            if not is_own or each in found or cells[each].source.strip() in given:
+            text = cells[each].source
+            if not is_own or each in found or text.strip() in given or is_request(text):
                 break
             below.append(each)
         parts = [cells[each] for each in below]
@@ -120,7 +142,7 @@ def _with_answers_below(cells, found, release, flags):
             pictures = {name: each for part in parts for name, each in part.attachments.items()}
             cells[index] = Cell("markdown", text, _id(original), pictures)
             moved |= {*below}
-            flags.append(f"written: the answer to {_id(original)} stood in a new cell below it")
+            repairs.setdefault(_BELOW, []).append(_id(original))
     return cells, moved
 
 
@@ -137,13 +159,13 @@ def _restored(original, cell):
     return restored
 
 
-def _insert_missing(notebook, known, found, flags):
+def _insert_missing(notebook, known, found, repairs):
     """Put back the cells of the release that are gone, each after the one it follows there."""
     after = 0
     for original in known:
         places = [i for i, cell in enumerate(notebook.cells) if _id(cell) == _id(original)]
         if not places:
-            flags.append(f"missing: {_id(original)} was put back")
+            repairs.setdefault(_PUT_BACK, []).append(_id(original))
             notebook.cells.insert(after, _restored(original, _stand_in(original)))
             places = [after]
         after = places[-1] + 1

@@ -25,10 +25,12 @@ class Script:
     Args:
         sources: of the code cells, in order.
         places: ``{exercise: how many cells have run when its check stands}``.
+        weights: ``{exercise: {part: weight}}`` where parts earn points, as the release says.
     """
 
     sources: list
     places: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
 
     def may_change_after(self, place):
         """Return whether a cell from a place on may change what the cells before it use.
@@ -74,7 +76,13 @@ def script_of(notebook):
     for name in places:
         after = [place for place, source in answers.items() if defines(name, source)]
         places[name] = max([places[name], *after])
-    return Script(sources, places)
+    return Script(sources, places, weights_of(notebook))
+
+
+def weights_of(notebook):
+    """Return ``{exercise: {part: weight}}`` of the graded cells where parts earn points."""
+    cells = {_name(cell): cell.metadata.get("weights") for cell in graded_cells(notebook)}
+    return {name: dict(weights) for name, weights in cells.items() if weights}
 
 
 def defines(name, source):

@@ -3,6 +3,7 @@
 import functools
 from pathlib import Path
 
+import nbgrader
 from nbgrader.preprocessors import OverwriteCells, OverwriteKernelspec, SaveAutoGrades
 
 from bncourse.grading.intake.aside import prepare
@@ -47,6 +48,13 @@ def configure(config, file):
     # Of its own, since nbgrader names a template for all exporters of HTML.
     config.CurrentPages.template_name = "page"
     config.CurrentPages.extra_template_basedirs = [str(Path(__file__).parent)]
+    # The formgrader shows what earns a point: its own templates come second.
+    formgrader = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader" / "templates"
+    config.HTMLExporter.extra_template_basedirs = [
+        str(Path(__file__).parent / "formgrader"),
+        str(formgrader),
+    ]
+    config.HTMLExporter.extra_template_paths = [str(formgrader)]
     # The table follows the penalties; by name, since platforms know of grading and not it of them.
     config.ExportApp.plugin_class = "bncourse.platforms.export.PlainExport"
     # Answers are shown to the instructor and to the student with their scripts taken out.

@@ -3,7 +3,7 @@
 import json
 
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Bool, Dict, Unicode
+from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.errors import Infra
 from bncourse.grading.feedback import grade_cell_outputs
@@ -30,6 +30,12 @@ class TrustedExecute(NbGraderPreprocessor):
         False, help="Whether to take the verdict on an unchanged submission from the records."
     ).tag(config=True)
     limits = Dict(help="What one submission may use; see bncourse.limits.").tag(config=True)
+    attempts = Enum(
+        ("newest", "best"),
+        None,
+        allow_none=True,
+        help="Whether each attempt of a student is kept, and which counts. None keeps none.",
+    ).tag(config=True)
     unsafe = Bool(False, help="Run without a sandbox: only for your own work.").tag(config=True)
     gpu = Bool(False, help="Whether submissions may use the GPU.").tag(config=True)
 
@@ -49,13 +55,13 @@ class TrustedExecute(NbGraderPreprocessor):
             raise Infra(work.problem)
         report = work.report
         report.flags = [*report.flags, *work.flags]
-        Mark(work.key, work.reason, report.needs_a_look).write(nb)
+        Mark.of(work).write(nb)
         if work.key:
             for cell, result in zip(code_cells(nb), report.cells, strict=True):
                 cell.outputs = result.outputs
         for cell in graded_cells(nb):
-            name = cell.metadata.nbgrader.grade_id
-            cell.outputs = grade_cell_outputs(name, report.outcomes[name])
+            name, points = cell.metadata.nbgrader.grade_id, cell.metadata.nbgrader.points
+            cell.outputs = grade_cell_outputs(name, report.outcomes[name], points)
         self._log(names, report)
         record(records / JOURNAL, names, nb, report, setting.secret)
         return nb, resources

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError, Locked
 from bncourse.grading.intake.odd import is_timestamp
-from bncourse.grading.nbgrader.mark import mark_of
+from bncourse.grading.nbgrader.mark import Mark, mark_of
 from bncourse.grading.nbgrader.penalties import due_penalty
 
 LATE = "late penalty"
@@ -131,7 +131,7 @@ def _find(book, course, task):
 
 
 def _points(grade, outcome):
-    return grade.max_score if outcome.word == "ok" else 0.0
+    return outcome.points(grade.max_score)
 
 
 def _penalty(course, task, notebook, points):
@@ -172,5 +172,4 @@ def _shown(course, task):
         mark = mark_of(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError):
         return False
-    # Malformed: there is no text to take a key of.
-    return bool(mark) and (mark.verdict, mark.reason) == (task.key, task.reason)
+    return mark == Mark.of(task)

@@ -14,11 +14,19 @@ class Mark:
         verdict: the key of the verdict in the store; empty where nothing was run.
         reason: why there was nothing to run.
         look: whether a human should see it.
+        text: the hash of what was handed in, written answers included.
     """
 
-    verdict: str = ""
-    reason: str = ""
-    look: bool = False
+    verdict: str
+    reason: str
+    look: bool
+    text: str
+
+    @classmethod
+    def of(cls, work):
+        """Return the Mark of a graded Work."""
+        look = bool(work.flags) or work.report.needs_a_look
+        return cls(work.key, work.reason, look, work.text)
 
     def write(self, notebook):
         """Put the mark into a notebook."""

@@ -19,7 +19,8 @@ _WORDS = {
     "missing": "missing",
 }
 _LABEL = re.compile(
-    r"((?:So far|Likely cause|It may be|And it may be|And|Re-read)(?:, for [^:]*)?): (.*)"
+    r"((?:So far|Partial credit|Likely cause|It may be|And it may be|And|Re-read)"
+    r"(?:, for [^:]*)?): (.*)"
 )
 _PLACE = re.compile(r"(\((\w+)\) in chapter .*) \([^()]*\)\.$")
 _HEADING = re.compile(r"^#{1,3} +(.+?)\s*$", re.MULTILINE)
@@ -118,6 +119,8 @@ def _result(cell, title, waits):
     error = _error(cell)
     state = "wrong" if error else "right"
     words = _WORDS.get(error.ename, _WORDS["wrong"]) if error else "right"
+    if error and mark.get("score"):
+        words = "partly right"
     return Result(name, f"{title} ({name})", name, words, state, points, tuple(_lines(cell)))
 
 

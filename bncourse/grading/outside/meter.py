@@ -42,7 +42,7 @@ class Meter:
     """
 
     def __init__(self, handle, limits, kill, shared_memory=False):
-        self.root = _pid_of(handle)
+        self.root = pid_of(handle)
         self._limits, self._kill = limits, kill
         self._inherited, self._image = _held(self.root), _image(self.root)
         self._ooms = _oom_kills()
@@ -119,7 +119,8 @@ class Meter:
         return self._inherited if not self._image or _image(pid) == self._image else 0
 
 
-def _pid_of(handle):
+def pid_of(handle):
+    """Return the number of the process that a descriptor stands for, as seen here."""
     for line in Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines():
         if line.startswith("Pid:"):
             return int(line.split()[1])

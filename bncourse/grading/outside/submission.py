@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bncourse.credit import right_parts, share, told
 from bncourse.exercise import draw_cases
 from bncourse.grading.feedback import error_output
 from bncourse.grading.intake.script import defines
@@ -92,7 +93,7 @@ class _Submission:
             self.close()
         for name in sorted(places, key=places.get):
             again = self.grade(exercises[name], seeds, places[name])
-            outcomes[name] = again if again.word in ("ok", *_BY_VALUE) else outcomes[name]
+            outcomes[name] = _better(again, outcomes[name])
         return outcomes
 
     def grade(self, exercise, seeds, place):
@@ -116,7 +117,7 @@ class _Submission:
         deadline = self.session.item_deadline()
         # Most wrong answers show in the first draw; the other draws go out together.
         for part in (seeds[:1], seeds[1:]):
-            outcome = self._judge(exercise, part, deadline)
+            outcome = self._judge(exercise, part, seeds, deadline)
             if outcome is None:
                 return self._undefined(exercise.name, result)
             if outcome.word != "ok":
@@ -131,23 +132,40 @@ class _Submission:
         first = f"A cell above it failed in grading. {failed[0].message}"
         return replace(outcome, message=f"{outcome.message}\n{first}")
 
-    def _judge(self, exercise, seeds, deadline):
-        """Return the Outcome of some draws of an exercise, or None if it is not defined."""
-        draws = [draw_cases(exercise, seed) for seed in seeds]
+    def _judge(self, exercise, part, seeds, deadline):
+        """Return the Outcome of some of the draws of an exercise, or None if it is not defined."""
+        weights = self.script.weights.get(exercise.name)
+        draws = [draw_cases(exercise, seed) for seed in part]
         rounds = self.session.attempt(exercise, draws, deadline)
         if rounds is None:
             return None
         for cases, attempts in zip(draws, rounds, strict=True):
-            verdict = judge(exercise, cases, attempts)
+            verdict = judge(exercise, cases, attempts, weights=weights)
             if verdict.kind != "ok":
                 again = self.session.attempt(exercise, [cases], deadline)
                 unnamed = verdict.kind == "wrong" and not verdict.mistakes
                 if unnamed and not (again and _agree(attempts, again[0])):
                     return Outcome("wrong", _not_deterministic(exercise))
                 flags = ("forbidden call",) if names_forbidden_call(verdict.finding) else ()
+                right = self._right_parts(exercise, verdict.right, weights, seeds)
+                verdict = replace(verdict, credit=told(weights, right))
                 message = report(exercise, verdict, hidden=True)
-                return Outcome(verdict.kind, message, flags=flags)
+                return Outcome(verdict.kind, message, flags=flags, share=share(weights, right))
         return Outcome("ok")
+
+    def _right_parts(self, exercise, right, weights, seeds):
+        """Return those of some parts that are right in all draws, as all of a right answer is."""
+        if not right:
+            return ()
+        draws = [draw_cases(exercise, seed) for seed in seeds]
+        rounds = self.session.attempt(exercise, draws, self.session.item_deadline())
+        if rounds is None:
+            return ()
+        for cases, attempts in zip(draws, rounds, strict=True):
+            expected = {name: exercise.reference(case.inputs) for name, case in cases.items()}
+            found = right_parts(exercise, cases, attempts, expected, weights)
+            right = [part for part in right if part in found]
+        return right
 
     def _undefined(self, name, result):
         if result.error:
@@ -197,6 +215,12 @@ class _Submission:
             result.outputs, self.room = cut_to(result.outputs, self.room)
             self.results[index] = result
         return True
+
+
+def _better(again, outcome):
+    """Return the one of two outcomes of an answer that counts: the second, at its place, first."""
+    more = again.word == "ok" or again.share >= outcome.share
+    return again if again.word in ("ok", *_BY_VALUE) and more else outcome
 
 
 def _not_deterministic(exercise):

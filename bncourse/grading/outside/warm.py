@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -14,10 +15,13 @@ import tempfile
 from bncourse.errors import Infra
 from bncourse.grading.inside.protocol import WALLED, Channel
 from bncourse.grading.outside import sandbox
-from bncourse.grading.outside.meter import Meter, wait_for
+from bncourse.grading.outside.groups import Group, delegated, prepare
+from bncourse.grading.outside.meter import Meter, pid_of, wait_for
 from bncourse.grading.outside.pack import pack
 from bncourse.grading.record.version import CODE, hash_of_code
 from bncourse.grading.rooms import seen_by
+
+_log = logging.getLogger(__name__)
 
 # Importing everything takes seconds on an idle machine and much longer on a busy one.
 _START_SECONDS = 300
@@ -64,6 +68,8 @@ class WarmProcess:
                 pass_fds=descriptors,
             )
         self._gpu = gpu
+        # What the driver of a GPU counts for whom was not tried.
+        self._home_of_groups = None if unsafe or gpu else _group_of_grader()
         # Those that were killed and take a moment to die; see ``bury``.
         self._dying = collections.deque()
         self._wait_until_ready()
@@ -119,11 +125,13 @@ class WarmProcess:
             Infra: if one does not die.
         """
         while len(self._dying) > most:
-            handle = self._dying.popleft()
+            handle, group = self._dying.popleft()
             try:
                 _wait_for_death(handle)
             finally:
                 os.close(handle)
+            if group:
+                group.close()
 
     def fork(self, limits):
         """Return the Process of a new submission.
@@ -149,12 +157,39 @@ class WarmProcess:
             status.close()
             raise
         channel = Channel(ours, limits.control, limits.arrays)
-        return Process(channel, status, handle, limits, self._dying, self._gpu)
+        group = self._group_for(handle, limits)
+        return Process(channel, status, handle, limits, self._dying, self._gpu, group)
+
+    def _group_for(self, handle, limits):
+        """Return the Group of a submission, which has got no request so far, or None."""
+        if self._home_of_groups is None:
+            return None
+        group = None
+        try:
+            group = Group(self._home_of_groups, limits)
+            group.take(pid_of(handle))
+        except OSError as error:
+            # The watch bounds it as it does where there are no groups.
+            _log.warning("No cgroup for a submission: %s", error)
+            self._home_of_groups = None
+        return group
 
     def _last_error(self):
         self._errors.seek(0)
         lines = self._errors.read()[-4000:].decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it left no message"
+
+
+def _group_of_grader():
+    """Return the group below which submissions have theirs, or None where none is delegated."""
+    home = delegated()
+    try:
+        if home:
+            prepare(home)
+    except OSError as error:
+        _log.warning("The delegated cgroup %s cannot be used: %s", home, error)
+        return None
+    return home
 
 
 def _file_of(content):
@@ -199,10 +234,11 @@ class Process:
         limits: the Limits.
         dying: takes the handle when the job is closed.
         gpu: whether it may use the GPU.
+        group: the Group that bounds it, or None.
     """
 
-    def __init__(self, channel, status, handle, limits, dying, gpu=False):
-        self.channel, self._status, self._handle = channel, status, handle
+    def __init__(self, channel, status, handle, limits, dying, gpu=False, group=None):
+        self.channel, self._status, self._handle, self._group = channel, status, handle, group
         self._dying = dying
         self._meter = Meter(handle, limits, self.kill, shared_memory=gpu)
         self._limits = limits
@@ -245,14 +281,14 @@ class Process:
         """Why nobody can say what the submission did, or None: the grader failed, not it."""
         if self._meter.failed:
             return f"the watch over a submission failed: {self._meter.failed}"
-        if self._meter.starved() and not self._meter.exceeded:
+        if self._meter.starved() and not self.exceeded:
             return "the machine ran out of memory, and the kernel killed a process of it"
         return None
 
     @property
     def exceeded(self):
         """The limit for which the processes were killed, or None."""
-        return self._meter.exceeded
+        return self._meter.exceeded or (self._group.exceeded() if self._group else None)
 
     @property
     def peak_tasks(self):
@@ -270,7 +306,7 @@ class Process:
         self.kill()
         self.channel.close()
         self._status.close()
-        self._dying.append(self._handle)
+        self._dying.append((self._handle, self._group))
 
 
 def _ending(code):
