@@ -20,7 +20,7 @@ MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions gpu lint serve clean help
+.PHONY: all setup exercises book sandbox sample test test-backends test-triton pictures grid pages report effects versions gpu lint serve clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -87,6 +87,15 @@ test-backends: setup $(BACKENDS)/installed ## run problem set 5 on torch, Tensor
 	KERAS_BACKEND=torch pytest tests/test_ps5_keras.py
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
+
+# Triton lies apart: it takes 640 MB, and only problem set 9 can use it. It sees all of .venv.
+TRITON := _build/triton
+$(TRITON)/installed: requirements-triton.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --upgrade --target $(TRITON) -r requirements-triton.txt
+	@touch $@
+
+test-triton: setup $(TRITON)/installed ## run problem set 9, whose kernels Triton interprets
+	PYTHONPATH=$(CURDIR)/$(TRITON) pytest tests/test_ps9_triton.py
 
 grid: setup ## train the relatives of batch norm anew, for the table of their chapter (20 minutes)
 	python -m bncourse.lab.relatives

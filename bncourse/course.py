@@ -91,10 +91,9 @@ class Course:
     def __post_init__(self):
         self.root = Path(self.root).resolve()
         self.config = load_config(self.root)
-        if self.problem_set not in problem_sets():
-            raise CourseError(
-                f"A problem set must be one of {problem_sets()}. Received: {self.problem_set}"
-            )
+        known = problem_sets(optional=True)
+        if self.problem_set not in known:
+            raise CourseError(f"A problem set must be one of {known}. Received: {self.problem_set}")
         self.options = self.config.TrustedExecute
         if "records" not in self.options:
             raise CourseError("nbgrader_config.py must end with configure(c, __file__).")
