@@ -95,7 +95,7 @@ $(TRITON)/installed: requirements-triton.txt
 	@touch $@
 
 test-triton: setup $(TRITON)/installed ## run problem set 9, whose kernels Triton interprets
-	PYTHONPATH=$(CURDIR)/$(TRITON) pytest tests/test_ps9_triton.py
+	PYTHONPATH=$(CURDIR)/$(TRITON) pytest tests/test_ps9_triton.py tests/test_gpu_file.py::test_the_script_interprets_the_kernels_of_set_9
 
 grid: setup ## train the relatives of batch norm anew, for the table of their chapter (20 minutes)
 	python -m bncourse.lab.relatives
@@ -114,7 +114,7 @@ versions: setup ## try the oldest and the newest versions in fresh environments 
 	python benchmarks/versions.py
 
 # No setup: a machine with a GPU has its own PyTorch, and needs nothing else of this course.
-gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (5 minutes)
+gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (7 minutes)
 	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py
 
 lint: setup ## check style and format

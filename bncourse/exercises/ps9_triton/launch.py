@@ -133,7 +133,7 @@ def _run(function, programs, arguments, device):
         _require_compiler()
         JITFunction(function)[programs,](**arguments)
         return
-    with _interpreting():
+    with interpreting():
         InterpretedFunction(function)[programs,](**arguments)
 
 
@@ -149,7 +149,7 @@ def _require_compiler():
 
 
 @contextlib.contextmanager
-def _interpreting():
+def interpreting():
     """Let Triton's interpreter run in a block, whether or not Triton was imported to interpret.
 
     It is also made faster, several times: a function of tl that is itself written in Triton, such
