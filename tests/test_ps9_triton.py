@@ -23,7 +23,12 @@ from unseen.ps9_triton import TABLE
 from bncourse.exercise import draw_cases
 from bncourse.exercises.ps9_triton.backward import batchnorm_backward_kernel
 from bncourse.exercises.ps9_triton.forward import batchnorm_forward_kernel
+from bncourse.grading.intake.script import Script
+from bncourse.grading.outside.warm import WarmProcess
+from bncourse.grading.pipeline import grade
+from bncourse.limits import Limits
 from bncourse.registry import OPTIONAL_SETS, find, load
+from bncourse.release import derive_notebook
 from bncourse.solution import source_of
 from bncourse.tolerances import clearly_wrong, spread
 
@@ -112,7 +117,7 @@ def test_a_model_solution_is_a_kernel_that_can_be_launched(name):
 def told(kernel, name="batchnorm_forward_kernel"):
     with pytest.raises(CheckFailed) as failed:
         check(kernel, name)
-    return str(failed.value)
+    return " ".join(str(failed.value).split())
 
 
 def test_a_kernel_that_is_not_written_yet_says_so():
@@ -169,6 +174,34 @@ def test_a_loop_may_end_at_a_number_that_is_computed():
         ),
     )
     check(kernel, "batchnorm_forward_kernel")
+
+
+# --- grading ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_notebook_is_graded_in_the_sandbox(root, needs_sandbox):
+    """The limits leave room for the interpreter, and what a student launches runs there too."""
+    (source,) = (root / "solutions" / SET.name).glob("*.md")
+    cells = [cell for cell in derive_notebook(source).cells if cell.cell_type == "code"]
+    right = [c.source for c in cells if not c.metadata.get("nbgrader", {}).get("grade")]
+    unbiased = "unbiased = var * n / (n - 1)"
+    wrong = [source.replace(unbiased, "unbiased = var") for source in right]
+    assert wrong != right
+    with WarmProcess(SET.name) as worker:
+        good, bad = (
+            grade(Script(sources), load(SET.name), worker, Limits(), 12345)
+            for sources in (right, wrong)
+        )
+    assert [cell.message for cell in good.cells if cell.error] == []
+    assert not good.flags
+    assert {name: each.word for name, each in good.outcomes.items()} == dict.fromkeys(
+        SET.exercises, "ok"
+    )
+    told, other = (bad.outcomes[name] for name in SET.exercises)
+    assert other.word == "ok"
+    assert told.word == "wrong"
+    assert "Likely cause: running_var receives the biased variance" in told.message
 
 
 # --- the oracle, and the environment ----------------------------------------------------------
