@@ -7,6 +7,8 @@ import pytest
 from conftest import ROOT
 
 from bncourse import reference, registry
+from bncourse.course import Course
+from bncourse.errors import CourseError
 from bncourse.registry import (
     ALL_SETS,
     OLDEST,
@@ -49,6 +51,13 @@ def test_an_oracle_that_no_set_declares_is_closed(monkeypatch):
     monkeypatch.setattr(registry, "_reference_modules", lambda: ("forward", "new_oracle"))
     assert closed_modules("batchnorm_backward") == {f"{reference.__name__}.new_oracle"}
     assert len(closed_modules("no exercise")) == 2
+
+
+def test_who_grades_a_set_is_told_what_it_needs(monkeypatch):
+    there = registry._is_there
+    monkeypatch.setattr(registry, "_is_there", lambda name: name != "triton" and there(name))
+    with pytest.raises(CourseError, match=r"needs Triton, .* Install it: pip install triton$"):
+        Course(ROOT, "ps9_triton")
 
 
 def run(code, **environment):
