@@ -20,7 +20,7 @@ MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends pictures grid pages report effects versions gpu lint serve pdf speed clean help
+.PHONY: all setup exercises book sandbox sample test test-backends test-triton pictures grid pages report effects versions gpu lint serve pdf speed clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -88,6 +88,12 @@ test-backends: setup $(BACKENDS)/installed ## run problem set 5 on torch, Tensor
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests/test_ps5_keras.py
 
+# Triton takes 640 MB, and only problem set 9 can use it. PyTorch for GPUs brings its own.
+test-triton: setup sandbox ## bring Triton into .venv where it is missing, and run problem set 9
+	$(BIN)/python -c "import triton" 2>/dev/null \
+	|| $(BIN)/python -m pip install --disable-pip-version-check --no-deps -r requirements-triton.txt
+	pytest tests/test_ps9_triton.py tests/test_gpu_file.py::test_the_script_interprets_the_kernels_of_set_9
+
 grid: setup ## train the relatives of batch norm anew, for the table of their chapter (20 minutes)
 	python -m bncourse.lab.relatives
 
@@ -105,7 +111,7 @@ versions: setup ## try the oldest and the newest versions in fresh environments 
 	python benchmarks/versions.py
 
 # No setup: a machine with a GPU has its own PyTorch, and needs nothing else of this course.
-gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (5 minutes)
+gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (7 minutes)
 	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py
 
 lint: setup ## check style and format

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bncourse import addresses
 from bncourse.contents import CHAPTERS
-from bncourse.registry import PROBLEM_SETS
+from bncourse.registry import ALL_SETS, PROBLEM_SETS
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "benchmarks" / "results" / "first_check.json"
@@ -145,7 +145,7 @@ def fill(name, source):
         name: of the page, without suffix.
         source: what stands in its file.
     """
-    each = next((s for s in PROBLEM_SETS if name == f"exercises/{s.name}/{s.notebook}"), None)
+    each = next((s for s in ALL_SETS if name == f"exercises/{s.name}/{s.notebook}"), None)
     if not each:
         return source.replace(_FENCE, as_myst())
     notebook = json.loads(source)

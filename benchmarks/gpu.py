@@ -4,9 +4,9 @@
 
 Each part runs in a process of its own and within a time of its own: what breaks one, a lost GPU
 included, leaves the others. The file is written after each part; "reasons" says what of a part is
-not there, and why. The repository and torch are enough; the sets in Keras need Keras too. Without
-a GPU, `--device cpu` fills the same file with the processor's figures, and `--small` does so with
-small shapes and few solutions, in seconds.
+not there, and why. The repository and torch are enough; the sets in Keras need Keras too, the
+kernels Triton. Without a GPU, `--device cpu` fills the same file with the processor's figures, and
+`--small` does so with small shapes and few solutions, in seconds.
 """
 
 import argparse
@@ -28,7 +28,14 @@ RESULTS = ROOT / "chapters" / "data" / "gpu.json"
 
 # Seconds that each part may take on a GPU, in the order in which they run: what a chapter needs
 # comes first. A processor gets as long as it takes.
-PARTS = {"measurements": 95, "checks": 120, "features": 45, "grading": 80, "spread": 60}
+PARTS = {
+    "measurements": 95,
+    "checks": 120,
+    "features": 45,
+    "grading": 80,
+    "spread": 60,
+    "kernels": 180,
+}
 _MACHINE_SECONDS = 60
 _EMPTY = {"measurements": []}
 
@@ -124,7 +131,7 @@ def _run_to_its_end(name, setting, limit, path, log):
         process = subprocess.Popen(
             [*command, "--setting", json.dumps(asdict(setting))],
             stderr=errors,
-            env=_environment(),
+            env=_environment(setting.device),
             start_new_session=True,
         )
         try:
@@ -141,9 +148,11 @@ def _run_to_its_end(name, setting, limit, path, log):
         raise Broken((lines or [f"its process ended with {status}"])[-1][:500])
 
 
-def _environment():
+def _environment(device):
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+    # Triton reads it when it is imported: kernels are compiled for a GPU, else interpreted.
+    own["TRITON_INTERPRET"] = "0" if device == "cuda" else "1"
     # Set before Keras and OpenMP are loaded, and the same in every part.
     return {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", **os.environ, **own}
 

@@ -91,7 +91,7 @@ def _what_next(exercise):
 
 
 def _next_set(home):
-    later = PROBLEM_SETS[PROBLEM_SETS.index(home) + 1 :]
+    later = [each for each in PROBLEM_SETS if each.number > home.number]
     return f"problem set {later[0].number}, {later[0].title}" if later else "a net of your own"
 
 

@@ -13,7 +13,7 @@ from traitlets.config import PyFileConfigLoader
 
 from bncourse.errors import CourseError
 from bncourse.limits import limits_of
-from bncourse.registry import problem_sets
+from bncourse.registry import MissingPackage, problem_sets, require
 
 
 def require_course(root):
@@ -82,7 +82,8 @@ class Course:
         problem_set: the assignment.
 
     Raises:
-        CourseError: there is no such course or problem set, or a limit is wrong.
+        CourseError: there is no such course or problem set, a package that it needs is missing, or
+            a limit is wrong.
     """
 
     root: Path
@@ -91,10 +92,13 @@ class Course:
     def __post_init__(self):
         self.root = Path(self.root).resolve()
         self.config = load_config(self.root)
-        if self.problem_set not in problem_sets():
-            raise CourseError(
-                f"A problem set must be one of {problem_sets()}. Received: {self.problem_set}"
-            )
+        known = problem_sets(optional=True)
+        if self.problem_set not in known:
+            raise CourseError(f"A problem set must be one of {known}. Received: {self.problem_set}")
+        try:
+            require(self.problem_set)
+        except MissingPackage as missing:
+            raise CourseError(str(missing)) from None
         self.options = self.config.TrustedExecute
         if "records" not in self.options:
             raise CourseError("nbgrader_config.py must end with configure(c, __file__).")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bncourse import credit, seen
-from bncourse.registry import PROBLEM_SETS, set_of
+from bncourse.registry import ALL_SETS, set_of
 
 # What a release has in the place of a text.
 _STUB = "*Write your answer here, in place of this line.*"
@@ -42,7 +42,7 @@ def report(notebook=None):
             saved last.
     """
     try:
-        if importlib.util.find_spec(f"bncourse.exercises.{PROBLEM_SETS[0].name}") is None:
+        if importlib.util.find_spec(f"bncourse.exercises.{ALL_SETS[0].name}") is None:
             # Where work is graded: what is said there stands on the page of feedback.
             return
         path = notebook or _notebook_of(sys._getframe(1).f_globals)
@@ -62,7 +62,7 @@ def _notebook_of(names):
 
 def _of_kernel():
     """Return lines on what the checks of this kernel have found, where no file is known."""
-    homes = [each for each in PROBLEM_SETS if {*each.exercises} & {*seen.checked()}]
+    homes = [each for each in ALL_SETS if {*each.exercises} & {*seen.checked()}]
     lines = [
         f"Problem set {home.number}: {_count(seen.right(home.exercises), home.exercises)}"
         for home in homes

@@ -151,18 +151,38 @@ PROBLEM_SETS = (
     ),
 )
 
-_BY_NAME = {each.name: each for each in PROBLEM_SETS}
-_SET_OF = {name: each for each in PROBLEM_SETS for name in each.exercises}
+# What no plan of the course counts on, since it needs what not every machine can have. They are
+# checked, released and graded as the others are.
+OPTIONAL_SETS = (
+    ProblemSet(
+        name="ps9_triton",
+        number=9,
+        title="write the layer as one kernel",
+        notebook="triton",
+        needs=("torch", "triton"),
+        answers=("layers",),
+        exercises=("batchnorm_forward_kernel", "batchnorm_backward_kernel"),
+    ),
+)
+
+ALL_SETS = (*PROBLEM_SETS, *OPTIONAL_SETS)
+
+_BY_NAME = {each.name: each for each in ALL_SETS}
+_SET_OF = {name: each for each in ALL_SETS for name in each.exercises}
 
 
-def problem_sets():
-    """Return the names of the problem sets, in order."""
-    return [each.name for each in PROBLEM_SETS]
+def problem_sets(optional=False):
+    """Return the names of the problem sets, in order.
+
+    Args:
+        optional: whether to name the optional ones too.
+    """
+    return [each.name for each in (ALL_SETS if optional else PROBLEM_SETS)]
 
 
 def names():
-    """Return the names of all exercises, in the order of the course."""
-    return list(_SET_OF)
+    """Return the names of the exercises that are not optional, in the order of the course."""
+    return [name for each in PROBLEM_SETS for name in each.exercises]
 
 
 def set_of(name):
@@ -188,7 +208,7 @@ def find(name):
 
 
 def all_exercises():
-    """Return ``{name: Exercise}`` of the whole course."""
+    """Return ``{name: Exercise}`` of the whole course, without what is optional."""
     return {name: exercise for each in problem_sets() for name, exercise in load(each).items()}
 
 
@@ -201,9 +221,9 @@ def open_modules(problem_set):
     They answer earlier sets, and neither this one nor a later one. A module that no set declares
     is not among them.
     """
-    start = problem_sets().index(problem_set)
-    earlier = {answer for each in PROBLEM_SETS[:start] for answer in each.answers}
-    return tuple(sorted(earlier - {a for each in PROBLEM_SETS[start:] for a in each.answers}))
+    start = problem_sets(optional=True).index(problem_set)
+    earlier = {answer for each in ALL_SETS[:start] for answer in each.answers}
+    return tuple(sorted(earlier - {a for each in ALL_SETS[start:] for a in each.answers}))
 
 
 def closed_modules(exercise):
@@ -227,7 +247,7 @@ def _reference_modules():
 
 # The oldest versions that were tried with right solutions and every known mistake.
 OLDEST = {"numpy": (1, 26), "torch": (2, 6), "keras": (3, 8)}
-_TITLES = {"numpy": "NumPy", "torch": "PyTorch", "keras": "Keras"}
+_TITLES = {"numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "triton": "Triton"}
 # What Keras computes with; the first that is there serves, unless KERAS_BACKEND says otherwise.
 BACKENDS = ("torch", "tensorflow", "jax")
 
@@ -258,7 +278,7 @@ def choose_backend():
 
 
 def _require(package):
-    title, oldest = _TITLES[package], ".".join(map(str, OLDEST[package]))
+    title = _TITLES[package]
     if not _is_there(package):
         raise MissingPackage(
             f"This exercise needs {title}, which is not installed here. "
@@ -266,7 +286,9 @@ def _require(package):
         )
     if package == "keras":
         _require_backend()
-    found = _version(package)
+    if package not in OLDEST:
+        return
+    found, oldest = _version(package), ".".join(map(str, OLDEST[package]))
     if tuple(map(int, re.findall(r"\d+", found)[:2])) < OLDEST[package]:
         raise MissingPackage(
             f"{title} must be of version {oldest} or newer. Received: {found}. "

@@ -67,7 +67,7 @@ def derive_notebook(source):
     for cell in notebook.cells:
         _reach_further(cell)
         _carry_pictures(cell, Path(source).parent)
-    if name in problem_sets():
+    if name in problem_sets(optional=True):
         # Its page on the website leaves it out: nothing is to be installed there.
         tags = {"tags": ["remove-cell"]}
         notebook.cells.insert(1, nbformat.v4.new_code_cell(set_up_cell(name), metadata=tags))

@@ -11,7 +11,7 @@ from bncourse import check
 from bncourse.check import CheckFailed
 from bncourse.contents import CHAPTERS, number_of
 from bncourse.reference.forward import normalize
-from bncourse.registry import PROBLEM_SETS
+from bncourse.registry import ALL_SETS
 
 MOST_MINUTES = 20
 
@@ -32,7 +32,7 @@ def test_the_contents_of_the_book_follow_the_table(root):
 
 def test_the_exercises_of_the_book_follow_the_table(root):
     (pages,) = (pages for part, pages in toc(root) if part["caption"] == "Exercises")
-    assert pages == [f"exercises/{each.name}/{each.notebook}" for each in PROBLEM_SETS]
+    assert pages == [f"exercises/{each.name}/{each.notebook}" for each in ALL_SETS]
 
 
 def test_every_page_is_in_the_book(root):
@@ -92,7 +92,7 @@ def test_the_four_numbers_of_the_landing_page_are_what_the_layer_makes_of_them(r
 def test_the_landing_page_names_each_problem_set(root):
     index = (root / "index.md").read_text()
     linked = re.findall(r"\]\((exercises/[^)]*)\)", "\n".join(table(index)))
-    expected = [f"exercises/{each.name}/{each.notebook}.ipynb" for each in PROBLEM_SETS]
+    expected = [f"exercises/{each.name}/{each.notebook}.ipynb" for each in ALL_SETS]
     assert sorted(set(linked)) == expected
 
 

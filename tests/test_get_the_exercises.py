@@ -8,9 +8,9 @@ import sys
 import get_the_exercises as box
 import pytest
 
-from bncourse.registry import PROBLEM_SETS
+from bncourse.registry import ALL_SETS, PROBLEM_SETS
 
-each_set = pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
+each_set = pytest.mark.parametrize("each", ALL_SETS, ids=lambda each: each.name)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from test_exercises import CORRECT, EXERCISES
 from test_tolerances import ROUNDED, SAMPLED
 
 from bncourse.exercise import draw_cases
+from bncourse.registry import OPTIONAL_SETS
 
 SHAPES = [[256, 64], [256, 1024], [64, 64, 56, 56], [256, 128, 28, 28], [256, 256, 56, 56]]
 WORDS = {
@@ -121,6 +122,35 @@ def test_grading_on_a_gpu_ends_as_it_must(measured):
     assert tried[0] == tried[1] >= {"uses the device", "breaks the GPU"}
 
 
+def require_form_of_kernels(rows, shapes):
+    """Assert what the chapter relies on."""
+    for row in rows:
+        assert row["shape"] in shapes
+        least, largest = row["spread"]
+        assert 0 < least <= row["seconds"] <= largest
+        assert ("bytes" in row) == (row["how"] == "copy")
+        assert ("block" in row) == ("warps" in row) == (row["how"] != "copy")
+    timed = [(tuple(row["shape"]), row["direction"], row["how"]) for row in rows]
+    assert len(timed) == len({*timed})
+    for shape in map(tuple, shapes):
+        for direction in ("forward", "backward"):
+            here = {how for at, to, how in timed if (at, to) == (shape, direction)}
+            assert "split" in here
+            assert len(here) >= 4
+        assert (shape, "", "copy") in timed
+
+
+def test_the_kernels_of_set_9_agree_on_a_gpu(measured):
+    """They are a part that came later: a file may be without it."""
+    kernels = measured.get("kernels")
+    if not kernels:
+        pytest.skip("not measured yet: python benchmarks/gpu.py --only kernels")
+    require_form_of_kernels(kernels["measurements"], [[256, 256, 56, 56], [64, 64, 56, 56]])
+    assert kernels["checks"]["differ"] == kernels["checks"]["not_as_they_should"] == []
+    (optional,) = OPTIONAL_SETS
+    assert kernels["checks"]["exercises"].keys() == {*optional.exercises}
+
+
 # --- the script, on a processor ---------------------------------------------------------------
 
 
@@ -152,8 +182,8 @@ def test_the_script_compares_checks(script):
 def test_a_row_that_differs_is_listed(script):
     from on_gpu import checks
 
-    value = {"rows": 0, "exercises": {}, "differ": [], "not_as_they_should": []}
-    checks._count(value, "train", 0, [("a slip", "a slip", "a slip", "wrong in 'a case'")])
+    value = checks.nothing()
+    checks.count(value, "train", 0, [("a slip", "a slip", "a slip", "wrong in 'a case'")])
     (row,) = value["differ"]
     assert row == value["not_as_they_should"][0]
     assert row["cpu"] == "a slip"
@@ -194,6 +224,15 @@ def test_the_script_writes_its_file(script, root, tmp_path):
     require_form(content, [[8, 4, 6, 6]])
     assert content["reasons"] == {}
     assert content["driver"] == ""
+
+
+def test_the_script_interprets_the_kernels_of_set_9(script):
+    pytest.importorskip("triton", reason="Triton is not installed here; make test-triton brings it")
+    value, reasons = script.run("kernels", script.Setting("cpu", True, math.inf), None)
+    assert reasons == []
+    require_form_of_kernels(value["measurements"], [[4, 2, 3, 2]])
+    assert value["checks"]["rows"] == 3
+    assert value["checks"]["differ"] == value["checks"]["not_as_they_should"] == []
 
 
 def test_a_part_that_breaks_is_a_reason(script, tmp_path, monkeypatch):

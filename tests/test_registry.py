@@ -7,7 +7,16 @@ import pytest
 from conftest import ROOT
 
 from bncourse import reference, registry
-from bncourse.registry import OLDEST, PROBLEM_SETS, MissingPackage, closed_modules, open_modules
+from bncourse.course import Course
+from bncourse.errors import CourseError
+from bncourse.registry import (
+    ALL_SETS,
+    OLDEST,
+    PROBLEM_SETS,
+    MissingPackage,
+    closed_modules,
+    open_modules,
+)
 
 
 @pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
@@ -15,7 +24,7 @@ def test_the_table_names_what_a_set_defines(each):
     assert tuple(registry.load(each.name)) == each.exercises
 
 
-@pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", ALL_SETS, ids=lambda each: each.name)
 def test_the_table_agrees_with_the_notebook(each):
     text = (ROOT / "solutions" / each.name / f"{each.notebook}.md").read_text()
     assert f"\n# Exercises {each.number}: {each.title}\n" in text
@@ -23,11 +32,11 @@ def test_the_table_agrees_with_the_notebook(each):
 
 def test_every_set_and_every_oracle_is_in_the_table():
     folders = {path.name for path in (ROOT / "bncourse/exercises").iterdir() if path.is_dir()}
-    assert {each.name for each in PROBLEM_SETS} == folders - {"__pycache__"}
-    numbers = [each.number for each in PROBLEM_SETS]
+    assert {each.name for each in ALL_SETS} == folders - {"__pycache__"}
+    numbers = [each.number for each in ALL_SETS]
     assert numbers == sorted(set(numbers))
-    assert all(each.name.startswith(f"ps{each.number}_") for each in PROBLEM_SETS)
-    names = {name for each in PROBLEM_SETS for name in each.answers}
+    assert all(each.name.startswith(f"ps{each.number}_") for each in ALL_SETS)
+    names = {name for each in ALL_SETS for name in each.answers}
     assert names <= set(registry._reference_modules())
 
 
@@ -42,6 +51,13 @@ def test_an_oracle_that_no_set_declares_is_closed(monkeypatch):
     monkeypatch.setattr(registry, "_reference_modules", lambda: ("forward", "new_oracle"))
     assert closed_modules("batchnorm_backward") == {f"{reference.__name__}.new_oracle"}
     assert len(closed_modules("no exercise")) == 2
+
+
+def test_who_grades_a_set_is_told_what_it_needs(monkeypatch):
+    there = registry._is_there
+    monkeypatch.setattr(registry, "_is_there", lambda name: name != "triton" and there(name))
+    with pytest.raises(CourseError, match=r"needs Triton, .* Install it: pip install triton$"):
+        Course(ROOT, "ps9_triton")
 
 
 def run(code, **environment):

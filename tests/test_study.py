@@ -8,7 +8,7 @@ import time
 import nbformat
 import pytest
 
-from bncourse.registry import PROBLEM_SETS
+from bncourse.registry import ALL_SETS, PROBLEM_SETS
 from bncourse.study import new, watch
 
 RIGHT = "def normalize(x, mean, var, eps=1e-5):\n    return (x - mean) / (var + eps) ** 0.5\n"
@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("problem_set", PROBLEM_SETS, ids=lambda each: each.name)
+@pytest.mark.parametrize("problem_set", ALL_SETS, ids=lambda each: each.name)
 def test_new_gives_the_released_notebook(problem_set, folder, root, capsys):
     assert new.main([problem_set.name]) == 0
     name = f"{problem_set.notebook}.ipynb"

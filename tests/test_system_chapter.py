@@ -251,6 +251,31 @@ def test_the_figure_of_the_gpu_says_what_its_text_says():
         assert 3 * each.copies < found[name, "written out"] < 9.5 * each.copies
 
 
+KERNELS = [
+    {"how": "copy", "direction": "", "seconds": 2e-6},
+    {"how": "split", "direction": "forward", "seconds": 4e-6},
+    {"how": "merged", "direction": "forward", "seconds": 6e-6},
+    {"how": "shifted", "direction": "forward", "seconds": 5e-6},
+    {"how": "split", "direction": "backward", "seconds": 5e-6},
+    {"how": "by_example", "direction": "backward", "seconds": 10e-6},
+]
+
+
+def test_the_kernels_are_told_once_they_are_measured(tmp_path):
+    path = tmp_path / "gpu.json"
+    facts = dict.fromkeys(("chip", "driver", "date", "torch"), "some") | {"measurements": []}
+    for more in ({}, {"kernels": {}}, {"kernels": {"measurements": []}}):
+        path.write_text(json.dumps(facts | more))
+        assert "have not been measured" in gpu.told_of_kernels(gpu.read(path))
+    assert "have not been measured" in gpu.told_of_kernels(None)
+    rows = [{"shape": SHAPE} | row for row in KERNELS]
+    path.write_text(json.dumps(facts | {"kernels": {"measurements": rows}}))
+    told = gpu.told_of_kernels(gpu.read(path))
+    # A copy moves 2 |x|, (Y1) counts 3 |x| forward and 5 |x| backward.
+    assert "forward at 60 % of the speed of a copy with one program a channel and 75 %" in told
+    assert "backward at 50 % of the speed of a copy with one program a channel and 100 %" in told
+
+
 def test_the_figure_without_a_file_says_so(monkeypatch):
     monkeypatch.setattr(gpu, "read", lambda: None)
     (text,) = figures.on_gpu().axes[0].texts

@@ -23,15 +23,20 @@ def part(setting):
     tasks, extra = _tasks(names, [_FIRST], setting), _tasks(names, _MORE, setting)
     if setting.small:
         tasks, extra = [task for task in tasks if task[1] == _SMALL_EXERCISE][:1], []
-    value = {"rows": 0, "exercises": {}, "differ": [], "not_as_they_should": []}
+    value = nothing()
     for task, rows, error in spread_over(compared, tasks, setting, extra):
         words = f"{task[1]} from {task[3]}, seed {task[2]}"
         if error:
             reasons.append(f"{words}: {error}")
         elif rows:
-            _count(value, task[1], task[2], rows)
+            count(value, task[1], task[2], rows)
         print(f"{words}: {error or f'{len(rows or [])} rows'}", flush=True)
         yield value, reasons
+
+
+def nothing():
+    """Return what was compared before anything is."""
+    return {"rows": 0, "exercises": {}, "differ": [], "not_as_they_should": []}
 
 
 def _tasks(names, seeds, setting):
@@ -44,20 +49,20 @@ def _tasks(names, seeds, setting):
     ]
 
 
-def compared(problem_set, name, seed, start, device, small):
+def compared(problem_set, name, seed, start, device, small, chunk=_CHUNK):
     """Return (solution, what it should be told, on the processor, on the device) for a few."""
     exercise = load(problem_set)[name]
     solutions = [(f"right: {each.__name__}", "right", each) for each in correct(problem_set)[name]]
     solutions += [(each.name, each.name, each.obj) for each in exercise.mistakes]
     cases = draw_cases(exercise, seed)
-    some = solutions[start : start + (_SMALL_CHUNK if small else _CHUNK)]
+    some = solutions[start : start + (_SMALL_CHUNK if small else chunk)]
     return [
         (what, wanted, said(exercise, obj, cases), said(exercise, obj, cases, device))
         for what, wanted, obj in some
     ]
 
 
-def _count(value, name, seed, rows):
+def count(value, name, seed, rows):
     """Add the rows of one task."""
     here = value["exercises"].setdefault(name, {"rows": 0, "right": 0, "mistakes": 0})
     for what, wanted, on_cpu, on_device in rows:

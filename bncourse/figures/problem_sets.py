@@ -8,11 +8,11 @@ import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 from bncourse.figures import backward, convolution, gradient_check
-from bncourse.figures.diagrams import arrow, blank, box, chain
+from bncourse.figures.diagrams import FILL, arrow, blank, box, chain
 from bncourse.figures.style import COLORS, figure
 
 # Enough for a screen, and for small files: each is part of the text of a cell.
@@ -101,6 +101,42 @@ def keras_classifier():
     return made
 
 
+@figure
+def blocks_of_a_channel():
+    """Draw where the values of a channel lie, and which lanes of which block take them."""
+    made, axis = plt.subplots(figsize=(6.4, 2.9))
+    examples, channels, places, lanes = 3, 2, 3, 4
+    count = examples * places
+    for cell in range(examples * channels * places):
+        example, rest = divmod(cell, channels * places)
+        own = rest // places == 1
+        _cell(axis, cell, 5.0, FILL["normalised" if own else "data"], str(cell))
+        if rest == 0:
+            axis.text(cell + 3, 6.3, f"example {example}", ha="center")
+            axis.plot([cell, cell], [4.9, 6.5], color=COLORS["black"])
+    for lane in range(-(-count // lanes) * lanes):
+        block, has_value = lane // lanes, lane < count
+        left = lane + 2 * block
+        _cell(axis, left, 1.4, FILL["normalised" if has_value else "plain"], str(lane))
+        if has_value:
+            at = lane // places * channels * places + places + lane % places
+            axis.plot([at + 0.5, left + 0.5], [5.0, 2.4], color=COLORS["grey"], lw=0.8)
+        else:
+            axis.plot([left + 0.15, left + 0.85], [1.5, 2.3], color=COLORS["red"])
+        if lane % lanes == 0:
+            axis.text(left + 2, 0.5, f"start = {lane}", ha="center", **_CODE)
+    axis.text(-0.4, 5.5, "x", ha="right", **_CODE)
+    axis.text(-0.4, 1.9, "i", ha="right", **_CODE)
+    blank(axis, 18.3, 7)
+    axis.set_xlim(-1, 18.3)
+    return made
+
+
+def _cell(axis, left, bottom, color, text):
+    axis.add_patch(Rectangle((left, bottom), 1, 1, facecolor=color, edgecolor=COLORS["black"]))
+    axis.text(left + 0.5, bottom + 0.5, text, ha="center", va="center", fontsize=10)
+
+
 PICTURES = {
     "ps1_functions": functions,
     "ps2_paths": backward.graph,
@@ -110,6 +146,7 @@ PICTURES = {
     "ps3_two_maps": two_maps,
     "ps4_layer": pytorch_layer,
     "ps5_classifier": keras_classifier,
+    "ps9_blocks": blocks_of_a_channel,
 }
 
 

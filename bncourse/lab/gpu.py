@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bncourse.lab.conventions import markdown
-from bncourse.lab.system import shown
+from bncourse.lab.system import PASSES, shown
 
 FILE = Path(__file__).parents[2] / "chapters" / "data" / "gpu.json"
 
@@ -25,6 +25,7 @@ class Report(NamedTuple):
     date: str
     torch: str
     rows: list[dict]  # as the file has them
+    kernels: list[dict]  # those of set 9, in a run of their own; none where it has not run yet
 
     def of(self, **wanted) -> list[dict]:
         """Return the rows whose values are as wanted."""
@@ -35,14 +36,16 @@ def read(path: str | Path = FILE) -> Report | None:
     """Return the Report of a file, None where there is no file.
 
     Args:
-        path: of a JSON file with chip, driver, date, torch and a list of measurements.
+        path: of a JSON file with chip, driver, date, torch and a list of measurements; that of the
+            kernels of set 9 may be missing.
     """
     path = Path(path)
     if not path.exists():
         return None
     found = json.loads(path.read_text())
     facts = (str(found[name]) for name in ("chip", "driver", "date", "torch"))
-    return Report(*facts, found["measurements"])
+    kernels = found.get("kernels") or {}
+    return Report(*facts, found["measurements"], kernels.get("measurements", []))
 
 
 def told(report: Report | None) -> str:
@@ -53,6 +56,43 @@ def told(report: Report | None) -> str:
         f"Measured on {report.chip} with driver {report.driver} and PyTorch {report.torch}, "
         f"{report.date}:"
     )
+
+
+_DIRECTIONS = {"forward": "training, forward", "backward": "training, backward"}
+
+
+def of_the_copy(report: Report) -> dict[tuple[tuple[int, ...], str, str], float]:
+    """Return how fast each kernel of set 9 moves its bytes, over how fast a copy moves its own.
+
+    The bytes are those that (Y1) counts, whatever a kernel reads beyond them.
+
+    Returns:
+        The share by (shape, direction, way).
+    """
+    copies = {tuple(row["shape"]): row["seconds"] for row in report.kernels if row["how"] == "copy"}
+    found = {}
+    for row in report.kernels:
+        if row["how"] != "copy":
+            shape, counted = tuple(row["shape"]), PASSES[_DIRECTIONS[row["direction"]]].copies
+            found[shape, row["direction"], row["how"]] = copies[shape] * counted / row["seconds"]
+    return found
+
+
+def told_of_kernels(report: Report | None) -> str:
+    """Return what the kernels of set 9 reach, or that they were not measured."""
+    if report is None or not report.kernels:
+        return "The kernels of set 9 have not been measured on a GPU yet."
+    shares = of_the_copy(report)
+    shape = max((shape for shape, _, _ in shares), key=np.prod)
+    parts = []
+    for direction in _DIRECTIONS:
+        here = {how: v for (at, to, how), v in shares.items() if (at, to) == (shape, direction)}
+        several = here.pop("split")
+        parts.append(
+            f"{direction} at {100 * max(here.values()):.0f} % of the speed of a copy with one "
+            f"program a channel and {100 * several:.0f} % with several"
+        )
+    return f"The best kernels of set 9 move the bytes of a {shown(shape)} {', '.join(parts)}."
 
 
 def tables(report: Report | None) -> str:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import bncourse
-from bncourse.registry import PROBLEM_SETS, problem_sets
+from bncourse.registry import ALL_SETS, problem_sets
 
 _PACKAGE = Path(bncourse.__file__).parent
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(data:[^)]*\)")
@@ -19,7 +19,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(
         prog="bncourse new", description="Put a problem set into the current folder."
     )
-    parser.add_argument("problem_set", choices=problem_sets(), metavar="PROBLEM_SET")
+    parser.add_argument("problem_set", choices=problem_sets(optional=True), metavar="PROBLEM_SET")
     parser.add_argument("--py", action="store_true", help="as a plain Python file, for an editor")
     given = parser.parse_args(arguments)
     notebook = read_notebook(given.problem_set)
@@ -38,7 +38,7 @@ def main(arguments):
 
 def name_of(problem_set):
     """Return the file name of a notebook, without suffix."""
-    return next(each.notebook for each in PROBLEM_SETS if each.name == problem_set)
+    return next(each.notebook for each in ALL_SETS if each.name == problem_set)
 
 
 def read_notebook(problem_set, folder="."):

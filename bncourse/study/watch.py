@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bncourse.check import CheckFailed, check
-from bncourse.registry import PROBLEM_SETS
+from bncourse.registry import ALL_SETS
 
 # Soon enough to feel at once, seldom enough to cost nothing.
 _PAUSE = 0.3
@@ -159,7 +159,7 @@ def _asked(space):
 
     A file may define a name of another set on the way, so the set with the most names counts.
     """
-    best = max(PROBLEM_SETS, key=lambda each: sum(name in space for name in each.exercises))
+    best = max(ALL_SETS, key=lambda each: sum(name in space for name in each.exercises))
     return best.exercises if any(name in space for name in best.exercises) else ()
 
 

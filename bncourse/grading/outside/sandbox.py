@@ -65,6 +65,8 @@ def environment(gpu=False):
     # Else Keras asks for a GPU when it is imported. A process that has asked leaves the GPU
     # unusable to its forks, and every submission is a fork.
     told = {"KERAS_TORCH_DEVICE": "cuda"} if gpu else {}
+    # Triton reads it when it is imported, which torch may do before a submission can.
+    told["TRITON_INTERPRET"] = "0" if gpu else "1"
     return told | {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
