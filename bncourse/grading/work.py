@@ -3,6 +3,7 @@
 Nothing here runs a student's code, so what only reads hand-ins needs no sandbox.
 """
 
+import hashlib
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -141,6 +142,11 @@ class Work:
     def is_missing(self):
         """Whether nothing of the name was handed in."""
         return self.word == "missing"
+
+    @property
+    def text(self):
+        """A hash of the notebook that was read, or an empty text where there is none."""
+        return hashlib.sha256(zlib.decompress(self.packed)).hexdigest()[:32] if self.packed else ""
 
     def cells(self):
         """Return the notebook, read from the hand-in, or None; a fresh copy at each call."""

@@ -14,11 +14,13 @@ class Mark:
         verdict: the key of the verdict in the store; empty where nothing was run.
         reason: why there was nothing to run.
         look: whether a human should see it.
+        text: a hash of all that was read, answers in words too, which have no verdict.
     """
 
     verdict: str = ""
     reason: str = ""
     look: bool = False
+    text: str = ""
 
     def write(self, notebook):
         """Put the mark into a notebook."""
