@@ -2,15 +2,16 @@
 
 Everything is measured in one run on one machine: compare the ratios, not the seconds.
 
-    python benchmarks/grading.py [--plain 3] [--ours 40] [--many 200]
+    python benchmarks/grading.py [--plain 3] [--ours 100] [--many 200] [--only ratios]
 """
 
 import argparse
 import contextlib
 import importlib
-import io
 import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -22,7 +23,7 @@ from bncourse.grading.batch import fan_out
 from bncourse.grading.batch.tasks import grade_tasks, read_tasks
 from bncourse.grading.inside.shell import Recorder, make_shell
 from bncourse.grading.intake.script import Script
-from bncourse.grading.nbgrader import writing
+from bncourse.grading.nbgrader import gradebook, writing
 from bncourse.grading.outside.submission import DRAWS, grade
 from bncourse.grading.outside.warm import WarmProcess
 from bncourse.grading.work import GradedCourse
@@ -44,45 +45,62 @@ SIMULATED = 1000
 
 
 @contextlib.contextmanager
-def course_of(count, config):
+def course_of(count, config, imports):
     """Yield the folder of a course with ``count`` right submissions that differ in a comment."""
     with tempfile.TemporaryDirectory() as root:
-        heavy = [corpus.notebook(before=[HEAVY, f"# {number}"]) for number in range(count)]
+        made = [corpus.notebook(before=[*imports, f"# {number}"]) for number in range(count)]
         writers = {
             f"student{number}": lambda folder, nb=nb: corpus.write(folder, nb)
-            for number, nb in enumerate(heavy)
+            for number, nb in enumerate(made)
         }
         trial_course.make_course(root, writers, config)
         yield root
 
 
-def seconds_plain(count):
+def seconds_plain(count, imports):
     """Return seconds per submission of nbgrader autograde as it is."""
-    with course_of(count, PLAIN) as root:
+    with course_of(count, PLAIN, imports) as root:
         start = time.perf_counter()
         run_nbgrader(root, "autograde", corpus.PROBLEM_SET)
         return (time.perf_counter() - start) / count
 
 
-def seconds_ours(count, workers):
-    """Return seconds per submission: to start, to grade, and to write with nbgrader."""
-    with course_of(count, OURS) as root:
+def seconds_ours(count, workers, imports):
+    """Return seconds: to start, and per submission for its verdict and for all around it."""
+    with course_of(count, OURS, imports) as root:
+        start = time.perf_counter()
         course = GradedCourse(root, corpus.PROBLEM_SET)
-        tasks = read_tasks(course)
+        tasks = read_tasks(course, processes=workers)
         times = [time.perf_counter()]
+        read = times[0] - start
 
         def note(line):
             times.append(time.perf_counter())
 
         grade_tasks(course, tasks, lambda n: fan_out.fan_out(n, workers=workers), say=note)
         graded = time.perf_counter()
-        with contextlib.redirect_stderr(io.StringIO()):
-            writing.write_grades(course, tasks, say=lambda line: None)
+        gradebook.differences(course, tasks)
+        failed = writing.write_grades(course, tasks, lambda line: None, processes=workers)
         written = time.perf_counter()
+        assert not failed
         assert all(o.word == "ok" for task in tasks for o in task.report.outcomes.values())
         # The first results contain the start of the workers, once for the whole class.
         steady = (times[-1] - times[2 + workers]) / (len(times) - 3 - workers)
-        return times[2] - times[0], steady, (written - graded) / count
+        return times[2] - times[0], steady, (read + written - graded) / count
+
+
+@contextlib.contextmanager
+def others_at_work(processes):
+    """Keep the processors of this machine busy with something else."""
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)
+    ]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def fixed_seconds(worker, rounds=20):
@@ -162,6 +180,22 @@ def print_overhead():
         print(f"{problem_set:15} {fixed:6.3f} s {ours:7.3f} s {bare:15.3f} s {ratio:15.2f}")
 
 
+def print_ratios(plain, ours, workers):
+    """Print plain nbgrader beside trusted grading, writing included, in one run."""
+    print("\nseconds per submission, and how many times faster than plain nbgrader autograde")
+    print("imports      machine   plain   verdict          all           workers start, once")
+    for imports, name in (((), "numpy only"), ((HEAVY,), "heavy")):
+        for others, machine in ((0, "idle"), (os.cpu_count(), "busy")):
+            with others_at_work(others):
+                theirs = seconds_plain(plain, imports)
+                start, verdict, rest = seconds_ours(ours, workers, imports)
+            print(
+                f"{name:12} {machine} {theirs:10.3f} {verdict:7.3f} x{theirs / verdict:<7.1f}"
+                f" {verdict + rest:7.3f} x{theirs / (verdict + rest):<7.1f} {start:7.1f}",
+                flush=True,
+            )
+
+
 def print_large_class():
     """Print what the model says of 100,000 hand-ins, and what a simulated cluster says of it."""
     costs = cost.measure()
@@ -169,10 +203,11 @@ def print_large_class():
     print("machines of 8 processors   100,000 hand-ins   of which writing")
     for machines in (1, 4, 16, 64):
         hours = cost.seconds(costs, 100_000, 8 * machines) / 3600
-        print(f"{machines:24} {hours:15.1f} h {100_000 * costs.write / 3600:15.1f} h")
+        writes = cost.writing_seconds(costs, 100_000) / 3600
+        print(f"{machines:24} {hours:15.2f} h {writes:15.2f} h")
     print(f"workers   grading {SIMULATED} hand-ins: model   simulated   ratio")
     for workers in (4, 16, 64):
-        bare = replace(costs, start=0.0, write=0.0)
+        bare = replace(costs, start=0.0, read=0.0, draft=0.0, write=0.0)
         model, seen = (
             cost.seconds(bare, SIMULATED, workers),
             cost.simulate(bare, SIMULATED, workers),
@@ -184,21 +219,21 @@ def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plain", type=int, default=3, help="submissions for plain nbgrader")
-    parser.add_argument("--ours", type=int, default=40, help="submissions for trusted grading")
+    parser.add_argument("--ours", type=int, default=100, help="submissions for trusted grading")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--many", type=int, default=200, help="submissions to look for growth in")
+    parser.add_argument("--only", choices=["overhead", "ratios", "growth", "large"], help="a part")
     options = parser.parse_args()
-    # First, while this process has no threads.
-    print_overhead()
-    plain = seconds_plain(options.plain)
-    start, each, write = seconds_ours(options.ours, options.workers)
-    memory, files = growth(options.many)
-    print(f"\nplain nbgrader autograde     {plain:7.3f} s per submission")
-    print(f"trusted grading, verdicts    {each:7.3f} s: x{plain / each:.1f}")
-    print(f"  and nbgrader's writing     {each + write:7.3f} s: x{plain / (each + write):.1f}")
-    print(f"start of the workers, once   {start:7.3f} s")
-    print(f"growth over {options.many} submissions  {memory:7.1f} MiB, {files} open files")
-    print_large_class()
+    # The overhead first, while this process has no threads.
+    if options.only in (None, "overhead"):
+        print_overhead()
+    if options.only in (None, "ratios"):
+        print_ratios(options.plain, options.ours, options.workers)
+    if options.only in (None, "growth"):
+        memory, files = growth(options.many)
+        print(f"\ngrowth over {options.many} submissions  {memory:.1f} MiB, {files} open files")
+    if options.only in (None, "large"):
+        print_large_class()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import errno
 import functools
 import json
 import logging
+import os
 import shlex
 import sys
 
@@ -104,7 +105,9 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     if attempts.rule_of(course):
         cost = late_cost(course)
         fresh = attempts.settle(course, student, cost, run, place=not dry_run, say=_progress)
-    tasks = read_tasks(course, student)
+    # What runs nothing of a student goes side by side on this machine, whoever grades.
+    processes = workers or os.cpu_count()
+    tasks = read_tasks(course, student, processes)
     for task in tasks:
         task.report = task.report or fresh.get(task.key)
     # A lock may be gone when there is something to write.
@@ -112,7 +115,7 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
         gradebook.require_assignment(course, {task.notebook for task in tasks})
     grade_tasks(course, tasks, run, resume, say=_progress)
     changes = gradebook.differences(course, tasks)
-    done = gradebook.written(course, tasks) if resume else ()
+    done = gradebook.written(course, tasks, processes) if resume else ()
     if as_json:
         for task, rows in zip(tasks, changes, strict=True):
             click.echo(json.dumps(as_record(task, rows)))
@@ -121,7 +124,7 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     failed = {}
     if not dry_run:
         left = [task for task in tasks if task.student not in done]
-        failed = writing.write_grades(course, left, say=_progress)
+        failed = writing.write_grades(course, left, say=_progress, processes=processes)
         for reason, students in _by_reason(failed):
             _progress(f"{_repeat(reason)} Without grades: {', '.join(students)}")
     return 1 if failed or any(task.report is None for task in tasks) else 0

@@ -1,21 +1,25 @@
-"""What a large class costs: a model in four numbers, the numbers, and a simulated cluster.
+"""What a large class costs: a model in six numbers, the numbers, and a simulated cluster.
 
-Workers grade side by side, a scheduler hands out the work, one writer fills the gradebook. With n
+Workers grade side by side, and a scheduler hands out the work. On the machine of the instructor p
+processes read hand-ins and make graded notebooks, and one writer fills the gradebook. With n
 hand-ins and w workers that takes::
 
-    start + n * max(each / w, dispatch) + n * write
+    start + n * read / p + n * max(each / w, dispatch) + n * max(draft / p, write)
 """
 
 import contextlib
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from distributed import LocalCluster
 
 from bncourse.grading.batch import fan_out
 from bncourse.grading.batch.tasks import grade_tasks, read_tasks
-from bncourse.grading.nbgrader import writing
+from bncourse.grading.nbgrader import gradebook, rows, writing
+from bncourse.grading.nbgrader.drafts import Drafter
 from bncourse.grading.outside.shared import warm_process
 from bncourse.grading.work import GradedCourse
 from bncourse.trial import corpus
@@ -30,29 +34,45 @@ class Costs:
 
     Args:
         start: of a worker, once.
+        read: of one hand-in, in one process.
         each: to grade one hand-in on one worker.
         dispatch: of the scheduler for one hand-in.
-        write: of one hand-in into the gradebook.
+        draft: to make one graded notebook, in one process.
+        write: to compare one hand-in with the gradebook and to write it there.
     """
 
     start: float
+    read: float
     each: float
     dispatch: float
+    draft: float
     write: float
 
 
-def seconds(costs, hand_ins, workers):
+def seconds(costs, hand_ins, workers, processes=8):
     """Return the seconds that a class takes.
 
-    >>> seconds(Costs(start=8, each=0.2, dispatch=0.001, write=0.05), 1000, workers=4)
-    108.0
+    >>> costs = Costs(start=8, read=0.004, each=0.2, dispatch=0.001, draft=0.008, write=0.002)
+    >>> seconds(costs, 1000, workers=4, processes=2)
+    64.0
     """
+    reading = hand_ins * costs.read / processes
     grading = hand_ins * max(costs.each / workers, costs.dispatch)
-    return costs.start + grading + hand_ins * costs.write
+    return costs.start + reading + grading + writing_seconds(costs, hand_ins, processes)
 
 
-def measure(hand_ins=12):
-    """Return the Costs on this machine, from a class of right hand-ins to the first problem set."""
+def writing_seconds(costs, hand_ins, processes=8):
+    """Return the seconds of the last part: notebooks are made while the gradebook is written."""
+    return hand_ins * max(costs.draft / processes, costs.write)
+
+
+def measure(hand_ins=12, written=300):
+    """Return the Costs on this machine, from a class of right hand-ins to the first problem set.
+
+    Args:
+        hand_ins: that are graded.
+        written: that are read and written; they are copies of those.
+    """
     with tempfile.TemporaryDirectory() as root:
         make_course(root, {f"student{n}": right(f"{n}") for n in range(hand_ins)})
         course = GradedCourse(root, corpus.PROBLEM_SET)
@@ -61,8 +81,27 @@ def measure(hand_ins=12):
             lambda: warm_process(corpus.PROBLEM_SET, course.setting.unsafe, course.setting.gpu)
         )
         grading = _seconds(lambda: grade_tasks(course, tasks, _here, say=_nothing))
-        filling = _seconds(lambda: writing.write_grades(course, tasks, say=_nothing))
-    return Costs(start, grading / hand_ins, _dispatch(), filling / hand_ins)
+        shutil.rmtree(Path(root, "submitted", "student0"))
+        for number in range(written):
+            source = Path(root, "submitted", f"student{1 + number % (hand_ins - 1)}")
+            shutil.copytree(source, Path(root, "submitted", f"copy{number}"))
+        many = read_tasks(course)
+        read = _seconds(lambda: read_tasks(course))
+        # The same text has the same verdict.
+        grade_tasks(course, many, _here, resume=True, say=_nothing)
+        draft = _seconds(lambda: _draft(course, many))
+        fill = _seconds(lambda: gradebook.differences(course, many))
+        fill += _seconds(lambda: writing.write_grades(course, many, say=_nothing)) - draft
+    each = [value / len(many) for value in (read, draft, max(fill, 0.0))]
+    return Costs(start, each[0], grading / hand_ins, _dispatch(), *each[1:])
+
+
+def _draft(course, tasks):
+    with gradebook.opened(course) as book, book.engine.connect() as connection:
+        assigned = rows.assigned(connection, course.problem_set)
+    drafter = Drafter(course, assigned.notebooks)
+    for task in tasks:
+        drafter([task])
 
 
 def simulate(costs, hand_ins, workers):

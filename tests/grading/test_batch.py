@@ -15,8 +15,6 @@ import time
 
 import pytest
 from nbgrader.api import Gradebook
-from nbgrader.converters.base import NbGraderException
-from sqlalchemy.exc import OperationalError
 
 from bncourse.errors import CourseError, Infra
 from bncourse.grading import pipeline
@@ -202,20 +200,22 @@ def test_a_gradebook_that_gets_locked_while_it_is_written_stops_the_writing(cour
     opened = GradedCourse(course, corpus.PROBLEM_SET)
     tasks = grade_tasks(opened, read_tasks(opened), here, resume=True)
     writing.write_grades(opened, tasks)
-    calls = []
+    before = scores(course)
+    monkeypatch.setattr(writing.rows, "AT_ONCE", 3)
+    said = []
+    with contextlib.closing(sqlite3.connect(course / "gradebook.db", timeout=0)) as other:
 
-    def busy(self):
-        calls.append(self.coursedir.student_id)
-        try:
-            raise OperationalError("INSERT", {}, Exception("database is locked"))
-        except OperationalError:
-            raise NbGraderException("There was an error accessing the database.") from None
+        def say(line):
+            said.append(line)
+            if line.startswith("written 3/"):
+                other.execute("BEGIN EXCLUSIVE")
 
-    monkeypatch.setattr("nbgrader.converters.Autograde.start", busy)
-    failed = writing.write_grades(opened, tasks)
-    assert len(calls) == 1
-    assert set(failed) == {task.student for task in tasks} - {"nothing"}
-    assert "database is locked" in failed["student0"]
+        failed = writing.write_grades(opened, tasks, say)
+    assert len(said) == 3
+    assert failed == dict.fromkeys(sorted({task.student for task in tasks})[3:], failed["wrong"])
+    assert "database is locked" in failed["wrong"]
+    assert writing.write_grades(opened, tasks) == {}
+    assert scores(course) == before
 
 
 def test_one_batch_at_a_time_writes(course):

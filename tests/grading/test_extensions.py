@@ -11,8 +11,8 @@ from nbgrader.api import Gradebook
 from bncourse.commands.extend import extend
 from bncourse.course import load_config, scripts_on_path
 from bncourse.errors import CourseError
-from bncourse.grading.nbgrader.extensions import extensions_of, give, utc_of
-from bncourse.grading.nbgrader.penalties import due_penalty, refresh
+from bncourse.grading.nbgrader.extensions import deadline_of, extensions_of, give, utc_of
+from bncourse.grading.nbgrader.penalties import Policy, refresh
 
 # nbgrader's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
@@ -87,9 +87,9 @@ def test_before_a_hand_in(course):
     with book_of(course) as book:
         hand_in(book, "ben")
         # Asked before anything is written, as a dry run does.
-        submission = book.find_submission(SET, "ben")
-        came = datetime.datetime.fromisoformat(LATE)
-        assert due_penalty(load_config(course), submission, came, 3.0) == 0
+        policy = Policy(load_config(course), SET)
+        due = deadline_of(book.find_submission(SET, "ben"), policy.extensions)
+        assert not policy.penalty("ben", datetime.datetime.fromisoformat(LATE), due, 3.0)
     assert left_of(course, "ben") == 3
     assert left_of(course, "ada") == 0, "an extension is of one student"
 

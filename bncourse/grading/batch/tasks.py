@@ -1,25 +1,28 @@
 """Grade a whole class at once: many workers grade, and each verdict is stored as it comes.
 
 Killed at any moment, a second run goes on where the first one stopped. The gradebook is written
-afterwards, by one writer: see ``nbgrader.writing``.
+afterwards: see ``nbgrader.writing``.
 """
 
+import functools
 import time
 
 from bncourse.errors import CourseError
 from bncourse.grading.pipeline import grade_all
+from bncourse.grading.side_by_side import side_by_side
 from bncourse.grading.work import Work, read
 
 # nbgrader takes the name of a student for a pattern of file names.
 _PATTERN = set("*?[")
 
 
-def read_tasks(course, students=None):
+def read_tasks(course, students=None, processes=1):
     """Return a Work for each notebook of each student who handed something in.
 
     Args:
         course: the GradedCourse.
         students: only these.
+        processes: how many read side by side.
 
     Raises:
         CourseError: nobody or one of them handed nothing in, or the release cannot be graded.
@@ -31,24 +34,23 @@ def read_tasks(course, students=None):
         raise CourseError(
             f"--student must name somebody who handed in {course.problem_set}. Received: {unknown}"
         )
-    return [
-        _unnameable(student, name)
-        if _PATTERN & {*student}
-        else _read(course, student, name, releases)
+    step = course.directory.submitted_directory
+    wanted = [
+        (course.folder(step, student), student, name)
         for student in dict.fromkeys(students or everybody)
         for name in releases
     ]
+    read_one = functools.partial(_read, releases, course.setting)
+    return list(side_by_side(read_one, wanted, processes))
 
 
-def _unnameable(student, name):
-    problem = f"nbgrader cannot grade a folder with one of * ? [ in its name: rename {student}"
-    return Work(student, name, [], problem=problem)
-
-
-def _read(course, student, name, releases):
-    folder = course.folder(course.directory.submitted_directory, student)
+def _read(releases, setting, which):
+    folder, student, name = which
+    if _PATTERN & {*student}:
+        problem = f"nbgrader cannot grade a folder with one of * ? [ in its name: rename {student}"
+        return Work(student, name, [], problem=problem)
     try:
-        return read(folder, student, name, releases, course.setting)
+        return read(folder, student, name, releases, setting)
     except Exception as error:
         # One hand-in that the grader cannot read must not stop the others.
         problem = f"The grader could not read it: {type(error).__name__}."

@@ -4,7 +4,9 @@ import functools
 from pathlib import Path
 
 import nbgrader
+from nbconvert.writers import FilesWriter
 from nbgrader.preprocessors import OverwriteCells, OverwriteKernelspec, SaveAutoGrades
+from traitlets.config import Config, Configurable
 
 from bncourse.grading.intake.aside import prepare
 from bncourse.grading.nbgrader import starts
@@ -15,6 +17,15 @@ from bncourse.grading.nbgrader.flags import RaiseFlag
 from bncourse.grading.nbgrader.pages import CurrentPages
 from bncourse.grading.nbgrader.penalties import DuePenalty
 from bncourse.grading.sanitise import safe_code, safe_markdown
+
+_SANITISE = (OverwriteKernelspec, OverwriteCells)
+_GRADE = (TrustedExecute, SaveAutoGrades, DuePenalty, RaiseFlag)
+
+# What a course may set of nbgrader's Autograde without a change of what it does to a hand-in.
+_PLAIN = {"exclude_overwriting", "force", "permissions"}
+# nbgrader's steps and what they stand on; ``writing`` knows what they do as they come.
+_STEPS = (*_SANITISE, *_GRADE, TolerantExporter)
+_SETTINGS = {"DuePenalty": {"extensions"}, "AssignLatePenalties": {"plugin_class"}}
 
 
 def configure(config, file):
@@ -33,13 +44,8 @@ def configure(config, file):
     config.Autograde.exporter_class = TolerantExporter
     # TolerantExporter builds the cells from the release: none is odd, none is there twice. What is
     # left of nbgrader's list makes sure that the release is what the gradebook knows.
-    config.Autograde.sanitize_preprocessors = [OverwriteKernelspec, OverwriteCells]
-    config.Autograde.autograde_preprocessors = [
-        TrustedExecute,
-        SaveAutoGrades,
-        DuePenalty,
-        RaiseFlag,
-    ]
+    config.Autograde.sanitize_preprocessors = [*_SANITISE]
+    config.Autograde.autograde_preprocessors = [*_GRADE]
     config.TrustedExecute.secret_file = str(root / ".course_secret")
     config.TrustedExecute.records = str(root / ".grading")
     config.DuePenalty.extensions = str(root / TABLE)
@@ -59,3 +65,32 @@ def configure(config, file):
     config.ExportApp.plugin_class = "bncourse.platforms.export.PlainExport"
     # Answers are shown to the instructor and to the student with their scripts taken out.
     config.HTMLExporter.filters = {"markdown2html": safe_markdown, "highlight_code": safe_code}
+
+
+def is_as_configured(config):
+    """Return whether a course grades with the steps of ``configure``, and none of its own.
+
+    Args:
+        config: the traitlets Config of the course.
+    """
+    ours, expected = config.Autograde, Config()
+    configure(expected, "nbgrader_config.py")
+    hook = ours.get("pre_convert_hook")
+    given = {name: value for name, value in ours.items() if name not in _PLAIN}
+    return (
+        given == dict(expected.Autograde) | {"pre_convert_hook": hook}
+        and getattr(hook, "func", None) is prepare
+        and all({*config.get(name, ())} <= known for name, known in _known_settings().items())
+        and config.CourseDirectory.get("notebook_id", "*") == "*"
+        and not config.CourseDirectory.get("student_id_exclude")
+    )
+
+
+def _known_settings():
+    """Return ``{class: what a course may set of it}`` for nbgrader's steps."""
+    bases = {base for step in (*_STEPS, FilesWriter) for base in step.__mro__}
+    return {
+        base.__name__: _SETTINGS.get(base.__name__, set())
+        for base in bases
+        if issubclass(base, Configurable) and base is not TrustedExecute
+    }

@@ -1,6 +1,7 @@
 """nbgrader's Execute, replaced: cells run in the sandbox, verdicts come from outside of it."""
 
 import json
+from dataclasses import replace
 
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Dict, Enum, Unicode
@@ -12,6 +13,27 @@ from bncourse.grading.nbgrader.mark import Mark
 from bncourse.grading.pipeline import grade_all
 from bncourse.grading.record.journal import JOURNAL, record
 from bncourse.grading.work import records_of, setting_of, store_of
+
+
+def show_verdict(notebook, work):
+    """Put the outcomes into the grade cells of a notebook, and what its cells showed into the rest.
+
+    Args:
+        notebook: with the cells of the Work; changed in place.
+        work: the Work, with a whole report.
+
+    Returns:
+        the Report, with what a human should look at from reading, too.
+    """
+    report = replace(work.report, flags=[*work.report.flags, *work.flags])
+    Mark.of(work).write(notebook)
+    if work.key:
+        for cell, result in zip(code_cells(notebook), report.cells, strict=True):
+            cell.outputs = result.outputs
+    for cell in graded_cells(notebook):
+        name, points = cell.metadata.nbgrader.grade_id, cell.metadata.nbgrader.points
+        cell.outputs = grade_cell_outputs(name, report.outcomes[name], points)
+    return report
 
 
 class TrustedExecute(NbGraderPreprocessor):
@@ -53,15 +75,7 @@ class TrustedExecute(NbGraderPreprocessor):
             pass
         if work.problem:
             raise Infra(work.problem)
-        report = work.report
-        report.flags = [*report.flags, *work.flags]
-        Mark.of(work).write(nb)
-        if work.key:
-            for cell, result in zip(code_cells(nb), report.cells, strict=True):
-                cell.outputs = result.outputs
-        for cell in graded_cells(nb):
-            name, points = cell.metadata.nbgrader.grade_id, cell.metadata.nbgrader.points
-            cell.outputs = grade_cell_outputs(name, report.outcomes[name], points)
+        report = show_verdict(nb, work)
         self._log(names, report)
         record(records / JOURNAL, names, nb, report, setting.secret)
         return nb, resources

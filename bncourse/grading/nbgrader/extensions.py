@@ -87,19 +87,42 @@ def deadline_of(submission, extensions):
 
     Args:
         submission: nbgrader's SubmittedAssignment.
-        extensions: as ``extensions_of``; where it is silent, the extension that nbgrader keeps
-            counts.
+        extensions: as ``extensions_of``.
     """
-    if submission.assignment.duedate is None:
+    given = extensions.get(submission.student.id)
+    return deadline(submission.assignment.duedate, submission.extension, given)
+
+
+def deadline(due, kept, given):
+    """Return when a hand-in was due, or None where the class has no deadline.
+
+    Args:
+        due: the deadline of the class, or None.
+        kept: the extension that nbgrader keeps, or None.
+        given: until when the table of extensions says, or None: then what is kept counts.
+
+    >>> import datetime
+    >>> due, hour = datetime.datetime(2026, 11, 5, 12), datetime.timedelta(hours=1)
+    >>> told(deadline(due, hour, None)), told(deadline(due, hour, due + 2 * hour))
+    ('2026-11-05 13:00 UTC', '2026-11-05 14:00 UTC')
+    """
+    if due is None:
         return None
-    return extensions.get(submission.student.id, submission.duedate)
+    return given or (due if kept is None else due + kept)
+
+
+def extension(due, kept, given):
+    """Return the extension that nbgrader is to keep, or None; arguments as of ``deadline``."""
+    until = deadline(due, kept, given)
+    if until == deadline(due, kept, None):
+        return kept
+    return until - due or None
 
 
 def apply(submission, extensions):
     """Have nbgrader keep the extension of a hand-in; the caller commits."""
-    due = deadline_of(submission, extensions)
-    if due is not None and due != submission.duedate:
-        submission.extension = due - submission.assignment.duedate or None
+    given = extensions.get(submission.student.id)
+    submission.extension = extension(submission.assignment.duedate, submission.extension, given)
 
 
 def told(when):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
@@ -15,8 +16,11 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError, Locked
 from bncourse.grading.intake.odd import is_timestamp
+from bncourse.grading.nbgrader import rows
+from bncourse.grading.nbgrader.extensions import deadline
 from bncourse.grading.nbgrader.mark import Mark, mark_of
-from bncourse.grading.nbgrader.penalties import due_penalty
+from bncourse.grading.nbgrader.penalties import Policy
+from bncourse.grading.side_by_side import side_by_side
 
 LATE = "late penalty"
 
@@ -81,95 +85,108 @@ def differences(course, tasks):
     Raises:
         Locked: the gradebook cannot be read.
     """
-    with opened(course) as book:
-        return [
-            [row for row in compare(book, course, task) if None not in row] if task.report else []
-            for task in tasks
-        ]
+    return [
+        [row for row in changes if None not in row] if task.report else []
+        for task, _, changes in _compared(course, tasks)
+    ]
 
 
-def written(course, tasks):
+def written(course, tasks, processes=1):
     """Return the students for whom nothing is left to write: their verdicts are in the gradebook.
+
+    Args:
+        course: the GradedCourse.
+        tasks: with their reports.
+        processes: how many read graded notebooks side by side.
 
     Raises:
         Locked: the gradebook cannot be read.
     """
-    with opened(course) as book:
-        left = {task.student for task in tasks if not _is_written(book, course, task)}
+    done = [task for task, *kept in _compared(course, tasks) if _is_in_rows(course, task, *kept)]
+    shown = [task for task in done if not task.is_missing]
+    marks = side_by_side(_mark_at, [_graded(course, task) for task in shown], processes)
+    seen = {id(task) for task, mark in zip(shown, marks, strict=True) if mark == Mark.of(task)}
+    there = {id(task) for task in done if task.is_missing} | seen
+    left = {task.student for task in tasks if id(task) not in there}
     return {task.student for task in tasks} - left
 
 
-def compare(book, course, task):
-    """Return ``[(name, old points, new points)]`` of what nbgrader would change now.
+def _compared(course, tasks):
+    """Yield ``(task, its Submission or None, what nbgrader would change now)`` for each task."""
+    policy = Policy(course.config, course.problem_set)
+    with opened(course) as book, book.engine.connect() as connection:
+        assigned = rows.assigned(connection, course.problem_set)
+        for some in rows.in_parts(tasks, rows.AT_ONCE):
+            students = {task.student for task in some}
+            found = rows.submissions(connection, assigned, students) if assigned else {}
+            for task in some:
+                kept = found.get(task.student)
+                until = kept and _until(assigned, kept, policy)
+                yield task, kept, _changes(course, task, kept, until, policy)
 
-    Args:
-        book: the Gradebook.
-        course: the Course.
-        task: with its report.
+
+def _until(assigned, kept, policy):
+    return deadline(assigned.due, kept.extension, policy.extensions.get(kept.student))
+
+
+def _changes(course, task, kept, until, policy):
+    """Return ``[(name, old points, new points)]`` of what nbgrader would change now.
 
     Returns:
         a row for each exercise with other points, with None where there is no grade yet, and one
         for the penalty on a late hand-in.
     """
-    notebook = _find(book, course, task)
-    grades = {grade.name: grade for grade in notebook.grades} if notebook else {}
+    if task.report is None:
+        return []
+    notebook = kept and kept.notebooks.get(Path(task.notebook).stem)
+    grades = notebook.grades if notebook else {}
     outcomes = task.report.outcomes
     new = {name: _points(grades[name], outcomes[name]) for name in outcomes if name in grades}
-    rows = [(n, grades[n].auto_score if n in grades else None, new.get(n)) for n in outcomes]
+    changes = [(n, grades[n].auto_score if n in grades else None, new.get(n)) for n in outcomes]
     if notebook:
-        late = 0.0 if task.is_missing else _penalty(course, task, notebook, new)
-        rows.append((LATE, notebook.late_submission_penalty or 0.0, late))
-    return [row for row in rows if None in row or not math.isclose(*row[1:], abs_tol=1e-9)]
-
-
-def _find(book, course, task):
-    name = Path(task.notebook).stem
-    try:
-        return book.find_submission_notebook(name, course.problem_set, task.student)
-    except MissingEntry:
-        return None
+        late = 0.0
+        if not task.is_missing:
+            handed_in = _timestamp(course, task.student) or kept.timestamp
+            score = sum(_score(grade, new) for grade in grades.values())
+            late = policy.penalty(task.student, handed_in, until, score) or 0.0
+        changes.append((LATE, notebook.late_submission_penalty or 0.0, late))
+    return [row for row in changes if None in row or not math.isclose(*row[1:], abs_tol=1e-9)]
 
 
 def _points(grade, outcome):
     return outcome.points(grade.max_score)
 
 
-def _penalty(course, task, notebook, points):
-    """Return what nbgrader's AssignLatePenalties would take away."""
-    submission = notebook.assignment
-    handed_in = _timestamp(course, task.student) or submission.timestamp
-    score = sum(_score(grade, points) for grade in notebook.grades)
-    return due_penalty(course.config, submission, handed_in, score)
-
-
 def _score(grade, points):
-    automatic = points.get(grade.name, grade.auto_score)
-    given = automatic if grade.manual_score is None else grade.manual_score
-    return (given or 0.0) + (grade.extra_credit or 0.0)
+    return replace(grade, auto_score=points.get(grade.name, grade.auto_score)).score
 
 
 def _timestamp(course, student):
     """Return when a hand-in came, or None if nothing says."""
     folder = course.folder(course.directory.submitted_directory, student)
-    known = is_timestamp(folder / "timestamp.txt")
+    stamp = folder / "timestamp.txt"
+    known = stamp.exists() and is_timestamp(stamp)
     return course.directory.get_existing_timestamp(str(folder)) if known else None
 
 
-def _is_written(book, course, task):
-    if task.report is None or compare(book, course, task):
+def _is_in_rows(course, task, kept, changes):
+    """Return whether the gradebook has what a task would write there."""
+    if task.report is None or changes:
         return False
-    notebook = _find(book, course, task)
     if task.is_missing:
-        return not any(grade.needs_manual_grade for grade in notebook.grades)
-    handed_in = _timestamp(course, task.student)
-    return _shown(course, task) and handed_in in (None, notebook.assignment.timestamp)
+        grades = kept.notebooks[Path(task.notebook).stem].grades.values()
+        return not any(grade.needs_manual_grade for grade in grades)
+    return _timestamp(course, task.student) in (None, kept.timestamp)
 
 
-def _shown(course, task):
-    """Return whether the autograded notebook shows the verdict of a task."""
-    path = course.folder(course.directory.autograded_directory, task.student) / task.notebook
+def _graded(course, task):
+    folder = course.folder(course.directory.autograded_directory, task.student)
+    return folder / task.notebook
+
+
+def _mark_at(path):
+    """Return the Mark of a graded notebook, or None where there is none that can be read."""
     try:
-        mark = mark_of(json.loads(path.read_text()))
+        return mark_of(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError):
-        return False
-    return mark == Mark.of(task)
+        return None

@@ -1,11 +1,10 @@
 """What being late costs a hand-in that the gradebook may not know yet."""
 
-from types import SimpleNamespace
-
 from nbgrader.api import MissingEntry
 
+from bncourse.grading.nbgrader.extensions import deadline
 from bncourse.grading.nbgrader.gradebook import opened
-from bncourse.grading.nbgrader.penalties import due_penalty
+from bncourse.grading.nbgrader.penalties import Policy
 
 
 def late_cost(course):
@@ -16,14 +15,13 @@ def late_cost(course):
     """
     with opened(course) as book:
         try:
-            deadline = book.find_assignment(course.problem_set).duedate
+            due = book.find_assignment(course.problem_set).duedate
         except MissingEntry:
-            deadline = None
-    assignment = SimpleNamespace(name=course.problem_set, duedate=deadline)
+            due = None
+    policy = Policy(course.config, course.problem_set)
 
     def cost(student, time, points):
-        who = SimpleNamespace(id=student)
-        asked = SimpleNamespace(student=who, assignment=assignment, duedate=deadline)
-        return due_penalty(course.config, asked, time, points)
+        until = deadline(due, None, policy.extensions.get(student))
+        return policy.penalty(student, time, until, points) or 0.0
 
     return cost

@@ -27,23 +27,37 @@ class DuePenalty(AssignLatePenalties):
         return super().preprocess(nb, resources)
 
 
-def due_penalty(config, submission, handed_in, score):
-    """Return what nbgrader's AssignLatePenalties would take away now.
+class Policy:
+    """What one assignment says about late hand-ins, read once for a class.
 
     Args:
         config: the traitlets Config of the course.
-        submission: nbgrader's SubmittedAssignment, for the student and the deadline.
-        handed_in: when it came, or None.
-        score: the points of the notebook, before the penalty.
+        assignment: its name.
+
+    Attributes:
+        extensions: as ``extensions_of``.
     """
-    due = deadline_of(submission, extensions_of(config, submission.assignment.name))
-    if not handed_in or not due or handed_in <= due:
-        return 0.0
-    late = (handed_in - due).total_seconds()
-    plugins = AssignLatePenalties(config=config)
-    plugins.init_plugin()
-    penalty = plugins.plugin_inst.late_submission_penalty(submission.student.id, score, late)
-    return min(max(penalty or 0.0, 0.0), score)
+
+    def __init__(self, config, assignment):
+        self.extensions = extensions_of(config, assignment)
+        plugins = AssignLatePenalties(config=config)
+        plugins.init_plugin()
+        self._plugin = plugins.plugin_inst
+
+    def penalty(self, student, handed_in, due, score):
+        """Return what nbgrader's AssignLatePenalties would take away, or None.
+
+        Args:
+            student: the id.
+            handed_in: when it came, or None.
+            due: when it was due, or None.
+            score: the points of the notebook, before the penalty.
+        """
+        if not handed_in or not due or handed_in <= due:
+            return None
+        late = (handed_in - due).total_seconds()
+        penalty = self._plugin.late_submission_penalty(student, score, late)
+        return None if penalty is None else min(max(penalty, 0), score)
 
 
 def refresh(book, config, assignment):
@@ -57,17 +71,19 @@ def refresh(book, config, assignment):
     Returns:
         ``[(student, old penalty, new penalty)]``, one for each notebook that changed.
     """
-    changed, extensions = [], extensions_of(config, assignment)
+    changed, policy = [], Policy(config, assignment)
     for submission in book.assignment_submissions(assignment):
-        apply(submission, extensions)
+        apply(submission, policy.extensions)
         if submission.timestamp is None:
             # Nothing says when it came, so what was decided stays.
             continue
+        due = deadline_of(submission, policy.extensions)
         for notebook in submission.notebooks:
             old = notebook.late_submission_penalty or 0.0
-            new = due_penalty(config, submission, submission.timestamp, notebook.score)
+            student = submission.student.id
+            new = policy.penalty(student, submission.timestamp, due, notebook.score) or 0.0
             if not math.isclose(old, new, abs_tol=1e-9):
                 notebook.late_submission_penalty = new or None
-                changed.append((submission.student.id, old, new))
+                changed.append((student, old, new))
     book.db.commit()
     return changed

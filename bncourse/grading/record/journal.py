@@ -18,22 +18,20 @@ JOURNAL = "audit.jsonl"
 
 
 def record(path, names, notebook, report, secret):
-    """Append one line of JSON on a graded submission.
+    """Append one line of JSON on a graded submission; see ``line_of`` and ``append``."""
+    append(path, [line_of(names, notebook, report, secret)])
 
-    The line is written under a lock, so that graders may share the file. A full disk leaves the
-    file as it was, and no line is glued to the half of one that a crash has left.
+
+def line_of(names, notebook, report, secret):
+    """Return the line of JSON on a graded submission.
 
     Args:
-        path: the file.
         names: ``{"assignment", "student", "notebook"}``.
         notebook: the notebook that was graded.
         report: the Report.
         secret: the seed of the course; only its hash is written.
-
-    Raises:
-        OSError: the line could not be written.
     """
-    line = json.dumps(
+    return json.dumps(
         {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **{key: names[key] for key in ("assignment", "student", "notebook")},
@@ -54,11 +52,28 @@ def record(path, names, notebook, report, secret):
             },
         }
     )
+
+
+def append(path, lines):
+    """Append lines to a file under a lock, so that graders may share the file.
+
+    A full disk leaves the file as it was, and no line is glued to the half of one that a crash has
+    left.
+
+    Args:
+        path: the file.
+        lines: from ``line_of``.
+
+    Raises:
+        OSError: the lines could not be written; none of them is.
+    """
+    if not lines:
+        return
     make_folder(path.parent)
     descriptor = open_kept(path, os.O_RDWR | os.O_APPEND)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _append(descriptor, f"{line}\n".encode())
+        _append(descriptor, "".join(f"{line}\n" for line in lines).encode())
     finally:
         os.close(descriptor)
 
