@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parent / "results" / "first_check.json"
 WAYS = (
     ("Sets 1 to 3, in an editor", (), "normalize"),
     ("Sets 1 to 3, in JupyterLab", ("jupyterlab", "matplotlib"), "normalize"),
-    ("Set 4, PyTorch for CPUs", ("jupyterlab", "matplotlib", "torch"), "BatchNorm"),
+    ("Sets 4 and 6 to 8, PyTorch for CPUs", ("jupyterlab", "matplotlib", "torch"), "BatchNorm"),
     (
         "Set 5, PyTorch for CPUs",
         ("jupyterlab", "matplotlib", "torch", "keras"),
