@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import resource
 import subprocess
 import tempfile
 import time
@@ -23,11 +24,14 @@ class Installed:
 
     Args:
         seconds: until pip was done, downloads included.
+        processor: seconds that one core worked for it, which other work on the machine hardly
+            changes.
         download: megabytes that were downloaded.
         disk: megabytes of the whole environment.
     """
 
     seconds: float
+    processor: float
     download: int
     disk: int
 
@@ -54,9 +58,9 @@ class Environment:
             Refused: pip cannot.
         """
         pip = [self.python, "-m", "pip", "install", "--no-cache-dir", "--progress-bar", "off"]
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), _worked()
         done = subprocess.run([*pip, *requirements], cwd=ROOT, capture_output=True, text=True)
-        seconds = time.perf_counter() - start
+        seconds, processor = time.perf_counter() - start, _worked() - worked
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             raise Refused((errors or done.stderr.splitlines() or [""])[-1])
@@ -65,7 +69,7 @@ class Environment:
         # A wheel that is on this machine already is one that a student downloads.
         wheels = re.findall(r"^ *Processing (/.*\.whl)", done.stdout, re.M)
         download += sum(Path(wheel).stat().st_size for wheel in wheels)
-        return Installed(seconds, round(download / _MEGABYTE), self.megabytes())
+        return Installed(seconds, processor, round(download / _MEGABYTE), self.megabytes())
 
     def megabytes(self):
         """Return the megabytes of the environment on disk."""
@@ -89,6 +93,12 @@ class Environment:
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
         return done.stdout
+
+
+def _worked():
+    """Return the seconds that the processor has worked for the processes started here."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextlib.contextmanager

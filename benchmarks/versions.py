@@ -4,7 +4,8 @@
 
 Each row of ``MATRIX`` is installed anew. In it each right solution must pass its check, and each
 known mistake must fail under its own name. ``results/versions.json`` keeps the rows, for the table
-of the students' guide. A row whose Python is not on this machine is left as it was.
+of the students' guide. A row whose Python is not on this machine is left as it was, one that
+``MATRIX`` does not have any more is dropped.
 Exit status 1 if anything is misjudged.
 """
 
@@ -21,7 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "versions.json"
 NUMPY_SETS = ("ps1_forward", "ps2_backward", "ps3_convolution")
-TORCH_SETS = ("ps4_pytorch", "ps5_keras", "ps6_shift", "ps7_batches")
+LAYER_SETS = ("ps4_pytorch", "ps5_keras")
+TORCH_SETS = ("ps6_shift", "ps7_batches", "ps8_capstone")
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ MATRIX = (
     Row("3.11", ("numpy==1.26.0",), NUMPY_SETS),
     Row("3.12", ("numpy",), NUMPY_SETS),
     Row("3.13", ("numpy",), NUMPY_SETS),
-    Row("3.11", ("numpy==1.26.4", "torch==2.6.0", "keras==3.8.0"), TORCH_SETS),
-    Row("3.13", ("numpy", "torch", "keras"), (*NUMPY_SETS, *TORCH_SETS)),
+    Row("3.11", ("numpy==1.26.4", "torch==2.6.0", "keras==3.8.0"), LAYER_SETS),
+    Row("3.13", ("numpy", "torch", "keras"), (*NUMPY_SETS, *LAYER_SETS)),
+    Row("3.11", ("numpy==1.26.4", "torch==2.6.0"), TORCH_SETS),
+    Row("3.13", ("numpy", "torch"), TORCH_SETS),
     Row("3.11", ("keras==3.8.0", "jax"), ("ps5_keras",), "jax"),
     Row("3.13", ("keras", "jax"), ("ps5_keras",), "jax"),
     Row("3.11", ("keras==3.8.0", "tensorflow-cpu"), ("ps5_keras",), "tensorflow"),
-    Row("3.12", ("keras", "tensorflow-cpu"), ("ps5_keras",), "tensorflow"),
+    Row("3.13", ("keras", "tensorflow-cpu"), ("ps5_keras",), "tensorflow"),
 )
 
 # Where pyenv, the package manager or the machine puts the interpreters.
@@ -126,8 +130,22 @@ def _verdict(exercise, obj):
         return judge(exercise, cases, {k: attempt(exercise, obj, c) for k, c in cases.items()})
 
 
-def _same(row, kept):
-    return all(json.loads(json.dumps(value)) == kept[key] for key, value in asdict(row).items())
+def put(kept, result):
+    """Return the rows in the order of ``MATRIX``, with a new result in its place.
+
+    Args:
+        kept: the rows of the file.
+        result: of one row; it takes the place of an older one.
+    """
+    rows = [*kept, result]
+    places = [_place(row) for row in rows]
+    newest = {place: row for place, row in zip(places, rows, strict=True) if place is not None}
+    return [newest[place] for place in sorted(newest)]
+
+
+def _place(kept):
+    rows = (json.loads(json.dumps(asdict(row))) for row in MATRIX)
+    return next((n for n, row in enumerate(rows) if row.items() <= kept.items()), None)
 
 
 def main(numbers):
@@ -140,8 +158,7 @@ def main(numbers):
             continue
         # As the file has it, so that rows compare.
         result = json.loads(json.dumps(try_out(row, python)))
-        kept = [each for each in kept if not _same(row, each)] + [result]
-        kept.sort(key=lambda each: next((n for n, r in enumerate(MATRIX) if _same(r, each)), -1))
+        kept = put(kept, result)
         wrong += len(result.get("misjudged", ()))
         text = json.dumps({"date": date.today().isoformat(), "rows": kept}, indent=1)
         RESULTS.write_text(text + "\n")

@@ -6,8 +6,9 @@ import subprocess
 import tomllib
 
 import pytest
+import yaml
 
-from bncourse import check
+from bncourse import addresses, check
 
 
 def tracked(root):
@@ -111,3 +112,29 @@ def test_the_package_states_what_a_notebook_needs(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert any(line.startswith("numpy") for line in project["dependencies"])
     assert project["requires-python"] == ">=3.11"
+
+
+def test_the_citation_is_of_this_version_and_complete(root):
+    """Keys as in version 1.2.0 of the format; the rest waits for an address and a release."""
+    cited = yaml.safe_load((root / "CITATION.cff").read_text())
+    required = {"cff-version", "message", "title", "authors"}
+    optional = {"abstract", "type", "version", "keywords", "license", "repository-code", "url"}
+    assert required <= {*cited} <= required | optional | {"date-released", "doi"}
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert cited["version"] == project["version"]
+    assert project["license"] in cited["license"]
+    assert cited.get("repository-code", "") == addresses.REPOSITORY
+    assert cited["title"] in (root / "README.md").read_text()
+    assert f"\n## {cited['version']}\n" in (root / "CHANGELOG.md").read_text()
+
+
+def test_each_form_of_an_issue_asks_for_something(root):
+    forms = [*(root / ".github" / "ISSUE_TEMPLATE").glob("*.yml")]
+    forms = [yaml.safe_load(path.read_text()) for path in forms if path.name != "config.yml"]
+    support = (root / "SUPPORT.md").read_text()
+    for form in forms:
+        assert {"name", "description", "body"} <= {*form}
+        ids = [each["id"] for each in form["body"] if each["type"] != "markdown"]
+        assert ids
+        assert len(ids) == len({*ids})
+        assert f"*{form['name']}*" in support

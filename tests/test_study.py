@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -108,6 +109,13 @@ def test_what_follows_from_a_missing_answer_is_no_news(folder):
     assert watch.examine(folder / "mine.py")[1] == ""
     (folder / "mine.py").write_text(text + "k\n")
     assert "NameError: name 'k'" in watch.examine(folder / "mine.py")[1]
+
+
+def test_a_missing_package_is_told_once_and_first(folder):
+    text = "import absent_package as p\nclass A(p.Module):\n    pass\na = A()\nb = a + 1\n"
+    (folder / "mine.py").write_text(text)
+    told = watch.examine(Path("mine.py"))[1]
+    assert told == "mine.py, line 1: ModuleNotFoundError: No module named 'absent_package'"
 
 
 def test_watch_checks_again_at_each_save(folder):

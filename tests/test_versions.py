@@ -1,10 +1,23 @@
 """The table of versions is of what was tried, and reaches as far as the course promises."""
 
+import importlib.util
 import json
+from dataclasses import asdict
 
+import pytest
 import version_table
 
-from bncourse.registry import OLDEST
+from bncourse.registry import BACKENDS, OLDEST, PROBLEM_SETS
+
+
+@pytest.fixture(scope="module")
+def versions(root):
+    """The module of benchmarks/ that measures the rows."""
+    path = root / "benchmarks" / "versions.py"
+    spec = importlib.util.spec_from_file_location("versions", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def rows():
@@ -37,3 +50,30 @@ def test_the_guide_shows_the_table(root):
     shown = version_table.table()
     assert shown.count("\n") == len(rows()) + 1
     assert "| 3.10 | numpy | 1, 2, 3 | refused by pip |" in shown
+
+
+@pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
+def test_each_set_is_to_be_tried_on_the_oldest_and_the_newest(each, versions):
+    rows = [row for row in versions.MATRIX if each.name in row.sets]
+    for package in ("numpy", *each.needs):
+        given = {name for row in rows for name in row.requirements}
+        oldest = f"{package}=={'.'.join(map(str, OLDEST[package]))}"
+        assert package in given
+        assert any(name.startswith(oldest) for name in given)
+    assert len({row.python for row in rows}) > 1
+
+
+def test_keras_is_to_be_tried_on_each_backend_old_and_new(versions):
+    for backend in BACKENDS:
+        rows = [row for row in versions.MATRIX if row.backend == backend]
+        given = {name for row in rows if "ps5_keras" in row.sets for name in row.requirements}
+        assert {"keras", f"keras=={'.'.join(map(str, OLDEST['keras']))}.0"} <= given
+
+
+def test_a_new_result_takes_the_place_of_the_old_one(versions):
+    first, second = (json.loads(json.dumps(asdict(row))) for row in versions.MATRIX[:2])
+    gone = first | {"python": "2.7"}
+    kept = [gone, second | {"right": [1, 2]}]
+    kept = versions.put(kept, second | {"right": [2, 2]})
+    assert kept == [second | {"right": [2, 2]}]
+    assert versions.put(kept, first) == [first, kept[0]]

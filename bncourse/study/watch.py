@@ -118,7 +118,8 @@ def examine(path):
     sys.path.insert(0, str(path.resolve().parent))
     for statement in tree.body:
         if not _is_check(statement):
-            problem = _run(statement, space, absent, path) or problem
+            told = _run(statement, space, absent, path)
+            problem = problem or told
     return [_standing(name, space) for name in _asked(space)], problem
 
 
@@ -134,15 +135,16 @@ def _is_check(statement):
 def _run(statement, space, absent, path):
     """Run a statement, and return what it raises: where, and which words.
 
-    What follows from a missing answer is no news: ``absent`` holds the names that nothing bound on
-    account of it.
+    What follows from a missing answer, or from what was told already, is no news: ``absent`` holds
+    the names that nothing bound on account of it.
     """
     code = compile(ast.Module([statement], []), str(path), "exec")
     try:
         exec(code, space)
     except Exception as error:
-        if isinstance(error, NotImplementedError) or getattr(error, "name", None) in absent:
-            absent |= {n.id for n in ast.walk(statement) if _is_bound(n)}
+        follows = isinstance(error, NameError) and error.name in absent
+        absent |= {name for node in ast.walk(statement) for name in _bound(node)}
+        if follows or isinstance(error, NotImplementedError):
             return ""
         frames = traceback.extract_tb(error.__traceback__)
         (line, *_) = [frame.lineno for frame in frames if frame.filename == str(path)] or ["?"]
@@ -150,8 +152,13 @@ def _run(statement, space, absent, path):
     return ""
 
 
-def _is_bound(node):
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _bound(node):
+    """Return the names that a node of a statement binds."""
+    if isinstance(node, ast.Name):
+        return [node.id] if isinstance(node.ctx, ast.Store) else []
+    if isinstance(node, ast.alias):
+        return [node.asname or node.name.partition(".")[0]]
+    return [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
 
 
 def _asked(space):

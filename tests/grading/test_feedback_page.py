@@ -14,11 +14,12 @@ from traitlets.config import Config
 from bncourse import addresses
 from bncourse.grading.feedback import grade_cell_outputs
 from bncourse.grading.nbgrader.config import configure
+from bncourse.grading.nbgrader.pages import CurrentPages
 from bncourse.grading.nbgrader.results import Line, readable, results_of, unwrapped
 from bncourse.grading.outcome import WORDS, Outcome
 from bncourse.judge import Verdict
 from bncourse.message import report
-from bncourse.registry import load
+from bncourse.registry import PROBLEM_SETS, load
 from bncourse.trial import corpus, walkthrough
 
 from .test_normalise import PIXEL
@@ -249,4 +250,29 @@ def test_a_browser_finds_nothing_amiss(path, browser, width, scheme):
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     found = axe.run(page).response["violations"]
     assert not [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def exporter(tmp_path_factory):
+    config = Config()
+    configure(config, tmp_path_factory.mktemp("empty") / "nbgrader_config.py")
+    return CurrentPages(config=config)
+
+
+@needs_chromium
+@pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
+def test_the_page_of_each_set_fits_a_phone(each, root, exporter, browser, tmp_path):
+    notebook = nbformat.read(root / "exercises" / each.name / f"{each.notebook}.ipynb", 4)
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade"):
+            cell.metadata.nbgrader.score = 0
+    told = {"notebook": each.notebook, "score": 0, "max_score": 1}
+    text, _ = exporter.from_notebook_node(notebook, resources={"nbgrader": told})
+    assert all(f"({name})" in text for name in each.exercises)
+    (tmp_path / "page.html").write_text(text)
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto((tmp_path / "page.html").as_uri())
+    # What is wider scrolls inside its own box.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.close()
