@@ -439,6 +439,15 @@ _MISTAKES = (
 )
 
 
+_START = (
+    *_SCALES,
+    *_BIASES,
+    *(label for name in _WEIGHTS for label in _drawn(name, torch.ones(1))),
+)
+_FORWARD = ("y of a new block, less x", "y", "dx", "y in eval")
+_GRADIENTS = tuple(f"d{name}" for name in (*_WEIGHTS, *_SCALES, *_BIASES))
+
+
 def _signature(width, norm, zero_init=False):
     """The constructor that the student writes."""
 
@@ -452,6 +461,7 @@ residual_block = Exercise(
     see="H7",
     insight="A block that starts as the identity lets a net of any depth start as a shallow one.",
     mistakes=_MISTAKES,
+    parts=dict.fromkeys(_START, "__init__") | dict.fromkeys((*_FORWARD, *_GRADIENTS), "forward"),
     tolerance=TOLERANCE,
     takes_device=True,
     # Which norm stands in the block is not its business.

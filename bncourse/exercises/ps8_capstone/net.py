@@ -608,6 +608,15 @@ _MISTAKES = (
 )
 
 
+# Those of the layer alone: without norm the rest holds also where the layer is not written.
+_PARTS = {
+    "number of blocks": "the list of parts",
+    **dict.fromkeys((f"{name} of a new norm" for name in (*_NORM, *_STORED)), "a new BatchNorm"),
+    "y of a new norm in eval": "BatchNorm in eval mode",
+    "y of a new norm in training": "BatchNorm in training mode",
+}
+
+
 def _signature(inputs, width, blocks, classes, block, normed=True):
     """The function that the student writes."""
 
@@ -622,6 +631,7 @@ deep_net = Exercise(
     insight="Without the layer each block multiplies the variance of the signal, with it each "
     "adds 1.",
     mistakes=_MISTAKES,
+    parts=_PARTS,
     tolerance=TOLERANCE,
     takes_device=True,
 )
