@@ -446,9 +446,10 @@ def _by_rules(exercise, evidence):
     best, most = None, 0
     for mistake in exercise.mistakes:
         candidate = _Candidate((mistake,), mistake.obj, evidence)
-        if not candidate.rules or not candidate.rules <= broken or len(candidate.rules) <= most:
+        # The cases come first: most mistakes end at one of them, and a layer takes long to try.
+        if any(each.known_wrong or each.other for each in candidate.everywhere):
             continue
-        if not any(each.known_wrong or each.other for each in candidate.everywhere):
+        if candidate.rules <= broken and len(candidate.rules) > most:
             best, most = mistake, len(candidate.rules)
     return Diagnosis((best,), True) if best else Diagnosis()
 

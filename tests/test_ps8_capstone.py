@@ -186,3 +186,29 @@ def test_torchs_own_layer_is_noticed():
 
     with pytest.raises(CheckFailed, match="It calls a ready-made"):
         check(deep_net)
+
+
+def test_a_block_without_forward_is_told_that_it_starts_right():
+    class ResidualBlock(CORRECT["ResidualBlock"][0]):
+        def forward(self, x):
+            raise NotImplementedError
+
+    with pytest.raises(CheckFailed) as failure:
+        check(ResidualBlock)
+    assert "forward still raises NotImplementedError: write it next." in str(failure.value)
+    assert "__init__ is right wherever" in str(failure.value)
+
+
+def test_a_net_without_a_layer_is_told_what_is_right():
+    class BatchNorm(LAYERS["BatchNorm"][0]):
+        def forward(self, x):
+            raise NotImplementedError
+
+    def deep_net(inputs, width, blocks, classes, block, normed=True):
+        return net_on(BatchNorm, inputs, width, blocks, classes, block, normed)
+
+    with pytest.raises(CheckFailed) as failure:
+        check(deep_net)
+    told = " ".join(str(failure.value).split())
+    assert "BatchNorm in eval mode still raises NotImplementedError: write it next." in told
+    assert "All results that are there are right wherever it does not raise." in told

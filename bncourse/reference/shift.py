@@ -3,7 +3,8 @@
 A network is a list of parts, each a kind and its arrays:
 
     ("linear", {"weight": (out, in), "bias": (out,)}), the bias may be missing
-    ("norm", {"weight": gamma, "bias": beta, "running_mean": (D,), "running_var": (D,), "eps": ()})
+    ("norm", {"weight": gamma, "bias": beta, "running_mean": (D,), "running_var": (D,), "eps": ()}),
+        "frozen" is True where it stays in eval mode
     ("tanh", {}), ("relu", {}), ("sigmoid", {})
 
 The weight of a linear part has the shape that PyTorch gives it. gamma and beta may be missing. The
@@ -68,7 +69,7 @@ def _forward(kind, arrays, x, training):
         return x @ arrays["weight"].T + arrays.get("bias", 0.0)
     if kind == "norm":
         gamma, beta = _scale_and_shift(arrays, x)
-        if training:
+        if training and not arrays.get("frozen"):
             return batchnorm_forward(x, gamma, beta, arrays["eps"])[0]
         return batchnorm_inference(x, gamma, beta, *_stored(arrays))
     if kind == "tanh":
@@ -91,7 +92,7 @@ def _backward(kind, arrays, x, y, dy, training):
         return dy @ arrays["weight"], {"weight": dy.T @ x, "bias": dy.sum(axis=0)}
     if kind == "norm":
         gamma, beta = _scale_and_shift(arrays, x)
-        if training:
+        if training and not arrays.get("frozen"):
             found = batchnorm_backward(dy, batchnorm_forward(x, gamma, beta, arrays["eps"])[1])
         else:
             found = batchnorm_inference_backward(dy, x, gamma, *_stored(arrays))

@@ -51,6 +51,10 @@ take_in(
         ([("        handle.remove()\n", "")], ["hook left behind"]),
         ([("for x in batches", "for x in [*batches]")], ["batches collected first"]),
         ([("a[:, unit]", "a[unit, :]")], ["one example in place of one unit"]),
+        ([("    table = []\n", "    table, model.seen = [], True\n")], []),
+        ([("            model(x)\n", "            model(x)\n            x.mul_(0)\n")], []),
+        ([("load_state_dict(state)", "load_state_dict(state, assign=True)")], []),
+        ([("model(x)", "model.train(model.training)(x)")], []),
     ],
 )
 
@@ -74,6 +78,13 @@ def internal_covariate_shift(model, loss_fn, x, y, lr):
         pending.append((i, p))
     return out
 """
+RENEW = """\
+def renew(model):
+    for module in model.modules():
+        for name, value in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(value.detach().clone()))
+
+def internal"""
 take_in(
     "internal_covariate_shift",
     SHIFT,
@@ -105,6 +116,8 @@ take_in(
             ["measured in eval mode"],
         ),
         ([("g1[i] - g0[i]) **", "g1[i] + g0[i]) **")], []),
+        ([("    g0 = grads", "    x.requires_grad_()\n    g0 = grads")], []),
+        ([("    g0 = grads", "    renew(model)\n    g0 = grads"), ("def internal", RENEW)], []),
     ],
 )
 
@@ -151,6 +164,7 @@ take_in(
         ),
         ([("        return y\n", "        return y.detach()\n")], ["gradient cut"]),
         ([("k.exp()", "(-2 * k).exp()")], []),
+        ([("        return y\n", "        self.last = y\n        return y\n")], []),
     ],
 )
 
@@ -199,6 +213,18 @@ take_in(
         ([("result.train(model.training)", "result")], ["always in training mode"]),
         ([("v + part.eps", "v"), (" + part.bias\n", "\n")], ["eps missing", "beta forgotten"]),
         ([("k * lin.bias if", "2 * k * lin.bias if")], []),
+        ([("torch.no_grad()", "torch.inference_mode()")], []),
+        (
+            [
+                (
+                    "    result = nn",
+                    "    keep[0].register_forward_hook(lambda part, x, y: None)\n    result = nn",
+                )
+            ],
+            [],
+        ),
+        ([("k, c = part.weight * k", "k, c = part.weight.abs() * k")], []),
+        ([("    new = copy", "    x *= 2\n    x /= 3\n    new = copy")], []),
     ],
 )
 

@@ -99,6 +99,14 @@ take_in(
         ),
         ([("+ eps) ** 0.5", ") ** 0.5 + eps")], ["eps outside the root"]),
         ([("sigma / running_std", "(sigma / running_std) ** 1.1")], []),
+        (
+            [
+                ("sigma / running_std", "sigma / (running_std + eps)"),
+                ("(mu - running_mean) / running_std", "(mu - running_mean) / (running_std + eps)"),
+            ],
+            ["eps added beside running_std"],
+        ),
+        ([("* r + d\n", "* r\n"), ("x_hat + beta", "x_hat + d + beta")], ["d not scaled"]),
         ([("gamma * x_hat + beta", "gamma * x_hat - beta")], []),
     ],
 )
@@ -184,6 +192,17 @@ take_in(
         ([("return mean,", "return 2 * mean,")], []),
         ([("dist.all_reduce(s)", "dist.all_reduce(s, op=dist.ReduceOp.MAX)")], []),
         ([("dist.all_reduce(q)", "dist.broadcast(q, src=0)")], ["squares not exchanged"]),
+        (
+            [
+                (
+                    "    dist.all_reduce(s)\n",
+                    "    two = [torch.empty_like(s) for _ in range(dist.get_world_size())]\n"
+                    "    dist.all_gather(two, s)\n    s = two[0] + two[1]\n",
+                )
+            ],
+            [],
+        ),
+        ([("    return", "    dist.destroy_process_group()\n    return")], []),
     ],
 )
 
@@ -215,6 +234,11 @@ take_in(
             ["statistics without a graph", "unbiased variance"],
         ),
         ([("(x - mu) * r", "(x + mu) * r")], []),
+        (
+            [("((s - mu) ** 2).sum(0) / s.shape[0]", "(s**2).sum(0) / s.shape[0] - mu**2")],
+            ["cancellation"],
+        ),
+        ([("    return torch", "    beta.data += 1\n    return torch")], []),
     ],
 )
 take_in(
@@ -237,6 +261,10 @@ take_in(
             ["gamma and beta outside of autograd"],
         ),
         ([("rsqrt(v + eps)", "rsqrt(v) + eps")], []),
+        (
+            [("((s - mu) ** 2).sum(0) / s.shape[0]", "(s * s).sum(0) / s.shape[0] - mu * mu")],
+            ["cancellation"],
+        ),
     ],
 )
 
@@ -256,6 +284,15 @@ take_in(
         ([("0, 1, 2", "3")], ["channels only"]),
         ([("0, 1, 2", "0, 2")], []),
         ([("0, 1, 2", "1, 2, 3")], []),
+        (
+            [
+                (
+                    "np.mean(c * c, over, keepdims=True)",
+                    "np.mean(x * x, over, keepdims=True) - np.mean(x, over, keepdims=True) ** 2",
+                )
+            ],
+            ["cancellation"],
+        ),
     ],
 )
 
@@ -301,6 +338,18 @@ take_in(
         ([("x.detach().var(0)", "v.detach()")], ["biased variance remembered"]),
         ([("rsqrt(v + self.eps)", "rsqrt(v.detach() + self.eps)")], []),
         ([("if self.training", "if not self.training")], []),
+        ([("x.detach().var(0)", "x.var(0)")], ["statistics remembered with a graph"]),
+        (
+            [("mu.detach(), self.momentum", "mu, self.momentum")],
+            ["statistics remembered with a graph"],
+        ),
+        ([("        if self.training", "        self.x = x\n        if self.training")], []),
+        (
+            [("if self.training", "if self.training or not self.running_mean.any()")],
+            [],
+        ),
+        ([("self.momentum)\n", "1 - self.momentum)\n")], ["momentum reversed"]),
+        ([("x.var(0, unbiased=False)", "(x * x).mean(0) - x.mean(0) ** 2")], ["cancellation"]),
     ],
 )
 
@@ -334,6 +383,15 @@ take_in(
         ([("np.square(x - m).sum(0) / len(x)", "np.square(x - m).sum(0)")], ["squares summed"]),
         ([("(v + eps)", "v")], ["eps missing"]),
         ([("(v + eps)", "(v - eps)")], []),
+        (
+            [
+                (
+                    "np.square(x - m).sum(0) / len(x)",
+                    "np.square(x - x.mean()).mean(0) - (x - x.mean()).mean(0) ** 2",
+                )
+            ],
+            ["mean of squares minus square of mean"],
+        ),
     ],
 )
 
@@ -360,6 +418,20 @@ take_in(
         ([("        y,", "        y.data,")], ["y without a graph"]),
         ([("v.data * n / (n - 1)", "v.data")], ["biased variance remembered"]),
         ([("mu = x.sum(0) / n", "mu = x.data.sum(0) / n")], []),
+        ([("(x - mu).square().sum(0) / n", "x.square().sum(0) / n - mu**2")], ["cancellation"]),
+        (
+            [
+                (
+                    "    return (",
+                    "    with torch.inference_mode():\n"
+                    "        running_mean = running_mean + 0\n"
+                    "        return y, torch.lerp(running_mean, mu, momentum), "
+                    "torch.lerp(running_var, keep_v, momentum)\n"
+                    "    return (",
+                )
+            ],
+            [],
+        ),
         (
             [("mu.data, v.data * n / (n - 1)", "mu.data, v")],
             ["graph behind the running variance", "biased variance remembered"],
@@ -391,5 +463,14 @@ take_in(
         ([("rows.var(1, ddof=1)", "v * x.size / (x.size - 1)")], ["n counts the channels too"]),
         ([("rows.var(1, ddof=1)", "v - v / rows.shape[1]")], ["correction upside down"]),
         ([("rows.var(1, ddof=1)", "np.sqrt(v)")], []),
+        (
+            [
+                (
+                    "mu, v = rows.mean(1), rows.var(1)\n",
+                    "mu = rows.mean(1)\n    v = (rows**2).mean(1) - mu**2\n",
+                )
+            ],
+            ["cancellation"],
+        ),
     ],
 )

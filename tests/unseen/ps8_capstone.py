@@ -61,6 +61,35 @@ take_in(
             [("return z + x", "return z"), ("(2 / width) ** 0.5", "width ** -0.5")],
             ["shortcut missing", "weights of variance 1 / K"],
         ),
+        (
+            [("        self.normed", "        torch.manual_seed(width)\n        self.normed")],
+            ["a seed of its own"],
+        ),
+        (
+            [
+                (
+                    "torch.randn(width, width)",
+                    "torch.randn(width, width, generator=torch.Generator().manual_seed(0))",
+                )
+            ],
+            ["a seed of its own"],
+        ),
+        (
+            [
+                (
+                    "        if self.normed:\n            self.norm1",
+                    "        self.linear2.weight.data = self.linear1.weight.data.clone()\n"
+                    "        if self.normed:\n            self.norm1",
+                )
+            ],
+            ["both maps start alike"],
+        ),
+        ([("torch.randn(width, width)", "torch.rand(width, width) * 3**0.5")], []),
+        ([("        return z + x", "        self.out = z\n        return z + x")], []),
+        (
+            [("return z + x", "return z + x if self.training else x + 0")],
+            ["branch in training only"],
+        ),
     ],
 )
 
@@ -116,6 +145,65 @@ take_in(
         (
             [("p -= lr", "p += lr"), ("model.train(before)\n", "pass\n")],
             ["steps uphill", "left in training mode"],
+        ),
+        (
+            [
+                (
+                    "            loss.backward()\n",
+                    "            loss.backward()\n"
+                    "            nn.utils.clip_grad_norm_(model.parameters(), 5.0)\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    history = []",
+                    "    [p.register_hook(lambda g: g) for p in model.parameters()]\n"
+                    "    history = []",
+                )
+            ],
+            [],
+        ),
+        ([("    history = []", "    x.requires_grad_()\n    history = []")], []),
+        (
+            [
+                (
+                    "torch.randperm(len(x), generator=generator)",
+                    "torch.arange(len(x)).roll(int(torch.randint(len(x), (), "
+                    "generator=generator)))",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "torch.randperm(len(x), generator=generator)",
+                    "torch.cat([k * (len(x) // 2) + torch.randperm(len(x) // 2 + k * (len(x) % 2), "
+                    "generator=generator) for k in (0, 1)])",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    model.train()\n",
+                    "    model.train()\n    [m.eval() for m in model.children()]\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "for p in model.parameters():\n                    p -=",
+                    "for p in [*model.parameters()][-2:]:\n                    p -=",
+                )
+            ],
+            [],
         ),
     ],
 )
@@ -177,6 +265,17 @@ take_in(
         (
             [(" * len(x) / (len(x) - 1)", ""), ("(v + 1e-5).rsqrt()", "v.rsqrt()")],
             ["biased running variance", "eps missing"],
+        ),
+        ([("    layers = [", "    torch.manual_seed(1)\n    layers = [")], ["a seed of its own"]),
+        (
+            [("nn.Linear(width, classes))", "nn.Linear(width, classes)).eval()")],
+            ["handed over in eval mode"],
+        ),
+        ([("    if normed:", "    layers[0].requires_grad_(False)\n    if normed:")], []),
+        ([("(x - m).square().mean(0)", "x.square().mean(0) - m**2")], ["cancellation"]),
+        (
+            [("if self.training:", "if self.training or not self.running_mean.any():")],
+            ["batch statistics until one is stored"],
         ),
     ],
 )

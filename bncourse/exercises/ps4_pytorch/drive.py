@@ -51,14 +51,16 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def settings(model):
-    """Return ``{words: value}`` of a model's options, hooks and trainable weights."""
+    """Return ``{words: value}`` of a model's options, attributes, hooks and trainable weights."""
     found = {}
     for path, module in model.named_modules():
         of = f" of {type(module).__name__}" + (f" ({path})" if path else "")
         found |= {name + of: getattr(module, name) for name in _SETTINGS if hasattr(module, name)}
         found["the number of hooks" + of] = sum(len(getattr(module, hooks)) for hooks in _HOOKS)
+        found["the attributes" + of] = frozenset(vars(module))
         for name, parameter in module.named_parameters(recurse=False):
             found[f"requires_grad of {name}{of}"] = parameter.requires_grad
+            found[f"the number of hooks on {name}{of}"] = len(parameter._backward_hooks or ())
     return found
 
 
@@ -66,11 +68,80 @@ def require_settings(model, before):
     """Raise Unusable with the first setting of a model that is not what it was."""
     after = settings(model)
     for words, value in before.items():
-        if after.get(words) != value:
+        if after.get(words) == value:
+            continue
+        if isinstance(value, frozenset):
+            raise Unusable(_other_attributes(words, value, after.get(words, value)))
+        raise Unusable(
+            f"It leaves {words} changed. It must be as it was: {value}. "
+            f"Received: {after.get(words)}."
+        )
+
+
+def _other_attributes(words, before, after):
+    lost, new = sorted(before - after), sorted(after - before)
+    what = f"Lost: {lost[0]}" if lost else f"New: {new[0]}"
+    return f"It leaves {words} changed. {what}. Keep what you need in variables of your own."
+
+
+def require_same_parameters(model, before):
+    """Raise Unusable if a parameter of a model is another object than before.
+
+    Args:
+        model: the module.
+        before: ``{name: parameter}``.
+    """
+    for name, parameter in model.named_parameters():
+        if parameter is not before.get(name, parameter):
             raise Unusable(
-                f"It leaves {words} changed. It must be as it was: {value}. "
-                f"Received: {after.get(words)}."
+                f"It puts a new parameter in the place of {name}. An optimizer holds the old one, "
+                "and would train that: write into it, with copy_."
             )
+
+
+def require_usable(model):
+    """Raise Unusable unless a model can be trained on and saved."""
+    for name, value in (*model.named_buffers(), *model.named_parameters()):
+        if value.is_inference():
+            raise Unusable(
+                f"{name} was made under torch.inference_mode(), so the next training step cannot "
+                "use it. torch.no_grad() makes plain tensors."
+            )
+    for name, buffer in model.named_buffers():
+        if buffer.requires_grad:
+            raise Unusable(f"The buffer {name} is attached to the graph of autograd.")
+
+
+def require_no_graph(model):
+    """Raise Unusable if an attribute of a model or of its parts holds the graph of a batch."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            parts = value.values() if isinstance(value, dict) else value
+            for part in parts if isinstance(value, dict | list | tuple) else [value]:
+                if isinstance(part, torch.Tensor) and part.grad_fn is not None:
+                    raise Unusable(
+                        f"The attribute {name} holds the graph of autograd after a step: "
+                        "copy.deepcopy(layer) fails, and the batch stays in memory."
+                    )
+
+
+@contextlib.contextmanager
+def untouched(**given):
+    """Raise Unusable if the block changes one of the tensors that it is given.
+
+    Args:
+        given: tensors by the names that a student knows.
+    """
+    before = {name: value.detach().clone() for name, value in given.items()}
+    yield
+    for name, value in given.items():
+        if value.requires_grad:
+            raise Unusable(
+                f"It leaves requires_grad of {name} on. The caller still needs {name} as it was: "
+                "work on a copy."
+            )
+        if not torch.equal(value, before[name]):
+            raise Unusable(f"It changes {name} in place. Work on new tensors.")
 
 
 def differentiate(outputs, inputs, vectors=None):

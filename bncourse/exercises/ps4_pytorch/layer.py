@@ -15,6 +15,7 @@ from bncourse.exercises.ps4_pytorch.drive import (
     differentiate,
     differentiate_again,
     one_thread,
+    require_no_graph,
     tensor,
 )
 from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER_MISTAKES
@@ -260,22 +261,10 @@ def _drive_deepcopy(obj, inputs):
     # Where x requires no gradient, the graph would begin at weight only.
     called(layer, tensor(inputs["x1"], inputs["device"]).requires_grad_())
     _state(layer, "after a step")
-    _require_no_graph(layer)
+    require_no_graph(layer)
     other = copy.deepcopy(layer)
     called(other, tensor(inputs["x2"], inputs["device"]))
     return _state(layer, "of the original") | _state(other, "of the copy")
-
-
-def _require_no_graph(layer):
-    """Raise Unusable if an attribute of a layer holds the graph of a batch."""
-    for name, value in vars(layer).items():
-        parts = value.values() if isinstance(value, dict) else value
-        for part in parts if isinstance(value, dict | list | tuple) else [value]:
-            if isinstance(part, torch.Tensor) and part.grad_fn is not None:
-                raise Unusable(
-                    f"The attribute {name} holds the graph of autograd after a step: "
-                    "copy.deepcopy(layer) fails, and the batch stays in memory."
-                )
 
 
 def _drive_half(obj, inputs, autocast=False):

@@ -11,7 +11,9 @@ from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_fa
 from bncourse.exercises.ps4_pytorch.drive import (
     TOLERANCE,
     one_thread,
+    require_same_parameters,
     require_settings,
+    require_usable,
     settings,
     tensor,
 )
@@ -67,7 +69,9 @@ def _weights(rng, model):
 class _Witness(nn.Module):
     """Pass its input on, and remember whether gradients were tracked."""
 
-    tracked = False
+    def __init__(self):
+        super().__init__()
+        self.tracked = False
 
     def forward(self, x):
         self.tracked = self.tracked or torch.is_grad_enabled()
@@ -110,7 +114,7 @@ def _drive(obj, inputs):
     with torch.random.fork_rng(devices=[]):
         model = _build(inputs).to(inputs["device"])
     before = {name: value.clone() for name, value in model.named_parameters()}
-    options = settings(model)
+    parameters, options = dict(model.named_parameters()), settings(model)
     batches = [tensor(inputs[name], inputs["device"]) for name in _BATCHES]
     given = [x.clone() for x in batches]
     returned = obj(model, batches)
@@ -131,7 +135,8 @@ def _drive(obj, inputs):
     with so_far(outputs):
         _require_same_model(returned, before, norms, inputs["momentum"])
         require_settings(returned, options)
-        _require_usable(returned)
+        require_same_parameters(returned, parameters)
+        require_usable(returned)
     return outputs
 
 
@@ -145,18 +150,6 @@ def _require_same_model(model, before, norms, momentum):
         raise Unusable("The momentum of a batch norm is not what it was.")
     if any(not torch.equal(value, before[name]) for name, value in model.named_parameters()):
         raise Unusable("A weight of the model has changed. Only the running statistics may.")
-
-
-def _require_usable(model):
-    """Raise Unusable unless the model can be trained on and saved."""
-    for name, buffer in model.named_buffers():
-        if buffer.is_inference():
-            raise Unusable(
-                f"The buffer {name} was made under torch.inference_mode(), so the next training "
-                "step cannot use it."
-            )
-        if buffer.requires_grad:
-            raise Unusable(f"The buffer {name} is attached to the graph of autograd.")
 
 
 @one_thread()

@@ -10,7 +10,14 @@ from torch import nn
 
 from bncourse.attempt import as_array
 from bncourse.exercise import Unusable
-from bncourse.exercises.ps4_pytorch.drive import require_settings, settings, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    require_same_parameters,
+    require_settings,
+    require_usable,
+    settings,
+    tensor,
+    untouched,
+)
 from bncourse.inputs import cast, running, scale_and_shift
 from bncourse.reference import shift
 
@@ -44,6 +51,8 @@ def network(rng, sizes, act="tanh", norm=True, bias=True, last_norm=False, size=
             break
         if norm:
             gamma, beta = scale_and_shift(rng, outputs).values()
+            # A scale may be negative: who takes its size only must not pass.
+            gamma *= rng.choice([-1, 1], outputs)
             state[f"norm{number}"] = {
                 "weight": gamma,
                 "bias": beta,
@@ -62,7 +71,17 @@ def classes(rng, count, number):
 
 def parts_of(inputs):
     """Return the network of the inputs as the oracle takes it."""
-    return [(name.rstrip("0123456789"), inputs["state"].get(name, {})) for name in inputs["parts"]]
+    return [
+        (
+            name.rstrip("0123456789"),
+            inputs["state"].get(name, {}) | {"frozen": _is_frozen(name, inputs)},
+        )
+        for name in inputs["parts"]
+    ]
+
+
+def _is_frozen(name, inputs):
+    return name == inputs.get("frozen")
 
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -71,15 +90,18 @@ _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 def build(inputs):
     """Return the network of the inputs on its device; its parts carry their names.
 
-    Where it is nested, all but the last part stand in a module called ``body``.
+    Where it is nested, all but the last part stand in a module called ``body``. A part that is
+    frozen stays in eval mode.
     """
     # A layer that is made draws its first weights from torch's random state.
     with torch.random.fork_rng(devices=[]):
         named = [(name, _part(name, inputs)) for name in inputs["parts"]]
     if inputs["nested"]:
         named = [("body", nn.Sequential(OrderedDict(named[:-1]))), named[-1]]
-    model = nn.Sequential(OrderedDict(named))
-    return model.to(inputs["device"]).train(inputs["training"])
+    model = nn.Sequential(OrderedDict(named)).to(inputs["device"]).train(inputs["training"])
+    if "frozen" in inputs:
+        model.get_submodule(inputs["frozen"]).eval()
+    return model
 
 
 def _part(name, inputs):
@@ -148,7 +170,9 @@ def probe_on_batch(obj, inputs, argument):
     if inputs.get("last_step"):
         leave_gradients(model)
     before = snapshot(model)
-    result = obj(model, *loss_and_batch(inputs), inputs[argument])
+    loss, x, y = loss_and_batch(inputs)
+    with untouched(x=x, y=y):
+        result = obj(model, loss, x, y, inputs[argument])
     require_untouched(model, before)
     return numbers(result)
 
@@ -169,9 +193,10 @@ def leave_gradients(model):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a probe must leave as it was: options by words, values and gradients by name."""
+    """What a probe must leave as it was: options by words; all else by name."""
 
     options: dict
+    parameters: dict
     state: dict
     gradients: dict
 
@@ -183,12 +208,14 @@ def snapshot(model):
         name: None if parameter.grad is None else parameter.grad.clone()
         for name, parameter in model.named_parameters()
     }
-    return Snapshot(settings(model), state, gradients)
+    return Snapshot(settings(model), dict(model.named_parameters()), state, gradients)
 
 
 def require_untouched(model, before):
     """Raise Unusable with the first thing of a model that is not as in its Snapshot."""
     _require_hooks(settings(model), before.options)
+    require_same_parameters(model, before.parameters)
+    require_usable(model)
     require_settings(model, before.options)
     now = model.state_dict()
     for name, value in before.state.items():

@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import called, differentiate, one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    called,
+    differentiate,
+    one_thread,
+    require_no_graph,
+    tensor,
+)
 from bncourse.exercises.ps6_shift.noise_mistakes import NOISE_MISTAKES
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import layers
@@ -178,6 +184,7 @@ def _affine(obj, inputs):
     with so_far(outputs):
         x = _x(inputs, "2").requires_grad_()
         y = called(layer, x)
+        require_no_graph(layer)
         dy = tensor(inputs["dy"], inputs["device"])
         s, _, _ = _line(y, norm, x)
         leaves = (x, norm.weight, norm.bias)

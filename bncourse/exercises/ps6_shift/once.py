@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Case, Exercise, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    one_thread,
+    require_usable,
+    settings,
+    tensor,
+    untouched,
+)
 from bncourse.exercises.ps6_shift.drive import (
     build,
     network,
@@ -59,8 +65,8 @@ def _drive(obj, inputs):
     model, x = build(inputs), tensor(inputs["x"], inputs["device"])
     before = snapshot(model)
     # A linear layer that is made draws its first weights from torch's random state.
-    with torch.random.fork_rng(devices=[]):
-        once = obj(model, x.clone())
+    with torch.random.fork_rng(devices=[]), untouched(x=x):
+        once = obj(model, x)
     if not isinstance(once, nn.Module):
         raise Unusable(f"It must return a model. Received: {describe(once)}.")
     if once is model:
@@ -100,6 +106,9 @@ def _kind(part):
 
 def _require_free(once, linears, model):
     """Raise Unusable unless the new model can be trained, and shares nothing with the old one."""
+    require_usable(once)
+    if any(value for words, value in settings(once).items() if "hooks" in words):
+        raise Unusable("It leaves a hook on the new model, which runs in every later pass.")
     old = {each.untyped_storage().data_ptr() for each in model.parameters()}
     for number, linear in enumerate(linears, start=1):
         for name, parameter in linear.named_parameters():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from bncourse.exercise import Case, Exercise
-from bncourse.exercises.ps4_pytorch.drive import one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import one_thread, tensor, untouched
 from bncourse.exercises.ps6_shift.drive import (
     TOLERANCE,
     build,
@@ -40,6 +40,7 @@ def _cases(rng):
         "other percentiles": Case(given(q=(90, 2.5, 100, 0))),
         "one percentile, one batch": Case(given(q=(50,), steps=1)),
         "a model in eval mode": Case(given(training=False)),
+        "a batch norm that stays in eval mode": Case(given(frozen="norm1", unit=None)),
         "a layer inside another": Case(given(layer="body.linear1", nested=True)),
         "an activation that works in place": Case(
             given(net={"act": "relu"}, in_place=True, unit=None)
@@ -58,18 +59,21 @@ def _drive(obj, inputs):
         model.linear1.weight.requires_grad_(False)
     before = snapshot(model)
     options = {name: inputs[name] for name in ("q", "unit") if inputs[name] != "left out"}
-    rows = obj(model, inputs["layer"], _steps(model, inputs, before), **options)
+    names = sorted(name for name in inputs if name.startswith("batch"))
+    batches = {name: tensor(inputs[name], inputs["device"]) for name in names}
+    with untouched(**batches):
+        rows = obj(model, inputs["layer"], _steps(model, inputs, batches, before), **options)
     require_untouched(model, before)
     return {"percentiles": numbers(rows)}
 
 
-def _steps(model, inputs, before):
+def _steps(model, inputs, batches, before):
     """Yield the batches one at a time; where the model learns, it has moved in between."""
-    for name in sorted(name for name in inputs if name.startswith("batch")):
+    for x in batches.values():
         if inputs.get("learns"):
             weight = model.linear1.weight.data
             before.state["linear1.weight"] = weight.mul_(1.5).add_(0.1).clone()
-        yield tensor(inputs[name], inputs["device"])
+        yield x
 
 
 def _reference(inputs):

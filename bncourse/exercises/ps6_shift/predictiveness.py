@@ -45,6 +45,7 @@ def _cases(rng):
         ),
         "a layer without gradient": Case(_dead(given(norm=False, act="relu"))),
         "a model in eval mode": Case(given(training=False)),
+        "a batch norm that stays in eval mode": Case(given(frozen="norm1")),
         "layers inside another": Case(given(norm=False, nested=True)),
         "gradients of the last step are there": Case(given(norm=False, last_step=True)),
         "float32": Case(cast(given(norm=False), np.float32), "float32"),

@@ -41,6 +41,7 @@ def _cases(rng):
         "one layer": Case(given((5, 3), norm=False)),
         "layers without bias": Case(given(bias=False)),
         "a model in eval mode": Case(given(training=False)),
+        "a batch norm that stays in eval mode": Case(given(frozen="norm1")),
         "layers inside another": Case(given(norm=False, nested=True)),
         "gradients of the last step are there": Case(given(norm=False, last_step=True)),
         "float32": Case(cast(given(norm=False), np.float32), "float32"),

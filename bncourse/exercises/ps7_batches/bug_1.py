@@ -79,6 +79,12 @@ BUG = Exercise(
             mean_var="x.mean(dim=0), x.var(dim=0)",
         ),
         slip(
+            "cancellation",
+            hints.CANCELLATION,
+            "F15",
+            mean_var="x.mean(dim=0), (x**2).mean(dim=0) - x.mean(dim=0) ** 2",
+        ),
+        slip(
             "eps outside the root",
             hints.EPS_OUTSIDE_THE_ROOT,
             "F3",

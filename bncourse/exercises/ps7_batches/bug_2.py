@@ -6,16 +6,17 @@ import numpy as np
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Case, Exercise, unpack
 from bncourse.exercises import hints
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.inputs import cast, scale_and_shift
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
 
 
 def _cases(rng):
-    def given(n=4, height=3, width=5, channels=2, **options):
+    def given(n=4, height=3, width=5, channels=2, offset=0.0, **options):
         shape = (n, height, width, channels)
         means, spreads = (rng.uniform(0.5, 2.0, shape[1:]) for _ in range(2))
-        x = means + spreads * rng.standard_normal(shape)
+        x = offset + means + spreads * rng.standard_normal(shape)
         return {"x": x} | scale_and_shift(rng, channels) | options
 
     square = given(channels=4, height=4, width=4)
@@ -27,6 +28,7 @@ def _cases(rng):
         "one image": Case(given(n=1)),
         "images of one pixel": Case(given(n=6, height=1, width=1)),
         "a large eps": Case(given(eps=0.5)),
+        "mean near 1e6": Case(given(offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
@@ -112,6 +114,12 @@ BUG = Exercise(
             hints.UNBIASED_VARIANCE,
             "F2",
             var="x.var(axis=axes, keepdims=True, ddof=1)",
+        ),
+        slip(
+            "cancellation",
+            hints.CANCELLATION,
+            "F15",
+            var="(x**2).mean(axis=axes, keepdims=True) - mean**2",
         ),
         slip(
             "eps outside the root",

@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
+from bncourse.exercises import hints
 from bncourse.exercises.ps4_pytorch.drive import (
     TOLERANCE,
     called,
     differentiate,
     one_thread,
+    require_no_graph,
     tensor,
 )
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
@@ -22,9 +25,9 @@ _BUFFERS = ("running_mean", "running_var")
 
 
 def _cases(rng):
-    def given(n=7, d=4, eps=1e-5, momentum=0.1):
+    def given(n=7, d=4, eps=1e-5, momentum=0.1, offset=0.0):
         return {
-            **{name: batch(rng, n, d) for name in ("x1", "x2", "x_eval")},
+            **{name: batch(rng, n, d, offset) for name in ("x1", "x2", "x_eval")},
             "dy": upstream(rng, n, d),
             "weight": rng.uniform(0.5, 2.0, d),
             "bias": rng.uniform(0.5, 2.0, d),
@@ -38,6 +41,7 @@ def _cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "more features than examples": Case(given(n=4, d=9)),
         "one feature": Case(given(d=1)),
+        "mean near 1e6": Case(given(n=50, offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
@@ -51,6 +55,7 @@ def _drive(obj, inputs):
     outputs = {"y in training": y}
     with so_far(outputs):
         (outputs["dx in training"],) = differentiate(y, (x1,), tensor(inputs["dy"], "cpu"))
+        require_no_graph(layer)
         with torch.no_grad():
             outputs["y in training, under no_grad"] = called(layer, x2)
             outputs |= {name: _buffer(layer, name).clone() for name in _BUFFERS}
@@ -58,6 +63,7 @@ def _drive(obj, inputs):
             outputs["y in eval of a copy by its state_dict"] = called(
                 _copied(obj, layer, inputs), x_eval
             )
+            outputs["y in eval of a new layer"] = called(_made(obj, inputs).eval(), x_eval)
         outputs["y in eval, with gradients"] = called(layer, x_eval)
         outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
         outputs["numbers to train"] = sum(p.numel() for p in layer.parameters())
@@ -107,6 +113,9 @@ def _reference(inputs):
         "running_var": var,
         "y in eval, under no_grad": y_eval,
         "y in eval of a copy by its state_dict": y_eval,
+        "y in eval of a new layer": layers.layer_inference(
+            given["x_eval"], gamma, beta, np.zeros_like(gamma), np.ones_like(gamma), eps=eps
+        ),
         "y in eval, with gradients": y_eval,
         "running_mean after eval": mean,
         "running_var after eval": var,
@@ -180,8 +189,9 @@ BUG = Exercise(
         ),
         slip(
             "statistics outside of the state",
-            "The mode is right now. The running statistics are still no buffers, so "
-            "state_dict leaves them out: whoever loads the weights starts from 0 and 1.",
+            "The mode is right now. state_dict still leaves the running statistics out, so whoever "
+            "loads the weights starts from 0 and 1: plain attributes and buffers with "
+            "persistent=False are not saved.",
             "L1",
             **_PLAIN,
         ),
@@ -212,6 +222,29 @@ BUG = Exercise(
             "touch it: PyTorch stores the unbiased one.",
             "L1",
             remember="self.remember(mean.detach(), var.detach())",
+        ),
+        slip(
+            "statistics remembered with a graph",
+            "What is remembered carries the graph of the batch: copy.deepcopy fails, and the batch "
+            "stays in memory. Detach what is remembered.",
+            "L1",
+            remember="self.remember(mean, x.var(dim=0))",
+        ),
+        slip(
+            "momentum reversed",
+            "momentum is the weight of the old value here. In PyTorch it is that of the new one.",
+            "L1",
+            m="1 - self.momentum",
+        ),
+        slip(
+            "cancellation",
+            hints.CANCELLATION,
+            "F15",
+            y=Instead(
+                "if learning:\n"
+                "    var = (x**2).mean(dim=0) - mean**2\n"
+                "y = self.weight * (x - mean) / torch.sqrt(var + self.eps) + self.bias"
+            ),
         ),
         slip(
             "statistics without a graph",

@@ -16,7 +16,9 @@ def _cases(rng):
         return {"x": batch(rng, n, d, **options)} | scale_and_shift(rng, d)
 
     def far(d):
-        return cast(given(n=8, d=d) | {"x": far_from_zero(rng, d)}, np.float32)
+        # To both sides, so that no one number can be subtracted from all features.
+        x = far_from_zero(rng, d) * rng.choice([-1, 1], d)
+        return cast(given(n=8, d=d) | {"x": x}, np.float32)
 
     # Eight whole numbers whose mean is exact in float64, and whose squares are not.
     huge = given(n=8, d=30)

@@ -8,6 +8,7 @@ import torch
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises import hints
 from bncourse.exercises.ps4_pytorch.drive import TOLERANCE, differentiate, one_thread, tensor
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import layers
 from bncourse.slips import Right
@@ -16,9 +17,9 @@ _RUNNING = ("running_mean", "running_var")
 
 
 def _cases(rng):
-    def given(n=7, d=4, eps=1e-5, momentum=0.1):
+    def given(n=7, d=4, eps=1e-5, momentum=0.1, offset=0.0):
         return {
-            **{f"x{step}": batch(rng, n, d) for step in (1, 2)},
+            **{f"x{step}": batch(rng, n, d, offset) for step in (1, 2)},
             "dy": upstream(rng, n, d),
             **scale_and_shift(rng, d),
             **running(rng, d),
@@ -33,6 +34,7 @@ def _cases(rng):
         "more features than examples": Case(given(n=4, d=9)),
         "two examples": Case(given(n=2, d=3)),
         "one feature": Case(given(d=1)),
+        "mean near 1e6": Case(given(n=50, offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
@@ -56,6 +58,11 @@ def _drive(obj, inputs):
             names = (f"{name} in step {step}" for name in ("dx", "dgamma", "dbeta"))
             outputs |= dict(zip(names, gradients, strict=True))
     for name, value in zip(_RUNNING, state, strict=True):
+        if value.is_inference():
+            raise Unusable(
+                f"{name} was made under torch.inference_mode(): a later pass that needs gradients "
+                "cannot use it. detach() makes a plain tensor."
+            )
         outputs[f"{name} after two steps"] = value
         # 0 or 1: how long the graph is depends on how it is written.
         outputs[f"graph behind {name}"] = int(value.requires_grad)
@@ -168,6 +175,12 @@ BUG = Exercise(
             "L1",
             running_mean="momentum * running_mean + (1 - momentum) * new_mean",
             running_var="momentum * running_var + (1 - momentum) * new_var",
+        ),
+        slip(
+            "cancellation",
+            hints.CANCELLATION,
+            "F15",
+            mean_var="x.mean(dim=0), (x**2).mean(dim=0) - x.mean(dim=0) ** 2",
         ),
         slip(
             "unbiased variance",

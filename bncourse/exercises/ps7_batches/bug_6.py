@@ -6,6 +6,7 @@ import numpy as np
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Case, Exercise, unpack
 from bncourse.exercises import hints
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.inputs import cast, running, scale_and_shift
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
@@ -14,10 +15,10 @@ _RETURNS = ("y", "running_mean", "running_var")
 
 
 def _cases(rng):
-    def given(n=4, channels=3, height=2, width=5, **options):
+    def given(n=4, channels=3, height=2, width=5, offset=0.0, **options):
         shape = (n, channels, height, width)
         means, spreads = (rng.uniform(0.5, 2.0, (channels, 1, 1)) for _ in range(2))
-        x = means + spreads * rng.standard_normal(shape)
+        x = offset + means + spreads * rng.standard_normal(shape)
         more = scale_and_shift(rng, channels) | running(rng, channels)
         return {"x": x} | more | {"momentum": 0.1} | options
 
@@ -32,6 +33,7 @@ def _cases(rng):
         "images of one pixel": Case(given(n=5, height=1, width=1)),
         "one channel": Case(given(channels=1)),
         "a large eps": Case(given(eps=0.5)),
+        "mean near 1e6": Case(given(offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
 
@@ -79,6 +81,12 @@ BUG = Exercise(
             "unbiased one: n / (n - 1) times as large, n values to a channel.",
             "L1",
             new_mean_new_var="mean.ravel(), var.ravel()",
+        ),
+        slip(
+            "cancellation",
+            hints.CANCELLATION,
+            "F15",
+            var="(x**2).mean(axis=(0, 2, 3), keepdims=True) - mean**2",
         ),
         slip(
             "n counts the images",

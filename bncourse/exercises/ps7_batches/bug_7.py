@@ -83,6 +83,12 @@ BUG = Exercise(
             var="values.var(0)",
         ),
         slip(
+            "cancellation",
+            hints.CANCELLATION,
+            "F15",
+            var="(values**2).mean(0) - mean**2",
+        ),
+        slip(
             "eps outside the root",
             hints.EPS_OUTSIDE_THE_ROOT,
             "F3",

@@ -3,7 +3,15 @@
 import numpy as np
 
 from bncourse.exercise import Case, so_far
-from bncourse.exercises.ps4_pytorch.drive import FIRST, called, differentiate, one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    FIRST,
+    called,
+    differentiate,
+    one_thread,
+    tensor,
+    untouched,
+)
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import layers
 
@@ -26,6 +34,7 @@ def forward_cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "a variance smaller than eps": Case(given(scale=1e-3)),
         "one feature": Case(given(d=1)),
+        "mean near 1e6": Case(given(n=50, offset=1e6), **NEAR_A_MILLION),
         "stored column by column": Case(given() | {"x": np.asfortranarray(batch(rng))}),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
@@ -35,8 +44,10 @@ def forward_cases(rng):
 def drive_forward(obj, inputs):
     """Return y of a function of x, gamma, beta and eps, and what flows back through it."""
     leaves = [tensor(inputs[name], "cpu").requires_grad_() for name in ("x", "gamma", "beta")]
+    scales = {name: leaf.data for name, leaf in zip(("gamma", "beta"), leaves[1:], strict=True)}
     # called() hands on a clone, through which gradients reach x.
-    y = called(lambda x: obj(x, *leaves[1:], eps=inputs["eps"]), leaves[0])
+    with untouched(**scales):
+        y = called(lambda x: obj(x, *leaves[1:], eps=inputs["eps"]), leaves[0])
     outputs = {"y": y}
     if y.shape != leaves[0].shape:
         return outputs

@@ -9,6 +9,9 @@ from bncourse.exercises.ps3_convolution.families import in_float32, own_eps
 # As in problem set 3: float64 is asked for its own digits, beside a case in float32.
 TOLERANCE = MappingProxyType({"float64": FLOAT64_TOLERANCE, "float32": 1e-4})
 
+# A case whose mean is near 1e6: its rounding is 1e-10, and E[x^2] - E[x]^2 is off by 1e-4.
+NEAR_A_MILLION = MappingProxyType({"rtol": 1e-7, "noisy": True})
+
 
 def scale_and_shift_slips(slip, see, x_hat="x_hat"):
     """Return the slips of a right solution that ends in ``y = gamma * x_hat + beta``.
@@ -29,4 +32,4 @@ def scale_and_shift_slips(slip, see, x_hat="x_hat"):
     ]
 
 
-__all__ = ["TOLERANCE", "in_float32", "own_eps", "scale_and_shift_slips"]
+__all__ = ["NEAR_A_MILLION", "TOLERANCE", "in_float32", "own_eps", "scale_and_shift_slips"]

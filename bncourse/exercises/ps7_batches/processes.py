@@ -31,6 +31,7 @@ WAITS = (
     "It waits for ever: one process takes part in an exchange that the other has not begun. All "
     "processes must make the same calls of torch.distributed, in the same order."
 )
+ENDED = "It ends the group of the processes, and the next step needs it. Leave it as it is."
 NEVER_ENDS = "It computes without an end: a process was stopped after {} seconds of computing."
 DIED = "A process ended before it returned. Received: {}."
 OVERWRITTEN = "It changes x in place. The caller still needs it: work on a new tensor."
@@ -138,7 +139,10 @@ def _answer(obj, shards, rank, folder, returns):
         timeout=datetime.timedelta(seconds=LONGEST_SECONDS),
     )
     try:
-        return {"arrays": _called(obj, shards[rank], returns)}
+        arrays = _called(obj, shards[rank], returns)
+        if not dist.is_initialized():
+            raise Unusable(ENDED)
+        return {"arrays": arrays}
     except (Exception, SystemExit) as error:
         return {"error": error, "line": students_line(error)}
 

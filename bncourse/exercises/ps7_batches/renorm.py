@@ -233,6 +233,20 @@ EXERCISE = function_exercise(
             corrected="(x - running_mean) / running_std",
         ),
         slip(
+            "d not scaled",
+            "d is added after gamma has multiplied. It belongs to the normalised values: "
+            "gamma (x_hat r + d) + beta.",
+            SEE,
+            y="gamma * x_hat * r + d + beta",
+        ),
+        slip(
+            "eps added beside running_std",
+            "eps is added to running_std. It is in it already: divide by running_std as it is.",
+            SEE,
+            stretch="std / (running_std + eps)",
+            shift="(mean - running_mean) / (running_std + eps)",
+        ),
+        slip(
             "corrected after the scaling",
             "r and d are applied to gamma x_hat + beta. They belong to x_hat, before gamma and "
             "beta.",

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 
 from bncourse.exercise import Case, Exercise
-from bncourse.exercises.ps7_batches.inputs import TOLERANCE
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION, TOLERANCE
 from bncourse.exercises.ps7_batches.processes import call_in_processes
 from bncourse.inputs import batch, cast
 from bncourse.reference import batches
@@ -17,11 +17,12 @@ SEE = "F8"
 
 
 def _cases(rng):
-    def split(n, first, d=4, **options):
+    def split(n, *firsts, d=4, **options):
         x = batch(rng, n=n, d=d, **options)
-        # The two processes see data of different mean and scale.
-        x[first:] = 1.5 * x[first:] + rng.uniform(1.0, 2.0, d)
-        return {"shard 0": x[:first].copy(), "shard 1": x[first:].copy()}
+        # Each process sees data of another mean and scale.
+        for first in firsts:
+            x[first:] = 1.5 * x[first:] + rng.uniform(1.0, 2.0, d)
+        return {f"shard {k}": shard.copy() for k, shard in enumerate(np.split(x, firsts))}
 
     far = split(12, 4)
     far["shard 0"] += 1e6
@@ -31,8 +32,8 @@ def _cases(rng):
         "three examples and seven": Case(split(10, 3)),
         "one example and five": Case(split(6, 1)),
         "one feature": Case(split(9, 5, d=1)),
-        # Rounding of the mean is 1e-10, and E[x^2] - E[x]^2 is off by 1e-4.
-        "mean near 1e6": Case(far, rtol=1e-7, noisy=True),
+        "three processes": Case(split(12, 3, 8)),
+        "mean near 1e6": Case(far, **NEAR_A_MILLION),
         "float32": Case(cast(split(10, 3), np.float32), "float32"),
         "float32 with mean near 1e4": Case(
             cast(split(10, 3, offset=1e4, scale=5.0), np.float32),
@@ -44,7 +45,7 @@ def _cases(rng):
 
 
 def _drive(obj, inputs):
-    results = call_in_processes(obj, [inputs["shard 0"], inputs["shard 1"]], ("mean", "var"))
+    results = call_in_processes(obj, list(inputs.values()), ("mean", "var"))
     return {
         f"{label} in process {rank}": value
         for rank, result in enumerate(results)
@@ -54,9 +55,10 @@ def _drive(obj, inputs):
 
 def _reference(inputs):
     inputs = cast(inputs, np.float64)
-    mean, var = batches.sync_batch_statistics([inputs["shard 0"], inputs["shard 1"]])
+    mean, var = batches.sync_batch_statistics(list(inputs.values()))
     named = {"mean": mean, "var": var}
-    return {f"{label} in process {rank}": named[label] for rank in (0, 1) for label in named}
+    ranks = range(len(inputs))
+    return {f"{label} in process {rank}": named[label] for rank in ranks for label in named}
 
 
 def sync_batch_statistics(x):

@@ -7,11 +7,18 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, so_far
-from bncourse.exercises.ps4_pytorch.drive import called, differentiate, one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    called,
+    differentiate,
+    one_thread,
+    require_no_graph,
+    tensor,
+)
 from bncourse.exercises.ps8_capstone.drive import (
     TOLERANCE,
     Centring,
     load,
+    require_drawn,
     require_module,
     require_names,
     seeded,
@@ -72,6 +79,15 @@ def _unscaled(inputs):
 
 @one_thread()
 def _drive(obj, inputs):
+    block = _made(obj, inputs, inputs["seed"])
+    if inputs["scenario"] == "new":
+        require_drawn(lambda seed: _made(obj, inputs, seed), inputs["seed"])
+        return _start(block, inputs)
+    return _pass(block, inputs)
+
+
+def _made(obj, inputs, seed):
+    """Return the student's block, made from a random state."""
     made = []
 
     def norm(width):
@@ -79,7 +95,7 @@ def _drive(obj, inputs):
         return made[-1]
 
     options = {"zero_init": True} if inputs["zero_init"] else {}
-    with seeded(inputs["seed"]):
+    with seeded(seed):
         block = obj(inputs["width"], norm if inputs["normed"] else None, **options)
     require_module(block, "ResidualBlock")
     asked = _WEIGHTS + (_SCALES if inputs["normed"] else _BIASES)
@@ -88,9 +104,7 @@ def _drive(obj, inputs):
         raise Unusable("All parameters must require gradients: an optimizer trains them.")
     if inputs["normed"] and {id(each) for each in made} - {id(m) for m in block.modules()}:
         raise Unusable("The block must hold what norm(width) makes, and call norm no more often.")
-    if inputs["scenario"] == "new":
-        return _start(block, inputs)
-    return _pass(block, inputs)
+    return block
 
 
 def _start(block, inputs):
@@ -98,19 +112,28 @@ def _start(block, inputs):
     outputs = {}
     for name, value in block.named_parameters():
         if name in _WEIGHTS:
-            size = value.square().mean().sqrt() * (inputs["width"] / 2) ** 0.5
-            outputs[f"size of {name}, by that of (W3)"] = size
+            outputs |= _drawn(name, value * (inputs["width"] / 2) ** 0.5)
         else:
             outputs[name] = value
     with so_far(outputs):
+        if torch.equal(block.linear1.weight, block.linear2.weight):
+            raise Unusable("Both linear maps start with the same weights. Draw each of them.")
         if inputs["zero_init"]:
             x = tensor(inputs["x"], "cpu")
             outputs["y of a new block, less x"] = called(block, x) - x
     return outputs
 
 
+def _drawn(name, weight):
+    """Return facts on how a weight is distributed, in units of the spread of (W3)."""
+    return {
+        f"size of {name}, by that of (W3)": weight.square().mean().sqrt(),
+        f"mean of {name}, by the size of (W3)": weight.mean(),
+    }
+
+
 def _pass(block, inputs):
-    """Return output and gradients."""
+    """Return output and gradients, and the output in eval mode."""
     x = tensor(inputs["x"], inputs["device"]).requires_grad_()
     block.to(device=inputs["device"], dtype=x.dtype)
     load(block, inputs["parameters"])
@@ -122,6 +145,9 @@ def _pass(block, inputs):
     with so_far(outputs):
         gradients = differentiate(y, list(leaves.values()), tensor(inputs["dy"], inputs["device"]))
         outputs |= {f"d{leaf}": g for leaf, g in zip(leaves, gradients, strict=True)}
+        require_no_graph(block)
+        # The norm that is handed in has no mode, and the block has none of its own.
+        outputs["y in eval"] = called(block.eval(), x)
     return outputs
 
 
@@ -133,13 +159,17 @@ def _reference(inputs):
 def _start_of(given):
     ones, zeros = np.ones(given["width"]), np.zeros(given["width"])
     normed, zero = given["normed"], given["zero_init"]
-    outputs = {f"size of {name}, by that of (W3)": np.array(1.0) for name in _WEIGHTS}
+    outputs = {}
+    for name in _WEIGHTS:
+        drawn = normed or not zero or name == "linear1.weight"
+        outputs |= {
+            f"size of {name}, by that of (W3)": np.array(1.0 if drawn else 0.0),
+            f"mean of {name}, by the size of (W3)": np.array(0.0),
+        }
     if normed:
         outputs |= dict(zip(_SCALES, (ones, zeros, zeros if zero else ones, zeros), strict=True))
     else:
         outputs |= dict.fromkeys(_BIASES, zeros)
-        if zero:
-            outputs["size of linear2.weight, by that of (W3)"] = np.array(0.0)
     return outputs | ({"y of a new block, less x": np.zeros(given["x"].shape)} if zero else {})
 
 
@@ -164,7 +194,8 @@ def _passed(given):
         names = ("linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias")
     y, backward = residual.residual(residual.composed(*parts))(given["x"])
     dx, gradients = backward(given["dy"])
-    return {"y": y, "dx": dx} | {f"d{n}": g for n, g in zip(names, gradients, strict=True)}
+    by_name = {f"d{n}": g for n, g in zip(names, gradients, strict=True)}
+    return {"y": y, "dx": dx, **by_name, "y in eval": y}
 
 
 class ResidualBlock(nn.Module):
@@ -379,12 +410,42 @@ _MISTAKES = (
         ),
     ),
     slip(
+        "a seed of its own",
+        "The block sets a seed, or has a generator with a fixed one, so that all blocks of a net "
+        "start alike. Draw from torch's random state as it is: the caller seeds it.",
+        "W3",
+        super_init=Instead("super().__init__()\ntorch.manual_seed(0)"),
+    ),
+    slip(
+        "both maps start alike",
+        "The second linear map is a copy of the first. Draw the weights of each.",
+        "W3",
+        starts_at_zero=Instead(
+            "starts_at_zero = zero_init\nself.linear2.load_state_dict(self.linear1.state_dict())"
+        ),
+    ),
+    slip(
+        "branch in training only",
+        "In eval mode the block hands x on, without its branch. The branch belongs to both modes.",
+        "H7",
+        returns="x + branch if self.training else x.clone()",
+    ),
+    slip(
         "shortcut detached",
         "The gradient of the shortcut is cut off: x is detached before it is added.",
         "H6",
         returns="x.detach() + branch",
     ),
 )
+
+
+_START = (
+    *_SCALES,
+    *_BIASES,
+    *(label for name in _WEIGHTS for label in _drawn(name, torch.ones(1))),
+)
+_FORWARD = ("y of a new block, less x", "y", "dx", "y in eval")
+_GRADIENTS = tuple(f"d{name}" for name in (*_WEIGHTS, *_SCALES, *_BIASES))
 
 
 def _signature(width, norm, zero_init=False):
@@ -400,6 +461,7 @@ residual_block = Exercise(
     see="H7",
     insight="A block that starts as the identity lets a net of any depth start as a shallow one.",
     mistakes=_MISTAKES,
+    parts=dict.fromkeys(_START, "__init__") | dict.fromkeys((*_FORWARD, *_GRADIENTS), "forward"),
     tolerance=TOLERANCE,
     takes_device=True,
     # Which norm stands in the block is not its business.

@@ -30,6 +30,24 @@ def seeded(seed):
         yield
 
 
+def require_drawn(make, seed):
+    """Raise Unusable unless what is made starts from torch's random state.
+
+    Args:
+        make: of a seed, a module.
+        seed: a whole number.
+    """
+    one, other = (dict(make(each).named_parameters()) for each in (seed, seed + 1))
+    for name, value in one.items():
+        # What starts at a constant is the same at each seed.
+        constant = bool((value == value.flatten()[0]).all())
+        if not constant and name in other and torch.equal(value, other[name]):
+            raise Unusable(
+                f"{name} starts the same whatever torch's random state is, so that all runs begin "
+                "alike. Draw it from that state, and set no seed: the caller does."
+            )
+
+
 def require_names(found, asked):
     """Raise Unusable unless an object has the parameters that it must have, and no others."""
     kinds = [

@@ -8,17 +8,24 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, so_far
-from bncourse.exercises.ps4_pytorch.drive import called, differentiate, one_thread, tensor
+from bncourse.exercises.ps4_pytorch.drive import (
+    called,
+    differentiate,
+    one_thread,
+    settings,
+    tensor,
+)
 from bncourse.exercises.ps8_capstone.drive import (
     TOLERANCE,
     listed,
     load,
+    require_drawn,
     require_module,
     require_names,
     seeded,
 )
-from bncourse.inputs import batch, cast, running, upstream
-from bncourse.reference import layers, residual
+from bncourse.inputs import batch, cast, far_from_zero, running, upstream
+from bncourse.reference import forward, layers, residual
 from bncourse.slips import Instead, Right
 
 _NORM = ("weight", "bias")
@@ -57,6 +64,12 @@ def _cases(rng):
         "no block, then one example in eval": Case(given(blocks=0, n_eval=1)),
         "four blocks, wider than the batch": Case(given(n=6, width=9, blocks=4)),
         "variances smaller than eps": Case(_small(given())),
+        "your layer alone, mean near 1e4": Case(
+            cast(given() | {"scenario": "norm", "x": far_from_zero(rng, 5)}, np.float32),
+            "float32",
+            rtol=2e-2,
+            noisy=True,
+        ),
         "float32": Case(cast(given(n=12), np.float32), "float32"),
         "forty blocks without norm, three starts": Case(_points(rng, normed=False)),
         "twelve blocks on your layer, three starts": Case(_points(rng, normed=True)),
@@ -143,6 +156,8 @@ def _drive_parts(obj, inputs):
     blocks = [part for part in net if isinstance(part, _Block)]
     outputs = {"number of blocks": len(blocks)}
     with so_far(outputs):
+        _require_new(net)
+        require_drawn(lambda seed: _made(obj, inputs, inputs["normed"], seed), inputs["seed"])
         _require_apart("block", blocks)
         if inputs["normed"]:
             _require_apart("norm", [part.norm for part in blocks if part.norm] + [net[1]])
@@ -156,7 +171,29 @@ def _drive_parts(obj, inputs):
         if inputs["normed"]:
             start = net[1].state_dict()
             outputs |= {f"{name} of a new norm": start[name] for name in (*_NORM, *_STORED)}
+            outputs["y of a new norm in eval"] = called(net[1].eval(), _narrow(inputs))
     return outputs
+
+
+def _require_new(net):
+    """Raise Unusable unless a net can be trained as it comes."""
+    if not all(module.training for module in net.modules()):
+        raise Unusable("A new net must be in training mode, as torch makes it: it is trained next.")
+    if not all(each.requires_grad for each in net.parameters()):
+        raise Unusable("All parameters must require gradients: an optimizer trains them.")
+    if any(value for words, value in settings(net).items() if "hooks" in words):
+        raise Unusable("It leaves a hook on the net, which runs in every pass.")
+
+
+def _narrow(inputs):
+    """Return a batch as wide as the net."""
+    return torch.from_numpy(inputs["x"][:, : inputs["width"]].copy())
+
+
+def _drive_norm(obj, inputs):
+    """Pass a batch through the first norm of a net, and nothing else."""
+    net = _made(obj, inputs, True, inputs["seed"])
+    return {"y of a new norm in training": called(net[1], tensor(inputs["x"], "cpu"))}
 
 
 def _require_apart(kind, parts):
@@ -244,7 +281,12 @@ def _end(net, inputs):
     return float(np.mean(losses[-5:]))
 
 
-_SCENARIOS = {"parts": _drive_parts, "steps": _drive_steps, "deep": _drive_deep}
+_SCENARIOS = {
+    "parts": _drive_parts,
+    "norm": _drive_norm,
+    "steps": _drive_steps,
+    "deep": _drive_deep,
+}
 
 
 def _reference(inputs):
@@ -253,6 +295,9 @@ def _reference(inputs):
     if inputs["scenario"] == "deep":
         return {f"runs that {'learn' if inputs['normed'] else 'overflow'}, of 3": np.array(3)}
     given = cast(inputs, np.float64)
+    if inputs["scenario"] == "norm":
+        plain = np.ones(given["width"]), np.zeros(given["width"])
+        return {"y of a new norm in training": forward.batchnorm_forward(given["x"], *plain)[0]}
     state = given["state"]
     places = [name.removesuffix(".running_mean") for name in state if name.endswith("mean")]
     stored = {each: [state[f"{each}.{name}"] for name in _STORED] for each in places}
@@ -270,8 +315,14 @@ def _reference(inputs):
 
 def _start(inputs):
     zeros, ones = np.zeros(inputs["width"]), np.ones(inputs["width"])
+    if not inputs["normed"]:
+        return {}
     values = {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
-    return {f"{name} of a new norm": v for name, v in values.items() if inputs["normed"]}
+    x = cast(inputs["x"], np.float64)[:, : inputs["width"]]
+    y = layers.layer_inference(x, ones, zeros, zeros, ones, eps=1e-5)
+    return {f"{name} of a new norm": v for name, v in values.items()} | {
+        "y of a new norm in eval": y
+    }
 
 
 def _maps(given, norm, stored):
@@ -413,6 +464,20 @@ _MISTAKES = (
         std="var + self.epsilon",
     ),
     slip(
+        "cancellation",
+        "Your BatchNorm takes the variance as E[x^2] - E[x]^2, which is noise when the mean is "
+        "large. Subtract the mean before you square.",
+        "F15",
+        var="(x**2).mean(0) - mean**2 if from_batch else self.running_var",
+    ),
+    slip(
+        "batch statistics until one is stored",
+        "Your BatchNorm normalises a first batch in eval mode with its own statistics. In eval "
+        "mode it takes the stored ones, also where they are still 0 and 1.",
+        "F7",
+        from_batch="self.training or bool((self.running_var == 1).all())",
+    ),
+    slip(
         "statistics detached",
         "Your BatchNorm normalises with detached statistics, so two of the three paths of the "
         "gradient are cut. Detach what is stored only.",
@@ -522,12 +587,34 @@ _MISTAKES = (
         start="[norm(width), nn.ReLU()] if normed else [nn.ReLU()]",
     ),
     slip(
+        "a seed of its own",
+        "The net sets a seed, so that it starts the same whatever the caller asks for. Draw from "
+        "torch's random state as it is.",
+        "H6",
+        norm=Instead("torch.manual_seed(0)\nnorm = BatchNorm if normed else None"),
+    ),
+    slip(
+        "handed over in eval mode",
+        "The net is handed over in eval mode. It is trained next: leave the mode alone.",
+        "F7",
+        net_with_own_layer__returns="nn.Sequential(first, *start, *middle, last).eval()",
+    ),
+    slip(
         "a list returned",
         "A list of layers is returned. Put them into nn.Sequential.",
         "H6",
         net_with_own_layer__returns="[first, *start, *middle, last]",
     ),
 )
+
+
+# Those of the layer alone: without norm the rest holds also where the layer is not written.
+_PARTS = {
+    "number of blocks": "the list of parts",
+    **dict.fromkeys((f"{name} of a new norm" for name in (*_NORM, *_STORED)), "a new BatchNorm"),
+    "y of a new norm in eval": "BatchNorm in eval mode",
+    "y of a new norm in training": "BatchNorm in training mode",
+}
 
 
 def _signature(inputs, width, blocks, classes, block, normed=True):
@@ -544,6 +631,7 @@ deep_net = Exercise(
     insight="Without the layer each block multiplies the variance of the signal, with it each "
     "adds 1.",
     mistakes=_MISTAKES,
+    parts=_PARTS,
     tolerance=TOLERANCE,
     takes_device=True,
 )
