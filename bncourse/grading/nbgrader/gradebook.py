@@ -18,7 +18,7 @@ from bncourse.errors import CourseError, Locked
 from bncourse.grading.intake.odd import is_timestamp
 from bncourse.grading.nbgrader import rows
 from bncourse.grading.nbgrader.extensions import deadline
-from bncourse.grading.nbgrader.mark import Mark, mark_of
+from bncourse.grading.nbgrader.mark import mark_of
 from bncourse.grading.nbgrader.penalties import Policy
 from bncourse.grading.side_by_side import side_by_side
 
@@ -105,7 +105,11 @@ def written(course, tasks, processes=1):
     done = [task for task, *kept in _compared(course, tasks) if _is_in_rows(course, task, *kept)]
     shown = [task for task in done if not task.is_missing]
     marks = side_by_side(_mark_at, [_graded(course, task) for task in shown], processes)
-    seen = {id(task) for task, mark in zip(shown, marks, strict=True) if mark == Mark.of(task)}
+    seen = {
+        id(task)
+        for task, mark in zip(shown, marks, strict=True)
+        if mark and (mark.verdict, mark.reason, mark.text) == (task.key, task.reason, task.text)
+    }
     there = {id(task) for task in done if task.is_missing} | seen
     left = {task.student for task in tasks if id(task) not in there}
     return {task.student for task in tasks} - left
