@@ -5,7 +5,6 @@ import re
 import resource
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +22,12 @@ class Installed:
     """What an installation took.
 
     Args:
-        seconds: until pip was done, downloads included.
-        processor: seconds that one core worked for it, which other work on the machine hardly
-            changes.
+        seconds: that one core worked for it.
         download: megabytes that were downloaded.
         disk: megabytes of the whole environment.
     """
 
     seconds: float
-    processor: float
     download: int
     disk: int
 
@@ -58,9 +54,9 @@ class Environment:
             Refused: pip cannot.
         """
         pip = [self.python, "-m", "pip", "install", "--no-cache-dir", "--progress-bar", "off"]
-        start, worked = time.perf_counter(), _worked()
+        start = worked()
         done = subprocess.run([*pip, *requirements], cwd=ROOT, capture_output=True, text=True)
-        seconds, processor = time.perf_counter() - start, _worked() - worked
+        seconds = worked() - start
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             raise Refused((errors or done.stderr.splitlines() or [""])[-1])
@@ -69,7 +65,7 @@ class Environment:
         # A wheel that is on this machine already is one that a student downloads.
         wheels = re.findall(r"^ *Processing (/.*\.whl)", done.stdout, re.M)
         download += sum(Path(wheel).stat().st_size for wheel in wheels)
-        return Installed(seconds, processor, round(download / _MEGABYTE), self.megabytes())
+        return Installed(seconds, round(download / _MEGABYTE), self.megabytes())
 
     def megabytes(self):
         """Return the megabytes of the environment on disk."""
@@ -95,8 +91,11 @@ class Environment:
         return done.stdout
 
 
-def _worked():
-    """Return the seconds that the processor has worked for the processes started here."""
+def worked():
+    """Return the seconds that a core has worked for the processes that were started here.
+
+    Unlike the time that passes, they hardly change when the machine has other things to do.
+    """
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -4,16 +4,15 @@
 
 Each row of ``WAYS`` is installed in a fresh environment, with the line that the course tells, and
 the first check runs in it. ``results/first_check.json`` keeps what that took, for the table under
-"Get the exercises"; a row that is not measured stays as it was. Seconds depend on the network, the
-machine and what else it does; megabytes do not.
+"Get the exercises"; a row that is not measured stays as it was. The seconds are those that one core
+works, so they do not depend on what else the machine does; who waits for a download adds that.
 """
 
 import json
 import sys
-import time
 from pathlib import Path
 
-from environments import environment
+from environments import environment, worked
 
 RESULTS = Path(__file__).parent / "results" / "first_check.json"
 
@@ -37,7 +36,7 @@ def measure(packages, name):
     """Return what an installation and the first check in it took."""
     with environment(sys.executable) as fresh:
         installed = fresh.install(".", *(CPU if each == "torch" else each for each in packages))
-        start = time.perf_counter()
+        start = worked()
         code = (
             "from bncourse import check\n"
             "from bncourse.check import CheckFailed\n"
@@ -45,24 +44,23 @@ def measure(packages, name):
             "except CheckFailed as verdict: print(verdict)"
         )
         assert f"{name} is not right yet" in fresh.run("-c", code)
-        check = time.perf_counter() - start
+        check = worked() - start
     return {
         "download": installed.download,
         "disk": installed.disk,
         "seconds": round(installed.seconds),
-        "processor": round(installed.processor),
         "check": round(check, 1),
     }
 
 
 def main(numbers):
     """Measure rows, and keep them in the order of ``WAYS``."""
-    kept = {row["for"]: row for row in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     for number, (purpose, packages, name) in enumerate(WAYS):
         if numbers and number not in numbers:
             continue
-        kept[purpose] = {"for": purpose, "packages": packages} | measure(packages, name)
-        print(kept[purpose], flush=True)
+        row = {"for": purpose, "packages": packages} | measure(packages, name)
+        print(row, flush=True)
+        kept = {each["for"]: each for each in json.loads(RESULTS.read_text())} | {purpose: row}
         rows = [kept[way[0]] for way in WAYS if way[0] in kept]
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
