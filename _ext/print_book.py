@@ -124,6 +124,9 @@ STYLE = """
 .book .sd-tab-set > input { display: none; }
 .book .sd-tab-set > label { display: block; width: auto; font-weight: 600; }
 .book .sd-tab-set > .sd-tab-content { display: block !important; }
+.book :is(div[class*="ipython"], div[class*="highlight-python"]) pre {
+  font-size: 0.85rem !important;
+}
 .book .claims-filter, .book details.hide.above-input { display: none; }
 """
 
