@@ -20,7 +20,7 @@ MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup exercises book sandbox sample test test-backends test-triton pictures grid pages report effects versions gpu lint serve pdf speed clean help
+.PHONY: all setup exercises book sandbox sample test test-backends test-triton pictures grid pages report effects versions gpu hub lint serve pdf speed clean help
 
 all: exercises book sample ## set up, build the website, release the exercises, grade a sample class
 	@echo "Website: _build/html/index.html (make serve shows it)"
@@ -113,6 +113,12 @@ versions: setup ## try the oldest and the newest versions in fresh environments 
 # No setup: a machine with a GPU has its own PyTorch, and needs nothing else of this course.
 gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (7 minutes)
 	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py
+
+HUB_PORT ?= 8000
+
+# Its accounts live in a namespace, which only root can make.
+hub: setup sandbox ## start a hub on this machine, as root: two graders, three students, each an account
+	@python deploy/jupyterhub/start --port $(HUB_PORT)
 
 lint: setup ## check style and format
 	ruff check .

@@ -240,7 +240,7 @@ def test_an_ordinary_user_can_grade(needs_sandbox):
         "            print(bad, selftest.problems(bad, selftest.run(bad, worker)))"
     )
     # Of root's files, such a user may see only what the sandbox shows, too.
-    view = [*sandbox._system(), *sandbox._python(), "--ro-bind", "/etc", "/etc"]
+    view = [*sandbox.system(), *sandbox._python(), "--ro-bind", "/etc", "/etc"]
     view += ["--ro-bind", str(PACKAGE), str(PACKAGE)]
     view += ["--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev", "--chdir", "/"]
     # First, since the folders of Python may be in it.

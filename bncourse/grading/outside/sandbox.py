@@ -47,7 +47,7 @@ def command(arguments, gpu=False, shown=None):
         wall += ["--unshare-user"]
     # Before the folders of Python, which may be in /tmp themselves.
     wall += ["--perms", "1777", "--tmpfs", "/tmp", "--chdir", "/tmp"]
-    wall += ["--dev", "/dev"] + _system() + _python() + (_gpu() if gpu else [])
+    wall += ["--dev", "/dev"] + system() + _python() + (_gpu() if gpu else [])
     wall += _package(seen_by() if shown is None else shown)
     # The host's /proc, so that each submission may mount a fresh one over it: the kernel refuses
     # that where a part of the present one is covered, as in bubblewrap's own --proc.
@@ -83,7 +83,7 @@ def environment(gpu=False):
     }
 
 
-def _system():
+def system():
     """Return the options that show the system's programs and libraries, read-only."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
@@ -91,7 +91,7 @@ def _system():
             options += ["--symlink", os.readlink(name), name]
         elif os.path.isdir(name):
             options += ["--ro-bind", name, name]
-    # By name, as in ``_parents``: the linker finds no library of the driver without its cache.
+    # By name, as in ``parents``: the linker finds no library of the driver without its cache.
     options += ["--dir", "/etc"]
     for name in _ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
@@ -119,13 +119,13 @@ def visible_folders():
 def _python():
     options = []
     for folder in python_folders():
-        options += [*_parents(folder), "--ro-bind", folder, folder]
+        options += [*parents(folder), "--ro-bind", folder, folder]
     return options
 
 
 def _package(shown):
     """Return the options that cover bncourse, wherever it is, and show some of its files."""
-    options = [*_parents(PACKAGE), "--tmpfs", str(PACKAGE)]
+    options = [*parents(PACKAGE), "--tmpfs", str(PACKAGE)]
     for folder in sorted({(PACKAGE / name).parent for name in shown} - {PACKAGE}):
         options += ["--dir", str(folder)]
     for name in shown:
@@ -133,10 +133,11 @@ def _package(shown):
     return [*options, "--remount-ro", str(PACKAGE)]
 
 
-def _parents(folder):
-    # Made by name, since the folders that bubblewrap adds by itself are closed to others.
-    parents = reversed(Path(folder).parents[:-1])
-    return [word for parent in parents for word in ("--dir", str(parent))]
+def parents(folder):
+    """Return the options that make the folders above a folder."""
+    # By name, since the folders that bubblewrap adds by itself are closed to others.
+    above = reversed(Path(folder).parents[:-1])
+    return [word for parent in above for word in ("--dir", str(parent))]
 
 
 def _gpu():
