@@ -16,6 +16,8 @@ BUNDLE = "_build/web"
 
 PAGES = {f"exercises/{each.name}/{each.notebook}" for each in PROBLEM_SETS if not each.needs}
 
+_INTRO = '<div class="run-intro pst-js-only"></div>'
+
 
 def _serve_bundle(app, config):
     config.html_static_path.append(BUNDLE)
@@ -34,6 +36,8 @@ def _renew(app, env, added, changed, removed):
 
 def _number_cells(app, doctree):
     if app.env.docname in PAGES:
+        # Below the heading: what comes there holds its place from the start.
+        doctree[0].insert(1, nodes.raw("", _INTRO, format="html"))
         for cell in doctree.findall(nodes.container):
             if cell.get("nb_element") == "cell_code":
                 cell["ids"].append(f"notebook-cell-{cell['cell_index']}")

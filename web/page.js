@@ -254,8 +254,7 @@ class Page {
       "The first run loads Python, about 9 MB. Your answers stay in this browser; " +
       "the notebook you download holds them, ready to hand in. A cell that draws needs Matplotlib, " +
       "which this page does not carry.";
-    const box = make("div", { class: "run-intro" }, make("p", {}, words), button);
-    document.querySelector("article h1").after(box);
+    document.querySelector(".run-intro").append(make("p", {}, words), button);
   }
 
   download() {
