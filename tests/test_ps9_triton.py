@@ -1,6 +1,7 @@
 """Problem set 9: its kernels under Triton's interpreter, and what a check says of a launch."""
 
 import inspect
+import pickletools
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ from bncourse.exercise import draw_cases
 from bncourse.exercises.ps9_triton.backward import batchnorm_backward_kernel
 from bncourse.exercises.ps9_triton.forward import batchnorm_forward_kernel
 from bncourse.grading.intake.script import Script
+from bncourse.grading.outside.pack import pack
 from bncourse.grading.outside.warm import WarmProcess
 from bncourse.grading.pipeline import grade
 from bncourse.limits import Limits
@@ -177,6 +179,19 @@ def test_a_loop_may_end_at_a_number_that_is_computed():
 
 
 # --- grading ----------------------------------------------------------------------------------
+
+
+def test_no_kernel_and_no_mistake_goes_into_the_sandbox():
+    packed = pack(SET.name)
+    text = "\n".join(
+        argument for _, argument, _ in pickletools.genops(packed) if isinstance(argument, str)
+    )
+    assert all(name in text for name in SET.exercises)
+    mistakes = [each for name in SET.exercises for each in find(name).mistakes]
+    assert not [each.name for each in mistakes if each.name in text or each.hint in text]
+    kernels = [kernel.fn for kernels in CORRECT.values() for kernel in kernels]
+    lines = {line.strip() for each in kernels for line in inspect.getsource(each).splitlines()}
+    assert not [line for line in lines if len(line) > 25 and line in text]
 
 
 @pytest.mark.slow

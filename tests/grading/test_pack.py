@@ -82,6 +82,7 @@ def test_the_zygote_sees_what_it_imports():
         ("ps6_shift", ["backward", "convolution", "forward"]),
         ("ps7_batches", ["backward", "convolution", "forward", "shift"]),
         ("ps8_capstone", ["backward", "batches", "convolution", "forward", "shift"]),
+        ("ps9_triton", ["backward", "batches", "convolution", "forward", "residual", "shift"]),
     ],
 )
 def test_a_notebook_builds_on_earlier_answers_only(problem_set, built_on):

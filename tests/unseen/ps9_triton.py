@@ -108,7 +108,10 @@ take_in(
     "batchnorm_backward_kernel",
     by_example,
     [
-        ([("dgamma = tl.sum(sum_product) * inv_std", "dgamma = tl.sum(sum_product)")], []),
+        (
+            [("dgamma = tl.sum(sum_product) * inv_std", "dgamma = tl.sum(sum_product)")],
+            ["x centred and not divided"],
+        ),
         (
             [("of_dy = tl.load(gamma_ptr + c) * inv_std", "of_dy = inv_std")],
             ["gamma left out of dx"],

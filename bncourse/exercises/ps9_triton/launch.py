@@ -23,7 +23,7 @@ _OF_CHANNELS = 2e-5
 # Numbers before and after each array. A kernel that is wrong reads and writes there, not in the
 # memory of the notebook: with the shapes of the cases no formula leads further.
 _ROOM = 4096
-# No value of a case comes near it, and float16 holds it.
+# No case holds this number, and float16 can.
 _UNTOUCHED = 1000.0
 
 
