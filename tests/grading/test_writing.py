@@ -295,6 +295,7 @@ def test_a_student_whose_rows_are_not_all_there_stops_nobody(course):
     failed = writing.write_grades(*graded(course), say=lambda line: None)
     assert failed.keys() == {"ada"}
     assert "nbgrader could not write" in failed["ada"]
+    assert {path.split("/")[0] for path in files(course)} == {"ben"}
     assert gradebook.written(*graded(course)) == {"ben"}
 
 

@@ -23,7 +23,7 @@ from bncourse.course import scripts_on_path
 from bncourse.errors import Infra, Locked
 from bncourse.grading.nbgrader import rows
 from bncourse.grading.nbgrader.config import is_as_configured
-from bncourse.grading.nbgrader.drafts import Drafter, remove
+from bncourse.grading.nbgrader.drafts import Drafter, draft_beside, remove
 from bncourse.grading.nbgrader.extensions import deadline, extension
 from bncourse.grading.nbgrader.gradebook import opened, unusable
 from bncourse.grading.nbgrader.one_writer import only_writer
@@ -120,6 +120,8 @@ class _Run:
 
     def _write_alone(self, student):
         works = self._works[student]
+        autograded = self._course.directory.autograded_directory
+        remove(draft_beside(self._course.folder(autograded, student)))
         try:
             _autograde(self._course, student, works)
         except NbGraderException as reason:
