@@ -16,7 +16,7 @@ import numpy as np
 from bncourse.attempt import Attempt, attempt, copy_inputs, full_precision
 from bncourse.compare import scale, wrong_labels
 from bncourse.exercise import Mistake, Unusable
-from bncourse.rules import fingerprint, rule_of
+from bncourse.rules import GlobalState, fingerprint, rule_of
 from bncourse.slips import both
 
 # Of the cases in which a mistake shows, those that must look alike for it to be named.
@@ -225,7 +225,12 @@ def diagnose(exercise, cases, attempts, expected, device=None):
         if found:
             return Diagnosis(found.mistakes, found.is_sure)
         part = [each for each in candidates if each.touches(first)]
-        return _pairs(exercise, first, candidates) or _parts(part)
+        # A glance at a pair does not watch over global state, which a mistake may change.
+        state = GlobalState()
+        try:
+            return _pairs(exercise, first, candidates) or _parts(part)
+        finally:
+            state.restore()
 
 
 class _Candidate:
@@ -311,12 +316,8 @@ def _pairs(exercise, first, candidates):
     """Return the Diagnosis that two slips at once give, or None."""
     found = []
     for pair in _likely_pairs(exercise, first, candidates):
-        obj = both(*pair)
-        if obj is None:
-            continue
-        candidate = _Candidate(pair, obj, candidates[0].evidence)
-        if candidate.may_match(first) and candidate.matches(first) and candidate.is_whole:
-            found.append(candidate)
+        if pair.matches(first) and pair.is_whole:
+            found.append(pair)
     if not found:
         return None
     if len(found) == 1:
@@ -326,15 +327,20 @@ def _pairs(exercise, first, candidates):
 
 
 def _likely_pairs(exercise, first, candidates):
-    """Yield the pairs of mistakes that can give together what is wrong in one case."""
+    """Yield each pair of mistakes, as one candidate, that gives what is wrong in one case."""
     right = set(first.want) - set(first.wrong)
     # Two mistakes hardly ever mend each other.
     able = [each for each in candidates if not each.at(first).known_wrong & right]
     for one, other in itertools.combinations(able, 2):
-        if _may_pair(exercise, first, one, other) and not (
-            _contradicted(one) or _contradicted(other)
-        ):
-            yield one.mistakes[0], other.mistakes[0]
+        if not _may_pair(exercise, first, one, other):
+            continue
+        # The pair at one case costs less than each of the two at all of them.
+        obj = both(one.mistakes[0], other.mistakes[0])
+        if obj is None:
+            continue
+        pair = _Candidate((one.mistakes[0], other.mistakes[0]), obj, one.evidence)
+        if pair.may_match(first) and not (_contradicted(one) or _contradicted(other)):
+            yield pair
 
 
 def _may_pair(exercise, first, one, other):

@@ -18,6 +18,7 @@ from bncourse.exercise import draw_cases
 from bncourse.reference import residual
 from bncourse.registry import find
 
+BY_OPTIMIZER = CORRECT["train"][0]
 BLOCKS, RUNS = CORRECT["ResidualBlock"], CORRECT["train"]
 SOLUTIONS = [(name, each) for name, solutions in CORRECT.items() for each in solutions]
 
@@ -212,3 +213,14 @@ def test_a_net_without_a_layer_is_told_what_is_right():
     told = " ".join(str(failure.value).split())
     assert "BatchNorm in eval mode still raises NotImplementedError: write it next." in told
     assert "All results that are there are right wherever it does not raise." in told
+
+
+def test_a_diagnosis_leaves_the_random_state_alone():
+    # Looks like a known mistake at first and is another one, so that pairs of mistakes are tried.
+    def train(model, x, y, steps, lr, batch_size, seed):
+        return BY_OPTIMIZER(model, x, y, steps, lr / len(x), batch_size, seed)
+
+    state = torch.get_rng_state()
+    with pytest.raises(CheckFailed):
+        check(train)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -120,9 +120,13 @@ def require_no_graph(model):
             for part in parts if isinstance(value, dict | list | tuple) else [value]:
                 if isinstance(part, torch.Tensor) and part.grad_fn is not None:
                     raise Unusable(
-                        f"The attribute {name} holds the graph of autograd after a step: "
+                        f"{_where(name)} holds the graph of autograd after a step: "
                         "copy.deepcopy(layer) fails, and the batch stays in memory."
                     )
+
+
+def _where(name):
+    return "A buffer" if name == "_buffers" else f"The attribute {name}"
 
 
 @contextlib.contextmanager

@@ -407,7 +407,8 @@ _MISTAKES = (
     ),
     by_optimizer(
         "zeroed before the step",
-        "The gradients are zeroed between backward() and the step, so that no step moves anything.",
+        "The steps move nothing: the gradients are zeroed between backward() and the step, or the "
+        "step is missing.",
         "H8",
         loss_backward=Instead("loss.backward()\noptimizer.zero_grad()"),
     ),
@@ -592,7 +593,7 @@ _MISTAKES = (
     ),
     slip(
         "a copy trained",
-        "A copy of the model is trained, and the model stays as it was.",
+        "The model that is handed in stays as it was: a copy is trained, or nothing is.",
         "H8",
         mode=Instead("from copy import deepcopy\nmodel = deepcopy(model)\nmode = model.training"),
     ),
