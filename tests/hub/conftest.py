@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 
 START = ROOT / "deploy" / "jupyterhub" / "start"
-START_SECONDS = 120
+START_SECONDS = 180
 
 
 @dataclass

@@ -7,9 +7,10 @@ from playwright.sync_api import expect
 
 SET, NAME = "ps1_forward", "forward"
 # A step starts a server, a kernel or a sandbox, perhaps on a machine with other work.
-WAIT_MS = 120_000
+WAIT_MS = 180_000
 SCREENS = ROOT / "_build" / "hub" / "screens"
 LOADED = "window.models?.loaded"
+END = "That was all."
 
 
 class Person:
@@ -106,15 +107,16 @@ class Student(Person):
         self.page.keyboard.press("Shift+Enter")
         expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\d"), timeout=WAIT_MS)
 
-    def run_new(self, source):
-        """Run a source in a new notebook; return what it prints."""
+    def shell(self, source):
+        """Run lines of a shell in a new notebook; return what they print."""
         self.page.goto(f"{self.server}/lab?reset")
         self.page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
         self.page.get_by_text("| Idle").wait_for()
         cell = self.page.locator(".jp-CodeCell").first
-        self.type(cell, source)
-        expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\d"), timeout=WAIT_MS)
-        return cell.locator(".jp-OutputArea-output").first.inner_text()
+        self.type(cell, f"%%sh\n{source}\necho {END}")
+        output = cell.locator(".jp-OutputArea-output").first
+        expect(output).to_contain_text(END, timeout=WAIT_MS)
+        return output.inner_text().partition(END)[0]
 
     def submit(self):
         self.page.get_by_role("tab", name="Assignments").click()

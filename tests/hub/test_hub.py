@@ -115,7 +115,7 @@ def test_a_student_reaches_no_file_of_others(hub, term, people):
         assert (hub.folder / path).exists(), f"{path} would be refused to nobody"
     lines = [f'echo "$({reach} 2>&1 | head -c 200)"' for reach in REACHES]
     cleo = people["cleo"]
-    said = cleo.run_new("\n".join(["%%sh", *lines])).splitlines()
+    said = cleo.shell("\n".join(lines)).splitlines()
     cleo.picture("intruder")
     assert len(said) == len(REACHES)
     for reach, line in zip(REACHES, said, strict=True):
@@ -123,7 +123,7 @@ def test_a_student_reaches_no_file_of_others(hub, term, people):
 
 
 def test_a_student_sees_no_process_of_others(hub, term, people):
-    said = people["cleo"].run_new("%%sh\nstat -c %U /proc/[0-9]* 2>/dev/null | sort -u")
+    said = people["cleo"].shell("stat -c %U /proc/[0-9]* 2>/dev/null | sort -u")
     assert said.split() == ["cleo"]
 
 
