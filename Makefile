@@ -111,7 +111,7 @@ versions: setup ## try the oldest and the newest versions in fresh environments 
 	python benchmarks/versions.py
 
 # No setup: a machine with a GPU has its own PyTorch, and needs nothing else of this course.
-gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (7 minutes)
+gpu: ## on a machine with a GPU: the same grade there, and what the layer costs (5 minutes)
 	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py
 
 HUB_PORT ?= 8000
