@@ -5,8 +5,9 @@
 Each part runs in a process of its own and within a time of its own: what breaks one, a lost GPU
 included, leaves the others. The file is written after each part; "reasons" says what of a part is
 not there, and why. The repository and torch are enough; the sets in Keras need Keras too, the
-kernels Triton. Without a GPU, `--device cpu` fills the same file with the processor's figures, and
-`--small` does so with small shapes and few solutions, in seconds.
+kernels, which run where they are named only, Triton. Without a GPU, `--device cpu` fills the same
+file with the processor's figures, and `--small` does so with small shapes and few solutions, in
+seconds.
 """
 
 import argparse
