@@ -87,6 +87,9 @@ def write_gradebook(path, notebook):
             grade.auto_score = None if by_hand else 0 if zero else grade.max_score
             grade.needs_manual_grade = by_hand
         book.find_comment("normalize_answer", NAME, SET, STUDENT).manual_comment = COMMENT
+        # As nbgrader does of its own for an answer that is as it was released.
+        unanswered = book.find_comment("update_running_answer", NAME, SET, STUDENT)
+        unanswered.auto_comment = "No response."
         book.db.commit()
 
 
@@ -180,6 +183,7 @@ def test_the_guide_quotes_what_the_page_says(course, path):
 def test_a_comment_stands_below_the_answer_and_is_announced(soup):
     assert "And the gradient of b?" in soup.select_one("#comment-normalize_answer").get_text()
     assert soup.select_one("a[href='#comment-normalize_answer']")
+    assert len(soup.select(".comment")) == 1, "what nbgrader says of its own is no teacher's word"
 
 
 def test_nothing_is_loaded_and_nothing_runs(soup):

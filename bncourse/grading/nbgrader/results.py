@@ -104,8 +104,13 @@ def results_of(notebook, told):
         penalty=_number(late) if late else "",
         right=_count(cell for cell in graded if not _by_hand(cell)),
         results=results,
-        comments={_name(cell): titles[_name(cell)] for cell in marked if _mark(cell, "comment")},
+        comments={_name(cell): titles[_name(cell)] for cell in marked if _by_teacher(cell)},
     )
+
+
+def _by_teacher(cell):
+    # nbgrader's own words on an answer that is as it was released; its points say the same.
+    return _mark(cell, "comment") not in (None, "", "No response.")
 
 
 def _result(cell, title, waits):
