@@ -45,6 +45,9 @@ X_OVERWRITTEN = (
     "The input is overwritten (x -= mean). The caller still needs x. Write x - mean into a "
     "new array."
 )
+MOMENTUM_REVERSED = (
+    "momentum is the weight of the old value here. In PyTorch it is that of the new one."
+)
 EPS_OUTSIDE_THE_RUNNING_ROOT = (
     "eps is added outside the root. It belongs to the variance: sqrt(running_var + eps)."
 )

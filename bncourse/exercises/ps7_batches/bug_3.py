@@ -232,7 +232,7 @@ BUG = Exercise(
         ),
         slip(
             "momentum reversed",
-            "momentum is the weight of the old value here. In PyTorch it is that of the new one.",
+            hints.MOMENTUM_REVERSED,
             "L1",
             m="1 - self.momentum",
         ),

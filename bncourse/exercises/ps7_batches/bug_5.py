@@ -171,7 +171,7 @@ BUG = Exercise(
         ),
         slip(
             "momentum reversed",
-            "momentum is the weight of the old value here. In PyTorch it is that of the new one.",
+            hints.MOMENTUM_REVERSED,
             "L1",
             running_mean="momentum * running_mean + (1 - momentum) * new_mean",
             running_var="momentum * running_var + (1 - momentum) * new_var",

@@ -459,7 +459,7 @@ _MISTAKES = (
         logits="trained(x[rows]).softmax(1)",
     ),
     by_optimizer(
-        "momentum",
+        "momentum in the optimizer",
         "The optimizer has momentum. Plain gradient descent has none.",
         "H8",
         optimizer="torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)",
