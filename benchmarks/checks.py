@@ -8,8 +8,8 @@ exercise before; "first wrong" is where it has not, and each known mistake is tr
 time. The status is 1 if "right" or "wrong" takes half a second.
 
 On two busy cores of a server, on which a second of processor time holds less than on an idle one.
-Sets 1 to 3 and 5 are from before pairs of mistakes were tried at one case first; the first optimizer
-of a process costs `train` a second of imports:
+Sets 1 to 3 and 5 are from before pairs of mistakes were tried at one case first. The first
+optimizer of a process costs `train` a second of imports:
 
     exercise              right  wrong  first wrong
     sets 1 to 3, at most   0.03   0.17         0.66
