@@ -124,7 +124,7 @@ def as_myst(each=PROBLEM_SETS[0]):
             "",
             notes(each),
             "",
-            "````{dropdown} What it takes, measured on two busy cores",
+            "````{dropdown} What it takes, in seconds of one core at work",
             measured(),
             "````",
             "``````",
@@ -135,7 +135,7 @@ def as_myst(each=PROBLEM_SETS[0]):
 def as_markdown(each=PROBLEM_SETS[0]):
     """Return the box of a ProblemSet where there are no tabs."""
     parts = [f"**{title}**\n\n{text}" for title, text in tabs(each).items()]
-    return "\n\n".join([*parts, notes(each), "Measured on two busy cores:", measured()]) + "\n"
+    return "\n\n".join([*parts, notes(each), "Measured, in seconds of one core at work:", measured()]) + "\n"
 
 
 def fill(name, source):

@@ -18,7 +18,7 @@ import nbformat
 
 from bncourse.course import load_config, scripts_on_path
 from bncourse.grading.outside import sandbox
-from bncourse.registry import load
+from bncourse.registry import load, problem_sets
 from bncourse.solution import named
 
 PERFECT, BLANK = "perfect", "blank"
@@ -41,11 +41,7 @@ def make_submissions(root, course):
         root / "solutions", course / "solutions", ignore=shutil.ignore_patterns("*.md", ".*")
     )
     _copy_config(root, course)
-    return {
-        folder.name: _submit_all(root, course, folder.name)
-        for folder in sorted((root / "exercises").iterdir())
-        if folder.is_dir()
-    }
+    return {name: _submit_all(root, course, name) for name in problem_sets()}
 
 
 def _copy_config(root, course):
