@@ -26,7 +26,7 @@ def requests(cells):
 
 
 def is_request(text):
-    """Return whether a text asks that a human looks again.
+    r"""Return whether a text asks that a human looks again.
 
     >>> is_request("## Regrade request\n\nplease"), is_request("A regrade request: no")
     (True, False)
