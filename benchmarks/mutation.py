@@ -22,6 +22,7 @@ import signal
 import sys
 import time
 import types
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -54,13 +55,30 @@ def changed(source):
     provider = OperatorProvider()
     for name in provider:
         for arguments in _arguments(name, source):
-            operator = provider[name](**arguments)
+            operator = Sparing(provider[name](**arguments))
             nodes = ast_nodes(get_ast(source))
             count = sum(len(list(operator.mutation_positions(node))) for node in nodes)
             for index in range(count):
                 # Cosmic Ray draws the number that stands in the place of a variable.
                 random.seed(index)
                 yield name, mutate_code(source, operator, index)
+
+
+class Sparing:
+    """An operator of Cosmic Ray that changes nothing where it would fail.
+
+    VariableReplacer fails on an assignment whose right side is a single name or number.
+    """
+
+    def __init__(self, operator):
+        self.mutate = operator.mutate
+        self._positions = operator.mutation_positions
+
+    def mutation_positions(self, node):
+        try:
+            return list(self._positions(node))
+        except AttributeError:
+            return []
 
 
 def _arguments(name, source):
@@ -82,7 +100,8 @@ def mutants_of(source):
     for operator, text in changed(source):
         with contextlib.suppress(SyntaxError, ValueError):
             tree = ast.dump(ast.parse(text))
-            compile(text, "<mutant>", "exec")
+            with warnings.catch_warnings(action="ignore"):
+                compile(text, "<mutant>", "exec")
             if tree not in seen:
                 seen.add(tree)
                 found.append((operator, text))
