@@ -3,8 +3,57 @@
 By exercise, a reason with the changed lines that it explains, as ``old line => new line``.
 """
 
+_LENGTH = (
+    "NumPy reads any negative length of a reshape as the one to be worked out, and ~1 is -2; see "
+    "issue 27024 of its repository."
+)
+_WHOLE = (
+    "The size of an array is a multiple of its number of channels, so that the quotient is the "
+    "same number, which only divides afterwards; a Python float changes no dtype."
+)
+
+
+def _reshaped(*lines, old="(1, -1, 1, 1)", new=("(1, ~1, 1, 1)", "(1, - 2, 1, 1)")):
+    return [f"{line} => {line.replace(old, each)}" for line in lines for each in new]
+
+
+def _column(line):
+    return _reshaped(line, old="(-1", new=("(~1", "(- 2"))
+
+
+_SCALE_AND_SHIFT = _reshaped(
+    "scale = gamma.reshape(1, -1, 1, 1)", "shift = beta.reshape(1, -1, 1, 1)"
+)
+_CACHED = _column("cached_inv_std = inv_std.reshape(-1)")
+_GROUPED = "grouped = x.reshape(n, groups, c // groups, h, w)"
+
 # What they compute is what the exercise asks for, on every input that it allows.
-EQUIVALENT = {}
+EQUIVALENT = {
+    "spatial_batchnorm_forward": {_LENGTH: [*_SCALE_AND_SHIFT, *_CACHED]},
+    "spatial_batchnorm_backward": {
+        _LENGTH: _reshaped(
+            "mean_path = (dbeta / count).reshape(1, -1, 1, 1)",
+            "var_path = x_hat * (dgamma / count).reshape(1, -1, 1, 1)",
+            "factor = (gamma * inv_std).reshape(1, -1, 1, 1)",
+        ),
+        _WHOLE: ["count = dy.size // dy.shape[1] => count = dy.size / dy.shape[1]"],
+    },
+    "layernorm_forward": {_LENGTH: _CACHED},
+    "groupnorm_forward": {
+        _LENGTH: _SCALE_AND_SHIFT,
+        # A number in the place of one length, which happens to be negative.
+        f"{_LENGTH} The other lengths leave the right one, and -2 // groups is negative too.": [
+            f"{_GROUPED} => grouped = x.reshape({lengths})"
+            for lengths in (
+                "-2, groups, c // groups, h, w",
+                "n, groups,-2 // groups, h, w",
+                "n, groups, c // groups,-2, w",
+                "n, groups, c // groups, h,-2",
+            )
+        ],
+    },
+    "fold_batchnorm": {_LENGTH: _column("column = scale.reshape(-1, *[1] * (weight.ndim - 1))")},
+}
 
 # What they compute is wrong, and no case or rule says so yet: the reason says which would.
 OPEN = {}
