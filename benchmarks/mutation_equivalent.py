@@ -53,6 +53,15 @@ EQUIVALENT = {
         ],
     },
     "fold_batchnorm": {_LENGTH: _column("column = scale.reshape(-1, *[1] * (weight.ndim - 1))")},
+    "fix_the_bug_2": {
+        "The channels come last, and there (C,) broadcasts as (1, 1, 1, C) does.": [
+            f"{line} => {line.replace('True', 'False')}"
+            for line in (
+                "mean = x.mean(axis=axes, keepdims=True)",
+                "var = ((x - mean) ** 2).mean(axis=axes, keepdims=True)",
+            )
+        ],
+    },
 }
 
 # What they compute is wrong, and no case or rule says so yet: the reason says which would.
