@@ -15,6 +15,7 @@ import ast
 import contextlib
 import difflib
 import json
+import math
 import os
 import random
 import resource
@@ -41,8 +42,9 @@ REQUIREMENTS = "benchmarks/requirements-mutation.txt"
 LAYOUT = "{:<30} {:>8} {:>9} {:>9} {:>9}"
 OUTCOMES = ("refused", "stopped", "survived")
 
-# Of processor time, so that a busy machine stops no mutant that would have ended.
-SECONDS = 60
+# Of processor time, so that a busy machine stops no mutant that would have ended: as many times
+# what the model solution takes, and so many seconds at least.
+TIMES, SECONDS = 10, 5
 BYTES = 4 * 2**30
 
 
@@ -117,14 +119,19 @@ def line_of(source, mutant):
     return f"{gone} => {new}"
 
 
-def outcome(exercise, source, original, cases):
-    """Return what the self-check makes of a source, in a process of its own: one of OUTCOMES."""
+def outcome(exercise, source, original, cases, seconds=600):
+    """Return what the self-check makes of a source, in a process of its own: one of OUTCOMES.
+
+    Args:
+        exercise, source, original, cases: what is tried.
+        seconds: of processor time, after which it is stopped.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
         with contextlib.suppress(BaseException):
             os.close(reader)
-            _confine()
+            _confine(seconds)
             os.write(writer, _told(exercise, source, original, cases).encode())
         os._exit(0)
     os.close(writer)
@@ -134,13 +141,13 @@ def outcome(exercise, source, original, cases):
     return text or "stopped"
 
 
-def _confine():
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+def _confine(seconds):
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     # A mutant may wait for what never comes, which takes no processor time.
-    signal.alarm(20 * SECONDS)
+    signal.alarm(20 * seconds)
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
@@ -179,16 +186,23 @@ def measured(name):
     start = time.perf_counter()
     exercise, cases = find(name), draw_cases(find(name), 0)
     right = right_of(exercise)
+    before = _processor_seconds()
     if outcome(exercise, right.source, right.obj, cases) != "survived":
         raise RuntimeError(f"The model solution itself must be accepted. Received: {name}")
+    seconds = SECONDS + TIMES * math.ceil(_processor_seconds() - before)
     counts, survivors = Counter(), []
     for operator, text in mutants_of(right.source):
-        told = outcome(exercise, text, right.obj, cases)
+        told = outcome(exercise, text, right.obj, cases, seconds)
         counts[told] += 1
         if told == "survived":
             survivors.append({"operator": operator, "line": line_of(right.source, text)})
     row = {"mutants": counts.total()} | {word: counts[word] for word in OUTCOMES}
     return row | {"survivors": survivors, "seconds": round(time.perf_counter() - start)}
+
+
+def _processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def keep(name, row):
