@@ -100,10 +100,9 @@ def mutants_of(source):
     """Return [(operator, source)] of the mutants that are Python, each once, none the original."""
     seen, found = {ast.dump(ast.parse(source))}, []
     for operator, text in changed(source):
-        with contextlib.suppress(SyntaxError, ValueError):
+        with contextlib.suppress(SyntaxError, ValueError), warnings.catch_warnings(action="ignore"):
             tree = ast.dump(ast.parse(text))
-            with warnings.catch_warnings(action="ignore"):
-                compile(text, "<mutant>", "exec")
+            compile(text, "<mutant>", "exec")
             if tree not in seen:
                 seen.add(tree)
                 found.append((operator, text))

@@ -9,7 +9,7 @@ _LENGTH = (
 )
 _WHOLE = (
     "The size of an array is a multiple of its number of channels, so that the quotient is the "
-    "same number, which only divides afterwards; a Python float changes no dtype."
+    "same number, which counts in arithmetic only; a Python float changes no dtype there."
 )
 
 
@@ -53,6 +53,13 @@ EQUIVALENT = {
         ],
     },
     "fold_batchnorm": {_LENGTH: _column("column = scale.reshape(-1, *[1] * (weight.ndim - 1))")},
+    "BatchNorm": {
+        _WHOLE: ["count = x.numel() // x.shape[1] => count = x.numel() / x.shape[1]"],
+        "They differ for a batch without a value, of which no mean is defined: the text names no "
+        "answer, the model solution fills its buffers with NaN, and torch leaves its own alone.": [
+            "refused = training and count == 1 => refused = training and count <= 1"
+        ],
+    },
     "fix_the_bug_2": {
         "The channels come last, and there (C,) broadcasts as (1, 1, 1, C) does.": [
             f"{line} => {line.replace('True', 'False')}"
