@@ -40,10 +40,15 @@ def solution(name, give_up=False):
 
 def source_of(exercise):
     """Return the source of a right solution in which known mistakes are made."""
+    right = right_of(exercise)
+    return named(right.source, right.obj, exercise.name)
+
+
+def right_of(exercise):
+    """Return the bncourse.slips.Right solution in which known mistakes are made."""
     rights = {each.right for each in exercise.mistakes if each.right}
     # A mistake may also begin with another algorithm that is wrong by itself.
-    right = next(each for each in rights if _is_right(exercise, each.obj))
-    return named(right.source, right.obj, exercise.name)
+    return next(each for each in rights if _is_right(exercise, each.obj))
 
 
 def start_of(exercise):

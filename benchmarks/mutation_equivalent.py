@@ -1,0 +1,104 @@
+"""Why a mutant of a model solution may pass the self-check; ``mutation.py`` finds them.
+
+By exercise, a reason with the changed lines that it explains, as ``old line => new line``.
+"""
+
+_LENGTH = (
+    "NumPy reads any negative length of a reshape as the one to be worked out, and ~1 is -2; see "
+    "issue 27024 of its repository."
+)
+_WHOLE = (
+    "The size of an array is a multiple of its number of channels, so that the quotient is the "
+    "same number, which counts in arithmetic only; a Python float changes no dtype there."
+)
+
+
+def _reshaped(*lines, old="(1, -1, 1, 1)", new=("(1, ~1, 1, 1)", "(1, - 2, 1, 1)")):
+    return [f"{line} => {line.replace(old, each)}" for line in lines for each in new]
+
+
+def _column(line):
+    return _reshaped(line, old="(-1", new=("(~1", "(- 2"))
+
+
+_SCALE_AND_SHIFT = _reshaped(
+    "scale = gamma.reshape(1, -1, 1, 1)", "shift = beta.reshape(1, -1, 1, 1)"
+)
+_CACHED = _column("cached_inv_std = inv_std.reshape(-1)")
+_GROUPED = "grouped = x.reshape(n, groups, c // groups, h, w)"
+
+# What they compute is what the exercise asks for, on every input that it allows.
+EQUIVALENT = {
+    "spatial_batchnorm_forward": {_LENGTH: [*_SCALE_AND_SHIFT, *_CACHED]},
+    "spatial_batchnorm_backward": {
+        _LENGTH: _reshaped(
+            "mean_path = (dbeta / count).reshape(1, -1, 1, 1)",
+            "var_path = x_hat * (dgamma / count).reshape(1, -1, 1, 1)",
+            "factor = (gamma * inv_std).reshape(1, -1, 1, 1)",
+        ),
+        _WHOLE: ["count = dy.size // dy.shape[1] => count = dy.size / dy.shape[1]"],
+    },
+    "layernorm_forward": {_LENGTH: _CACHED},
+    "groupnorm_forward": {
+        _LENGTH: _SCALE_AND_SHIFT,
+        # A number in the place of one length, which happens to be negative.
+        f"{_LENGTH} The other lengths leave the right one, and -2 // groups is negative too.": [
+            f"{_GROUPED} => grouped = x.reshape({lengths})"
+            for lengths in (
+                "-2, groups, c // groups, h, w",
+                "n, groups,-2 // groups, h, w",
+                "n, groups, c // groups,-2, w",
+                "n, groups, c // groups, h,-2",
+            )
+        ],
+    },
+    "fold_batchnorm": {_LENGTH: _column("column = scale.reshape(-1, *[1] * (weight.ndim - 1))")},
+    "BatchNorm": {
+        _WHOLE: ["count = x.numel() // x.shape[1] => count = x.numel() / x.shape[1]"],
+        "They differ for a batch without a value, of which no mean is defined: the text names no "
+        "answer, the model solution fills its buffers with NaN, and torch leaves its own alone.": [
+            "refused = training and count == 1 => refused = training and count <= 1"
+        ],
+    },
+    "recalibrate": {
+        "The first mean is weighed with a count of 0, so what it starts at does not matter.": [
+            f"means = [0.0 for norm in norms] => means = [ {start} for norm in norms]"
+            for start in ("1.0", "-1.0")
+        ],
+    },
+    "BatchNormFunction": {
+        "All three are read from the class, never from an object, and give the plain function "
+        "there with or without the decorator.": ["@staticmethod => ", " @staticmethod => "],
+    },
+    "fix_the_bug_2": {
+        "The channels come last, and there (C,) broadcasts as (1, 1, 1, C) does.": [
+            f"{line} => {line.replace('True', 'False')}"
+            for line in (
+                "mean = x.mean(axis=axes, keepdims=True)",
+                "var = ((x - mean) ** 2).mean(axis=axes, keepdims=True)",
+            )
+        ],
+    },
+}
+
+# What they compute is wrong, and no case or rule says so yet: the reason says which would.
+OPEN = {
+    "recalibrate": {
+        "The sum of squares starts at 1 and not at 0, and the variance is off by 1 / count, 4e-4. "
+        "A case of the perceptron with its batches times 0.001 refuses it, on each of four seeds, "
+        "and accepts the five right solutions.": [
+            f"squares = [0.0 for norm in norms] => squares = [ {start} for norm in norms]"
+            for start in ("1.0", "-1.0")
+        ],
+    },
+}
+
+
+def reasons(exercise):
+    """Return {changed line: its reason} of an exercise."""
+    return {
+        line: reason
+        for table in (EQUIVALENT, OPEN)
+        for reason, lines in table.get(exercise, {}).items()
+        for line in lines
+    }
