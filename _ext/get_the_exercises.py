@@ -135,7 +135,8 @@ def as_myst(each=PROBLEM_SETS[0]):
 def as_markdown(each=PROBLEM_SETS[0]):
     """Return the box of a ProblemSet where there are no tabs."""
     parts = [f"**{title}**\n\n{text}" for title, text in tabs(each).items()]
-    return "\n\n".join([*parts, notes(each), "Measured, in seconds of one core at work:", measured()]) + "\n"
+    head = "Measured, in seconds of one core at work:"
+    return "\n\n".join([*parts, notes(each), head, measured()]) + "\n"
 
 
 def fill(name, source):
