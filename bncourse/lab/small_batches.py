@@ -340,7 +340,7 @@ def conv(
     size: int = 2,
     seeds: tuple[int, ...] = SEEDS,
     rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1),
-    examples: int = 960,
+    examples: int = 720,
 ) -> Result:
     """Train convolutional networks whose pixels share their statistics in blocks.
 
