@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bncourse.attempt import attempt
+from bncourse.attempt import attempt_each
 from bncourse.exercise import draw_cases
 from bncourse.grading.batch import fan_out
 from bncourse.grading.batch.tasks import grade_tasks, read_tasks
@@ -148,7 +148,9 @@ def bare_seconds(sources, problem_set):
     for name, exercise in exercises.items():
         for draw in range(DRAWS):
             cases = draw_cases(exercise, 1 + draw)
-            tries = {label: attempt(exercise, shell.user_ns[name], c) for label, c in cases.items()}
+            tries = dict(
+                zip(cases, attempt_each(exercise, shell.user_ns[name], cases.values()), strict=True)
+            )
             assert judge(exercise, cases, tries).kind == "ok"
     return time.perf_counter() - start
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncourse.exercise import Unusable, describe
-from bncourse.rules import broken_rules
+from bncourse.rules import Watch
 
 # Exceptions that have a plain meaning here.
 OUR_WORDS = MappingProxyType(
@@ -56,31 +56,55 @@ def attempt(exercise, obj, case, device=None, ours=False):
     Args:
         exercise, obj, case: what is tried.
         device: "cpu" or "cuda".
-        ours: whether ``obj`` is a known mistake; see ``broken_rules``.
+        ours: whether ``obj`` is a known mistake; see ``Watch``.
     """
+    (made,) = attempt_each(exercise, obj, [case], device, ours)
+    return made
+
+
+def attempt_each(exercise, obj, cases, device=None, ours=False, caught=(Exception, SystemExit)):
+    """Yield what ``obj`` does on each of some cases, as ``attempt`` does: to watch all costs less.
+
+    Args:
+        exercise, obj, cases: what is tried.
+        device, ours: as for ``attempt``.
+        caught: the exceptions of ``obj`` that do not pass.
+    """
+    try:
+        _require_signature(exercise, obj)
+        watch = Watch(exercise, obj, ours)
+    except caught as error:
+        yield from (_failed(error, io.StringIO()) for _ in cases)
+        return
+    with watch:
+        for case in cases:
+            yield _attempt(exercise, obj, case, device, watch, caught)
+
+
+def _attempt(exercise, obj, case, device, watch, caught):
     inputs = copy_inputs(case.inputs)
     if exercise.takes_device:
         inputs["device"] = device or "cpu"
     printed = io.StringIO()
     try:
-        _require_signature(exercise, obj)
         with (
             contextlib.redirect_stdout(printed),
             _quiet(),
             full_precision(device),
-            broken_rules(exercise, obj, inputs, ours) as rules,
+            watch.attempt(inputs) as rules,
         ):
             outputs = exercise.drive(obj, inputs)
             # Inside, since an object may do its work only when it is read.
             outputs = {label: as_array(value, label) for label, value in outputs.items()}
-    except Unusable as problem:
-        return _failed(problem, "Unusable", str(problem), printed)
-    except (Exception, SystemExit) as error:
-        return _failed(error, type(error).__name__, explain(error), printed)
+    except caught as error:
+        return _failed(error, printed)
     return Attempt(outputs=outputs, rules=tuple(rules), printed=_start(printed))
 
 
-def _failed(error, name, message, printed):
+def _failed(error, printed):
+    unusable = isinstance(error, Unusable)
+    name = "Unusable" if unusable else type(error).__name__
+    message = str(error) if unusable else explain(error)
     return Attempt(_partial(error), name, message, (), _start(printed), students_line(error))
 
 

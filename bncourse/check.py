@@ -6,7 +6,7 @@ import sys
 import time
 
 from bncourse import seen
-from bncourse.attempt import OUR_WORDS, attempt
+from bncourse.attempt import OUR_WORDS, attempt_each
 from bncourse.credit import share
 from bncourse.exercise import describe, draw_cases
 from bncourse.judge import judge
@@ -52,7 +52,7 @@ def check(obj, name=None, *, seed=None, device=None, weights=None):
     drawn = _seed(seed)
     cases = draw_cases(exercise, drawn)
     start = time.perf_counter()
-    attempts = {label: attempt(exercise, obj, case, device) for label, case in cases.items()}
+    attempts = dict(zip(cases, attempt_each(exercise, obj, cases.values(), device), strict=True))
     seconds = time.perf_counter() - start
     verdict = judge(exercise, cases, attempts, device, weights)
     if not hidden:

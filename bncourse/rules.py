@@ -74,6 +74,8 @@ class _State(NamedTuple):
         read, write: how to read it and how to put it back.
         stir: how to move a random state to where no program has put it. In a notebook that has
             called np.random.seed(0), a solution that calls it too would seem to change nothing.
+        look: what differs once a stirred state has moved; it may move the state itself. NumPy's
+            takes longer to read than many solutions to run, and its next numbers tell as much.
     """
 
     what: str
@@ -81,6 +83,7 @@ class _State(NamedTuple):
     read: Callable
     write: Callable
     stir: Callable | None = None
+    look: Callable | None = None
 
 
 _STATES = (
@@ -90,6 +93,7 @@ _STATES = (
         lambda np: np.random.get_state(),
         lambda np, old: np.random.set_state(old),
         lambda np: np.random.seed(_UNUSED),
+        lambda np: np.random.bytes(16),
     ),
     _State(
         "Python's global random state",
@@ -97,6 +101,7 @@ _STATES = (
         lambda random: random.getstate(),
         lambda random, old: random.setstate(old),
         lambda random: random.seed(_UNUSED),
+        lambda random: random.getrandbits(128),
     ),
     _State(
         "NumPy's floating-point error settings (use np.errstate)",
@@ -110,6 +115,7 @@ _STATES = (
         lambda torch: torch.get_rng_state().numpy(),
         lambda torch, old: torch.set_rng_state(torch.from_numpy(old)),
         lambda torch: torch.default_generator.manual_seed(_UNUSED),
+        lambda torch: torch.get_rng_state().numpy(),
     ),
     _State(
         "torch's default dtype",
@@ -183,6 +189,9 @@ _STATES = (
 )
 
 
+_WATCHED = sorted({*(each.module for each in _STATES), *(name for name, _ in _READY_MADE_PYTHON)})
+
+
 def _hooks_of_all_modules(torch):
     module = torch.nn.modules.module
     return [
@@ -193,40 +202,68 @@ def _hooks_of_all_modules(torch):
     ]
 
 
-@contextlib.contextmanager
-def broken_rules(exercise, obj, inputs, ours=False):
-    """Yield a list that holds, after the block, a sentence for each rule that was broken.
+class Watch:
+    """Tells, attempt by attempt, which rules a solution breaks.
 
-    Global state that the block changed is put back, so that one solution cannot harm the next.
+    What one attempt changes of the global state is put back before the next. Random states are
+    set anew for each, and are as they were when the watch ends.
 
     Args:
-        exercise: the Exercise that the block attempts.
+        exercise: the Exercise that is attempted.
         obj: the solution.
-        inputs: what the solution is given, by name.
         ours: whether it is one of the course, which calls nothing that is forbidden.
     """
-    rules = []
-    watching = not (ours or exercise.allows_ready_made)
-    answers = closed_modules(exercise.name)
-    other_defaults = _other_defaults(exercise, obj)
-    before = {name: fingerprint(value) for name, value in inputs.items()}
-    state = GlobalState()
-    state.stir()
-    try:
-        with _ready_made_calls(answers) if watching else contextlib.nullcontext(()) as called:
+
+    def __init__(self, exercise, obj, ours=False):
+        self._forbids = not (ours or exercise.allows_ready_made)
+        self._answers = closed_modules(exercise.name)
+        self._other_defaults = _other_defaults(exercise, obj)
+
+    def __enter__(self):
+        self._known = _known_modules()
+        with contextlib.ExitStack() as stack:
+            self._state = GlobalState()
+            stack.callback(self._state.restore)
+            self._called = set()
+            if self._forbids:
+                stack.enter_context(_ready_made_calls(self._answers, self._called))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *details):
+        self._open.close()
+
+    @contextlib.contextmanager
+    def attempt(self, inputs):
+        """Yield a list that holds, after the block, a sentence for each rule that was broken.
+
+        Args:
+            inputs: what the solution is given, by name.
+        """
+        if _known_modules() != self._known:
+            # The attempt before this one has imported a library.
+            self.__exit__()
+            self.__enter__()
+        rules = []
+        before = {name: fingerprint(value) for name, value in inputs.items()}
+        self._called.clear()
+        self._state.stir()
+        try:
             yield rules
-    finally:
-        # A solution that raises may have changed it too.
-        changed = state.restore()
-    rules += [
-        _changes_input(name) for name, value in inputs.items() if fingerprint(value) != before[name]
-    ]
-    rules += other_defaults + changed
-    rules += [_calls_ready_made(name) for name in sorted(called)]
+        finally:
+            # A solution that raises may have changed it too.
+            changed = self._state.changed()
+        rules += [
+            _changes_input(name)
+            for name, value in inputs.items()
+            if fingerprint(value) != before[name]
+        ]
+        rules += self._other_defaults + changed
+        rules += [_calls_ready_made(name) for name in sorted(self._called)]
 
 
 def sentences(exercise, inputs):
-    """Return every sentence that ``broken_rules`` may say: what else is said is not from it.
+    """Return every sentence that a ``Watch`` may say: what else is said is not from it.
 
     Args:
         exercise: the Exercise.
@@ -358,18 +395,42 @@ class GlobalState:
         for state, module, _ in self.before:
             if state.stir:
                 state.stir(module)
-                self.stirred[state.what] = state.read(module)
+                if state.what not in self.stirred:
+                    self.stirred[state.what] = state.look(module)
+                    state.stir(module)
 
-    def restore(self):
-        """Put everything back and return a sentence for each thing that had changed."""
+    def changed(self):
+        """Return a sentence for each thing that changed since ``stir``; put back all but those."""
         changed = []
         for state, module, old in self.before:
-            now = state.read(module)
-            if not _same(now, self.stirred.get(state.what, old)):
+            if state.stir:
+                same = _same(state.look(module), self.stirred[state.what])
+            else:
+                same = self._put_back(state, module, old)
+            if not same:
                 changed.append(_changes_state(state.what))
-            if not _same(now, old):
-                state.write(module, old)
         return changed
+
+    def restore(self):
+        """Put everything back and return a sentence for each thing that was not as it had been."""
+        return [
+            _changes_state(state.what)
+            for state, module, old in self.before
+            if not self._put_back(state, module, old)
+        ]
+
+    @staticmethod
+    def _put_back(state, module, old):
+        """Set a state to what it was; return whether that is what it is already."""
+        same = _same(state.read(module), old)
+        if not same:
+            state.write(module, old)
+        return same
+
+
+def _known_modules():
+    """Return which modules with something to watch are loaded."""
+    return [name for name in _WATCHED if name in sys.modules]
 
 
 def _loaded(name):
@@ -389,16 +450,16 @@ def _same_part(a, b):
 
 
 @contextlib.contextmanager
-def _ready_made_calls(answers):
-    """Yield a set that collects the names of ready-made batch norms called in the block.
+def _ready_made_calls(answers, called):
+    """Add to a set the names of the ready-made batch norms that are called in the block.
 
     ``sys.setprofile`` would see them too; it is told of all other calls as well, and that takes
     longer than the solution.
 
     Args:
         answers: the names of the modules of the reference that are out of bounds.
+        called: the set.
     """
-    called = set()
     with contextlib.ExitStack() as stack:
         for module, name in _READY_MADE_PYTHON:
             for function in _functions(module, name):
@@ -410,7 +471,7 @@ def _ready_made_calls(answers):
                 stack.enter_context(_noted(function, note))
         if _loaded("torch"):
             stack.enter_context(_torch_watch()(called))
-        yield called
+        yield
 
 
 def _note_library(called, name, caller):

@@ -479,7 +479,7 @@ RULES = [
     Defence(
         (11,),
         "global state stays as it is",
-        "rules.GlobalState.restore = lambda self: []",
+        "rules.GlobalState.changed = lambda self: []",
         case("changes global state in an answer"),
         "ok instead of wrong",
     ),
@@ -731,7 +731,7 @@ _WITH_THE_PACKAGE = _with(str(PACKAGE))
 # A rule that is watched inside forbids calling them, too.
 _NO_RULES = (
     "import contextlib\n"
-    "attempt.broken_rules = contextlib.contextmanager(lambda *a: ([] for _ in range(1)))"
+    "attempt.Watch.attempt = contextlib.contextmanager(lambda *a: ([] for _ in range(1)))"
 )
 _SPECS_IN_MEMORY = f"{_NO_RULES}\nfrom bncourse import registry\nregistry.load({{!r}})".format
 

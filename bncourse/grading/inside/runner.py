@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from bncourse.attempt import Attempt, attempt, explain
+from bncourse.attempt import attempt_each, explain
 from bncourse.exercise import Case
 from bncourse.grading.inside.protocol import Closed
 from bncourse.grading.inside.shell import Recorder
@@ -76,26 +76,24 @@ class Runner:
         answers, outputs = [], {}
         # Once is enough: ``attempt`` puts back what it finds changed after each case.
         self._restore()
-        for number, case in enumerate(message["cases"]):
-            made = self._attempt(exercise, Case(decode(case["inputs"], arrays), case["dtype"]))
+        cases = [Case(decode(each["inputs"], arrays), each["dtype"]) for each in message["cases"]]
+        # Nobody is at a keyboard, for whom a KeyboardInterrupt would have to pass.
+        obj = self.shell.user_ns[exercise.name]
+        made = attempt_each(exercise, obj, cases, caught=BaseException)
+        for number in range(len(cases)):
+            self.recorder.start()
+            each = next(made)
             answers.append(
                 {
-                    "error": made.error,
-                    "message": made.message[:_LONGEST_MESSAGE],
-                    "rules": list(made.rules),
-                    "printed": made.printed,
+                    "error": each.error,
+                    "message": each.message[:_LONGEST_MESSAGE],
+                    "rules": list(each.rules),
+                    "printed": each.printed,
                 }
             )
-            outputs |= {f"{number}/{label}": array for label, array in made.outputs.items()}
+            outputs |= {f"{number}/{label}": array for label, array in each.outputs.items()}
+        made.close()
         return {"attempts": answers}, outputs
-
-    def _attempt(self, exercise, case):
-        self.recorder.start()
-        try:
-            return attempt(exercise, self.shell.user_ns[exercise.name], case)
-        except BaseException as error:
-            # ``attempt`` lets KeyboardInterrupt pass, for a student at the keyboard.
-            return Attempt(error=type(error).__name__, message=explain(error))
 
     def _seed(self):
         # Every submission starts from the same random state, so that a regrade repeats it.

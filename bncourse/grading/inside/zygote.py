@@ -20,7 +20,7 @@ import socket
 import sys
 import tempfile
 
-from bncourse.grading.inside import isolate
+from bncourse.grading.inside import isolate, large_pages
 from bncourse.grading.inside.protocol import WALLED, Channel
 from bncourse.grading.inside.runner import Runner
 from bncourse.grading.inside.seccomp import refuse_calls
@@ -41,6 +41,7 @@ def main():
     gc.collect()
     # The collector would otherwise write to every object and so copy its page in each child.
     gc.freeze()
+    large_pages.gather()
     control.send(b"ready")
     while True:
         data, ancillary, _, _ = control.recvmsg(_MESSAGE, socket.CMSG_SPACE(2 * 4))
