@@ -2,6 +2,7 @@
 
 import inspect
 import random
+import subprocess
 import sys
 
 import numpy as np
@@ -501,6 +502,47 @@ def test_what_answers_an_earlier_problem_set_may_be_called(capsys):
     check(given, "batchnorm_jacobian")
     assert capsys.readouterr().out.startswith("batchnorm_jacobian: correct")
     assert "ready-made" in message_of(backward.batchnorm_jacobian, "batchnorm_jacobian")
+
+
+_IMPORTS_ON_THE_WAY = """
+import numpy as np
+from bncourse import check
+
+calls = 0
+
+def batch_statistics(x):
+    global calls
+    calls += 1
+    if calls > 1:
+        import torch
+    if calls > 2:
+        torch.nn.functional.batch_norm(torch.zeros(2, 1), None, None, training=True)
+        torch.manual_seed(0)
+    return x.mean(axis=0), x.var(axis=0)
+
+check(batch_statistics)
+"""
+
+
+def test_a_library_that_an_answer_imports_is_watched_from_the_next_case_on():
+    pytest.importorskip("torch")
+    told = subprocess.run(
+        [sys.executable, "-c", _IMPORTS_ON_THE_WAY], capture_output=True, text=True
+    ).stderr
+    assert "It calls a ready-made torch.nn.functional.batch_norm" in " ".join(told.split())
+    assert "torch's global random state" in told
+
+
+def test_a_signature_that_cannot_be_read_is_a_failure_of_the_answer():
+    class Odd:
+        @property
+        def __signature__(self):
+            raise RuntimeError("no signature today")
+
+        def __call__(self, x):
+            return statistics_numpy(x)
+
+    assert "RuntimeError: no signature today" in message_of(Odd())
 
 
 def test_a_ready_made_layer_is_not_an_answer():
