@@ -61,12 +61,14 @@ class Case:
         rtol: a tolerance of its own, for a case that is badly conditioned in its dtype.
         noisy: whether wrong solutions return rounding noise here, so that two students with the
             same mistake differ from each other.
+        costly: whether it takes so long that known mistakes are tried on it only where it fails.
     """
 
     inputs: Mapping
     dtype: str = "float64"
     rtol: float | None = None
     noisy: bool = False
+    costly: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ _STORED = ("running_mean", "running_var")
 _INPUTS, _CLASSES = 6, 3
 
 # Forty blocks without norm overflow in float32 within a few steps. With it, time is the limit:
-# these twelve end near 0.03, and no start of many above 0.2.
+# these twelve end near 0.03, and no start of many above 0.2; most are below 0.25 after five steps.
 _BLOCKS = {False: 40, True: 12}
 _STEPS, _LR, _LEARNT = 10, 0.1, 0.5
 
@@ -72,8 +72,8 @@ def _cases(rng):
             noisy=True,
         ),
         "float32": Case(cast(given(n=12), np.float32), "float32"),
-        "forty blocks without norm, three starts": Case(_points(rng, normed=False)),
-        "twelve blocks on your layer, three starts": Case(_points(rng, normed=True)),
+        "forty blocks without norm, three starts": Case(_points(rng, normed=False), costly=True),
+        "twelve blocks on your layer, three starts": Case(_points(rng, normed=True), costly=True),
     }
 
 
@@ -289,7 +289,7 @@ def _drive_deep(obj, inputs):
 
 
 def _end(net, inputs):
-    """Return the mean loss of the last five steps of plain gradient descent."""
+    """Return the mean of the last two losses of plain gradient descent; it ends once low."""
     x, y = (tensor(inputs[name], inputs["device"]) for name in ("x", "y"))
     net.to(inputs["device"]).train()
     losses = []
@@ -303,7 +303,9 @@ def _end(net, inputs):
             for parameter in net.parameters():
                 parameter -= _LR * parameter.grad
         losses.append(loss.item())
-    return float(np.mean(losses[-5:]))
+        if len(losses) > 1 and max(losses[-2:]) < _LEARNT / 2:
+            break
+    return float(np.mean(losses[-2:]))
 
 
 _SCENARIOS = {

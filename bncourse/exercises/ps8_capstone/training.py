@@ -62,18 +62,18 @@ def _cases(rng):
         # Whose gradients are long: a limit on them shows.
         "steep slopes": Case(given(20 * batch(rng, 6, 4), 2, 6, lr=0.05)),
         "gradients from before": Case(given(batch(rng, 6, 4), 2, 6, stale=True)),
-        "the order of the examples": Case(single(24, 9, 8, scenario="order")),
+        "the order of the examples": Case(single(24, 9, 8, scenario="order"), costly=True),
         "ten examples, batches of 3": Case(single(10, 6, 3, scenario="sizes")),
         "eight examples, batches of 3": Case(single(8, 6, 3, scenario="sizes")),
         "batches of one": Case(single(12, 24, 1, lr=1.0, scenario="epochs")),
         "a model in eval mode": Case(given(batch(rng, 6, 4), 2, 6, training=False)),
         "no step": Case(given(batch(rng, 6, 4), 0, 3)),
         "float32": Case(cast(given(batch(rng, 6, 4), 4, 6), np.float32), "float32"),
-        "three seeds of a small net": Case(_groups(rng)),
+        "three seeds of a small net": Case(_groups(rng), costly=True),
         "an end in the middle of an epoch": Case(single(10, 5, 3, scenario="sizes")),
         "four examples, batches of 3": Case(single(4, 2, 3, scenario="sizes")),
         # A rate that falls after ten steps, or after thirty, shows in the last weights.
-        "forty steps": Case(given(batch(rng, 6, 4), 40, 6, lr=0.2)),
+        "forty steps": Case(given(batch(rng, 6, 4), 40, 6, lr=0.2), costly=True),
     }
 
 
