@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncourse.exercise import Unusable, describe
-from bncourse.rules import Watch
+from bncourse.rules import CHANGED_LATER, Watch, returns_input
 
 # Exceptions that have a plain meaning here.
 OUR_WORDS = MappingProxyType(
@@ -93,12 +93,52 @@ def _attempt(exercise, obj, case, device, watch, caught):
             full_precision(device),
             watch.attempt(inputs) as rules,
         ):
-            outputs = exercise.drive(obj, inputs)
+            returned = exercise.drive(obj, inputs)
             # Inside, since an object may do its work only when it is read.
-            outputs = {label: as_array(value, label) for label, value in outputs.items()}
+            outputs = {label: as_array(value, label) for label, value in returned.items()}
+            shared = _shared(exercise, obj, case, inputs, returned, outputs)
     except caught as error:
         return _failed(error, printed)
-    return Attempt(outputs=outputs, rules=tuple(rules), printed=_start(printed))
+    return Attempt(outputs=outputs, rules=(*rules, *shared), printed=_start(printed))
+
+
+def _shared(exercise, obj, case, inputs, returned, outputs):
+    """Return sentences on memory that results share with inputs, or with a later call.
+
+    Args:
+        exercise, obj, case: what is tried.
+        inputs: what the solution was given.
+        returned: what it returned, by label.
+        outputs: copies of that.
+    """
+    arrays = {label: each for label, each in returned.items() if isinstance(each, np.ndarray)}
+    rules = []
+    if exercise.new_arrays:
+        rules += [
+            returns_input(name)
+            for name, value in inputs.items()
+            # One that is changed in place has a sentence of its own.
+            if np.array_equal(value, case.inputs[name])
+            and any(np.shares_memory(value, each) for each in arrays.values())
+        ]
+    if exercise.pure:
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            exercise.drive(obj, _other(case.inputs))
+        if any(not _equal(each, outputs[label]) for label, each in arrays.items()):
+            rules.append(CHANGED_LATER)
+    return rules
+
+
+def _other(inputs):
+    """Return inputs of the same shapes with other numbers."""
+    if isinstance(inputs, dict):
+        return {name: _other(value) for name, value in inputs.items()}
+    is_float = isinstance(inputs, np.ndarray) and inputs.dtype.kind == "f"
+    return (1.5 * inputs).astype(inputs.dtype) if is_float else copy.deepcopy(inputs)
+
+
+def _equal(one, other):
+    return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
 
 
 def _failed(error, printed):

@@ -212,6 +212,7 @@ def diagnose(exercise, cases, attempts, expected, device=None):
         _Evidence(exercise, case, attempts[name], expected[name], device)
         for name, case in cases.items()
     ]
+    evidence = [each for each in evidence if each.fails or not each.case.costly]
     if not exercise.mistakes:
         return Diagnosis()
     if not any(each.fails for each in evidence):
@@ -386,6 +387,10 @@ def _parts(candidates):
         left = [label for label in left if label not in _known_wrong(best)]
     mistakes = tuple(each.mistakes[0] for each in chosen)
     explained = [[label for label in wrong if label in _explained(each)] for each in chosen]
+    exercise = candidates[0].evidence[0].exercise
+    if exercise.chained and not any(wrong[0] in each for each in explained):
+        # What is wrong below may only have come down from the first.
+        return Diagnosis()
     all_explained = {*itertools.chain(*explained)}
     return Diagnosis(mistakes, {*wrong} <= all_explained, tuple(map(tuple, explained)))
 

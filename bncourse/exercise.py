@@ -61,12 +61,14 @@ class Case:
         rtol: a tolerance of its own, for a case that is badly conditioned in its dtype.
         noisy: whether wrong solutions return rounding noise here, so that two students with the
             same mistake differ from each other.
+        costly: whether it takes so long that known mistakes are tried on it only where it fails.
     """
 
     inputs: Mapping
     dtype: str = "float64"
     rtol: float | None = None
     noisy: bool = False
+    costly: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class Exercise:
         tolerance: relative error by dtype, or by (label, dtype) where a label needs its own.
         takes_device: whether ``inputs`` gain a ``device`` when the check names one.
         allows_ready_made: whether a solution may call a batch norm that exists already.
+        pure: whether each call stands alone, so that a second one must leave the results of the
+            first as they were.
+        new_arrays: whether no result may share memory with an input.
+        chained: whether a result may be made from those before it, so that what explains it alone
+            may only have come down to it.
     """
 
     name: str
@@ -125,6 +132,9 @@ class Exercise:
     tolerance: Mapping = field(default_factory=lambda: DEFAULT_TOLERANCE)
     takes_device: bool = False
     allows_ready_made: bool = False
+    pure: bool = False
+    new_arrays: bool = False
+    chained: bool = False
 
     def rtol(self, label, case):
         """Return the relative tolerance of one label in one case."""
@@ -160,6 +170,7 @@ def function_exercise(reference, returns, cases, see, mistakes, **options):
         reference=lambda inputs: _arrays(unpack(reference(**cast(inputs, np.float64)), returns)),
         see=see,
         mistakes=tuple(mistakes),
+        pure=True,
         **options,
     )
 

@@ -110,6 +110,12 @@ _STATES = (
         lambda np, old: np.seterr(**old),
     ),
     _State(
+        "how NumPy prints arrays (use np.printoptions as a block)",
+        "numpy",
+        lambda np: np.get_printoptions(),
+        lambda np, old: np.set_printoptions(**old),
+    ),
+    _State(
         "torch's global random state (use a torch.Generator)",
         "torch",
         lambda torch: torch.get_rng_state().numpy(),
@@ -146,6 +152,15 @@ _STATES = (
         "torch",
         lambda torch: torch.get_deterministic_debug_mode(),
         lambda torch, old: torch.set_deterministic_debug_mode(old),
+    ),
+    _State(
+        "torch's switches for cuDNN (deterministic, benchmark)",
+        "torch",
+        lambda torch: (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
+        lambda torch, old: (
+            setattr(torch.backends.cudnn, "deterministic", old[0]),
+            setattr(torch.backends.cudnn, "benchmark", old[1]),
+        ),
     ),
     _State(
         "the number of torch's threads",
@@ -217,7 +232,7 @@ class Watch:
     def __init__(self, exercise, obj, ours=False):
         self._forbids = not (ours or exercise.allows_ready_made)
         self._answers = closed_modules(exercise.name)
-        self._other_defaults = _other_defaults(exercise, obj)
+        self._of_signature = _another_order(exercise, obj) + _other_defaults(exercise, obj)
 
     def __enter__(self):
         self._known = _known_modules()
@@ -258,7 +273,7 @@ class Watch:
             for name, value in inputs.items()
             if fingerprint(value) != before[name]
         ]
-        rules += self._other_defaults + changed
+        rules += self._of_signature + changed
         rules += [_calls_ready_made(name) for name in sorted(self._called)]
 
 
@@ -277,6 +292,9 @@ def sentences(exercise, inputs):
     return {
         *map(_changes_input, inputs),
         *(_default(each) for each in parameters if each.default is not each.empty),
+        _order(exercise),
+        CHANGED_LATER,
+        *map(returns_input, inputs),
         *(_changes_state(what) for what, *_ in _STATES),
         *map(_calls_ready_made, ready_made),
     }
@@ -289,6 +307,26 @@ def rule_of(sentence):
     'The default of eps must be 1e-05.'
     """
     return sentence.partition(_RECEIVED)[0]
+
+
+def _another_order(exercise, obj):
+    """Return a sentence if the arguments of the exercise cannot be given without their names."""
+    found = parameters_of(obj)
+    by_place = [name for name, each in found.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+    if isinstance(obj, type):
+        by_place = by_place[1:]
+    for place, (name, asked) in enumerate(exercise.signature.parameters.items()):
+        # An option may ask for its name.
+        option = asked.default is not asked.empty and name not in by_place
+        if name in found and not option and by_place[place : place + 1] != [name]:
+            given = list(found.values())[1 if isinstance(obj, type) else 0 :]
+            return [f"{_order(exercise)}{_RECEIVED}{str(inspect.Signature(given))[1:-1]}."]
+    return []
+
+
+def _order(exercise):
+    names = ", ".join(exercise.signature.parameters)
+    return f"Its arguments must be {names}, in this order, as a caller may leave their names out."
 
 
 def _other_defaults(exercise, obj):
@@ -322,7 +360,8 @@ def _differ(asked, given):
     if given is inspect.Parameter.empty:
         return True
     asked, given = (tuple(x) if isinstance(x, list) else x for x in (asked, given))
-    return repr(given) != repr(asked) and not (_is_number(given) and given == asked)
+    # float32(1e-5) equals 1e-5 to NumPy, which compares them in float32.
+    return repr(given) != repr(asked) and not (_is_number(given) and float(given) == asked)
 
 
 def _received(parameter):
@@ -339,6 +378,15 @@ def _default(parameter):
 
 def _changes_input(name):
     return f"It changes its input {name} in place. Work on new arrays."
+
+
+def returns_input(name):
+    """Return the sentence where a result is an input, or a view of it, and new arrays are asked."""
+    return f"A result is its input {name} itself, or a view of it. Return new arrays."
+
+
+# Where a result is kept between two calls, as a buffer or a mutable default.
+CHANGED_LATER = "A second call changes what the first one returned. Make new arrays in each call."
 
 
 def _changes_state(what):
@@ -374,7 +422,7 @@ def fingerprint(value):
     if isinstance(value, list | tuple):
         return [fingerprint(item) for item in value]
     if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, value.tobytes()
+        return value.shape, value.dtype.str, value.flags.writeable, value.tobytes()
     return repr(value)
 
 

@@ -18,6 +18,10 @@ CANCELLATION = (
     "The variance is computed as E[x^2] - E[x]^2, which is noise when the mean is large. "
     "Subtract the mean before you square."
 )
+CANCELLATION_IN_FLOAT64 = (
+    "The variance is computed as E[x^2] - E[x]^2 in float64, which puts the noise off until the "
+    "mean is near a million. Subtract the mean before you square."
+)
 INPUT_ROUNDED = (
     "x is rounded to float32 first: digits that are gone do not come back with "
     "astype(x.dtype). Compute from x as it is."

@@ -41,6 +41,9 @@ def _merge_cases(rng):
         # The mean is rounded to 1e-9 there, and a variance around it takes part in that.
         "both means near 1e7": Case(far, rtol=1e-6, noisy=True),
         "float32": Case(cast(given(6, 14), np.float32), "float32"),
+        "the second machine has seen nothing": Case(
+            given(9, 0) | {"mean_b": nothing, "var_b": nothing}
+        ),
     }
 
 

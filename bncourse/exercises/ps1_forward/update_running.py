@@ -54,6 +54,7 @@ EXERCISE = function_exercise(
     insight="With PyTorch's momentum m, the value at the start still weighs (1 - m)^k "
     "after k batches.",
     tolerance=TOLERANCE,
+    new_arrays=True,
     mistakes=[
         slip(
             "momentum reversed",

@@ -72,6 +72,7 @@ EXERCISE = function_exercise(
     normalised="batch",
     insight="Each stage needs its own inputs and the gradient that arrives, and nothing else.",
     tolerance=TOLERANCE,
+    chained=True,
     mistakes=[
         slip(
             "variance path missing",

@@ -46,6 +46,8 @@ def _numerical_cases(rng):
         "integers": Case(integers | {"h": 1e-3}),
         # A step of 1e-5 is below the precision of float32.
         "float32": Case(cast(given(3, 4), np.float32) | {"h": 1e-2}, "float32"),
+        "four axes, as images have": Case(given(2, 1, 3, 2) | {"h": 1e-3}),
+        "five axes": Case(given(1, 2, 1, 2, 2) | {"h": 1e-3}),
     }
 
 
@@ -57,6 +59,10 @@ def _drive_numerical(obj, inputs):
     fifth, slope = inputs["fifth"], inputs["slope"]
 
     def f(x):
+        if np.iscomplexobj(x):
+            raise Unusable(
+                "f takes real numbers. (B1) steps along the real line: f(x + h) and f(x - h)."
+            )
         if np.shape(x) != fifth.shape:
             raise Unusable(
                 f"f takes an array with the shape of x, {fifth.shape}. Received: {describe(x)}."
@@ -213,6 +219,7 @@ EXERCISE = Exercise(
     insight="A smaller h has less error of the formula and more of rounding; no h has neither.",
     # A step is rounded with x: in float32 a step of 1e-2 keeps five digits.
     tolerance=TOLERANCE,
+    pure=True,
     mistakes=(
         slip(
             "forward difference",

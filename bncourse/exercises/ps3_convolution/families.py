@@ -52,6 +52,30 @@ def _ignored_eps(slip, see, step, formula, value):
     )
 
 
+def cancelling(slip, see, x, axes):
+    """Return the slips that take the variance as E[x^2] - E[x]^2.
+
+    Args:
+        slip, see: as in ``own_eps``.
+        x: the name of what is squared.
+        axes: the expression of the axes that are reduced.
+    """
+
+    def means(of):
+        mean = f"{of}.mean(axis={axes}, keepdims=True)"
+        return f"({of}**2).mean(axis={axes}, keepdims=True) - {mean}**2"
+
+    return [
+        slip("cancellation", hints.CANCELLATION, see, var=means(x)),
+        slip(
+            "cancellation in float64",
+            hints.CANCELLATION_IN_FLOAT64,
+            see,
+            var=f"({means(f'{x}.astype(np.float64)')}).astype({x}.dtype)",
+        ),
+    ]
+
+
 def in_float32(slip, see, what, rounded, inside):
     """Return the slips that keep seven digits where sixteen are asked.
 

@@ -70,6 +70,7 @@ EXERCISE = function_exercise(
     see="C7",
     insight="At inference batch norm is free: its numbers fit into the weights before it.",
     tolerance=TOLERANCE,
+    new_arrays=True,
     mistakes=[
         slip(
             "bias forgotten",

@@ -12,9 +12,10 @@ from bncourse.slips import Instead, Right
 
 
 def _cases(rng):
-    def given(n=7, d=4, eps=1e-5, **options):
+    def given(n=7, d=4, eps=1e-5, gamma=None, **options):
         x = rows(rng, n, d, **options)
-        cache = convolution.layernorm_forward(x, **scale_and_shift(rng, d), eps=eps)[1]
+        affine = scale_and_shift(rng, d) | ({} if gamma is None else {"gamma": gamma})
+        cache = convolution.layernorm_forward(x, **affine, eps=eps)[1]
         return {"dy": 0.5 + rng.standard_normal((n, d)), "cache": cache}
 
     stored = given()
@@ -28,6 +29,7 @@ def _cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "stored column by column": Case(stored | {"dy": np.asfortranarray(stored["dy"])}),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a gamma of zero": Case(given(gamma=np.array([0.0, 0.7, -1.3, 2.0]))),
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
+from bncourse.exercises.ps3_convolution.families import TOLERANCE, cancelling, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import rows, scale_and_shift
 from bncourse.inputs import cast
 from bncourse.reference import convolution
@@ -38,6 +38,9 @@ def _cases(rng):
             rtol=3e-3,
             noisy=True,
         ),
+        # Who computes in float64 passes the one above in any way. The mean is rounded to 1e-10.
+        "mean near 1e6": Case(given(n=4, d=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
+        "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
     }
 
 
@@ -140,12 +143,7 @@ EXERCISE = function_exercise(
             "C4",
             var="(x**2).mean(axis=1, keepdims=True)",
         ),
-        slip(
-            "cancellation",
-            hints.CANCELLATION,
-            "C4",
-            var="(x**2).mean(axis=1, keepdims=True) - mean**2",
-        ),
+        *cancelling(slip, "C4", "x", "1"),
         slip(
             "gamma per example",
             "gamma[:, None] scales the examples. gamma and beta belong to the features, although "

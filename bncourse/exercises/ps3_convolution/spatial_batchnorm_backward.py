@@ -12,9 +12,9 @@ from bncourse.slips import Instead, Right
 
 
 def _cases(rng):
-    def given(shape=(4, 3, 5, 6), eps=1e-5, **options):
+    def given(shape=(4, 3, 5, 6), eps=1e-5, gamma=None, **options):
         x = images(rng, shape, **options)
-        parameters = scale_and_shift(rng, shape[1])
+        parameters = scale_and_shift(rng, shape[1]) | ({} if gamma is None else {"gamma": gamma})
         cache = convolution.spatial_batchnorm_forward(x, **parameters, eps=eps)[1]
         return {"dy": 0.5 + rng.standard_normal(shape), "cache": cache}
 
@@ -33,6 +33,7 @@ def _cases(rng):
         "more channels than numbers per channel": Case(given((2, 15, 3, 1))),
         "stored as NHWC, viewed as NCHW": Case(stored_nhwc),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a gamma of zero": Case(given(gamma=np.array([0.0, 0.7, -1.3]))),
     }
 
 

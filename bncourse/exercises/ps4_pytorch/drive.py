@@ -1,6 +1,7 @@
 """What the exercises in torch share: calls that watch the input, gradients, options of a model."""
 
 import contextlib
+import itertools
 
 import torch
 
@@ -115,7 +116,9 @@ def require_usable(model):
 def require_no_graph(model):
     """Raise Unusable if an attribute of a model or of its parts holds the graph of a batch."""
     for module in model.modules():
-        for name, value in vars(module).items():
+        # What a layer puts into its class, all layers share.
+        spaces = [vars(module), *map(vars, type(module).__mro__)]
+        for name, value in itertools.chain.from_iterable(space.items() for space in spaces):
             parts = value.values() if isinstance(value, dict) else value
             for part in parts if isinstance(value, dict | list | tuple) else [value]:
                 if isinstance(part, torch.Tensor) and part.grad_fn is not None:

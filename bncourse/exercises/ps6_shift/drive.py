@@ -84,6 +84,18 @@ def _is_frozen(name, inputs):
     return name == inputs.get("frozen")
 
 
+class _Plain(nn.Module):
+    """A linear layer that is no nn.Linear: a layer is what has a weight."""
+
+    def __init__(self, inputs, outputs, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
 
@@ -111,7 +123,8 @@ def _part(name, inputs):
         return _ACTIVATIONS[kind](**in_place)
     if kind == "linear":
         outputs, entering = arrays["weight"].shape
-        part = nn.Linear(entering, outputs, bias="bias" in arrays)
+        kind = _Plain if inputs.get("plain") else nn.Linear
+        part = kind(entering, outputs, bias="bias" in arrays)
     else:
         part = nn.BatchNorm1d(
             len(arrays["running_mean"]), eps=arrays["eps"], affine="weight" in arrays

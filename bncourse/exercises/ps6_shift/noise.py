@@ -158,7 +158,7 @@ def _state(norm):
 def _eval(obj, inputs):
     """Take a noisy step, then answer twice in eval mode, and once after a second step."""
     layer, norm = _made(obj, inputs)
-    called(layer, _x(inputs, "1"))
+    first = _noise(layer, norm, _x(inputs, "1"))
     outputs = _state(norm)
     with so_far(outputs):
         x = _x(inputs, "_eval")
@@ -166,7 +166,12 @@ def _eval(obj, inputs):
         if not torch.equal(called(layer, x), outputs["y in eval"]):
             raise Unusable("In eval mode, the same input must give the same output.")
         outputs["running_mean after eval"] = norm.running_mean.clone()
-        _noise(layer.train(), norm, _x(inputs, "2"))
+        again = _noise(layer.train(), norm, _x(inputs, "2"))
+        if any((one - other).abs().max() < 1e-6 for one, other in zip(first, again, strict=True)):
+            raise Unusable(
+                "Back in training mode the noise begins anew, with what was drawn before. It goes "
+                "on where it was."
+            )
     return outputs
 
 

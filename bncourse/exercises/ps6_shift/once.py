@@ -73,6 +73,7 @@ def _drive(obj, inputs):
         raise Unusable("It returns the model that it is given. Return a new one.")
     require_untouched(model, before)
     linears = _linears(once, model)
+    _require_no_new_bias(linears, model)
     outputs = {}
     for number, linear in enumerate(linears, start=1):
         outputs[f"weight of layer {number}"] = linear.weight
@@ -98,6 +99,19 @@ def _linears(once, model):
             f"norms: {', '.join(want)}. Received: {', '.join(got) or 'nothing'}."
         )
     return [part for part in leaves if isinstance(part, nn.Linear)]
+
+
+def _require_no_new_bias(linears, model):
+    """Raise Unusable if a layer that nothing is folded into has a bias that it had not."""
+    parts = list(model)
+    old = [(part, *parts[place + 1 : place + 2]) for place, part in enumerate(parts)]
+    old = [each for each in old if isinstance(each[0], nn.Linear)]
+    for number, (linear, (was, *after)) in enumerate(zip(linears, old, strict=True), start=1):
+        folded = after and isinstance(after[0], nn.BatchNorm1d)
+        if linear.bias is not None and was.bias is None and not folded:
+            raise Unusable(
+                f"Layer {number} has a bias now. It had none, and no batch norm is folded into it."
+            )
 
 
 def _kind(part):

@@ -48,6 +48,7 @@ def _cases(rng):
         "the model learns between the batches": Case(given(learns=True)),
         "gradients of the last step are there": Case(given(last_step=True)),
         "float32": Case(cast(given(unit=None), np.float32), "float32"),
+        "a list of batches": Case(given(listed=True)),
     }
 
 
@@ -61,8 +62,10 @@ def _drive(obj, inputs):
     options = {name: inputs[name] for name in ("q", "unit") if inputs[name] != "left out"}
     names = sorted(name for name in inputs if name.startswith("batch"))
     batches = {name: tensor(inputs[name], inputs["device"]) for name in names}
+    steps = _steps(model, inputs, batches, before)
+    steps = list(steps) if inputs.get("listed") else steps
     with untouched(**batches):
-        rows = obj(model, inputs["layer"], _steps(model, inputs, batches, before), **options)
+        rows = obj(model, inputs["layer"], steps, **options)
     require_untouched(model, before)
     return {"percentiles": numbers(rows)}
 

@@ -21,6 +21,7 @@ from bncourse.exercises.ps8_capstone.drive import (
     require_drawn,
     require_module,
     require_names,
+    require_saved,
     seeded,
 )
 from bncourse.inputs import batch, cast, upstream
@@ -100,6 +101,7 @@ def _made(obj, inputs, seed):
     require_module(block, "ResidualBlock")
     asked = _WEIGHTS + (_SCALES if inputs["normed"] else _BIASES)
     require_names(dict(block.named_parameters()), asked)
+    require_saved(block, asked)
     if not all(each.requires_grad for each in block.parameters()):
         raise Unusable("All parameters must require gradients: an optimizer trains them.")
     if inputs["normed"] and {id(each) for each in made} - {id(m) for m in block.modules()}:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Unusable
+from bncourse.exercises.ps4_pytorch.drive import settings
 
 TOLERANCE = {"float64": FLOAT64_TOLERANCE, "float32": 1e-3}
 
@@ -26,7 +27,8 @@ class Centring(nn.Module):
 def seeded(seed):
     """Start torch's random state from a seed in a block, and put it back after it."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed notes the stack for each kind of device, which takes longer than a net.
+        torch.default_generator.manual_seed(seed)
         yield
 
 
@@ -57,6 +59,23 @@ def require_names(found, asked):
     differences = [f"{word}: {listed(names)}." for word, names in kinds if names]
     if differences:
         raise Unusable(f"Its parameters must be those of the table. {' '.join(differences)}")
+
+
+def require_saved(module, asked):
+    """Raise Unusable if a module saves more than what it must have, or leaves a hook on itself."""
+    more = [name for name in module.state_dict() if name not in asked]
+    if more:
+        raise Unusable(
+            f"state_dict() must hold the names of the table only, so that checkpoints load. "
+            f"Received also: {listed(more)}."
+        )
+    require_no_hook(module)
+
+
+def require_no_hook(module):
+    """Raise Unusable if something runs in every pass of a module unasked."""
+    if any(value for words, value in settings(module).items() if "hooks" in words):
+        raise Unusable("It leaves a hook on the module, which runs in every pass.")
 
 
 def listed(names):

@@ -62,14 +62,18 @@ def _cases(rng):
         # Whose gradients are long: a limit on them shows.
         "steep slopes": Case(given(20 * batch(rng, 6, 4), 2, 6, lr=0.05)),
         "gradients from before": Case(given(batch(rng, 6, 4), 2, 6, stale=True)),
-        "the order of the examples": Case(single(24, 9, 8, scenario="order")),
+        "the order of the examples": Case(single(24, 9, 8, scenario="order"), costly=True),
         "ten examples, batches of 3": Case(single(10, 6, 3, scenario="sizes")),
         "eight examples, batches of 3": Case(single(8, 6, 3, scenario="sizes")),
         "batches of one": Case(single(12, 24, 1, lr=1.0, scenario="epochs")),
         "a model in eval mode": Case(given(batch(rng, 6, 4), 2, 6, training=False)),
         "no step": Case(given(batch(rng, 6, 4), 0, 3)),
         "float32": Case(cast(given(batch(rng, 6, 4), 4, 6), np.float32), "float32"),
-        "three seeds of a small net": Case(_groups(rng)),
+        "three seeds of a small net": Case(_groups(rng), costly=True),
+        "an end in the middle of an epoch": Case(single(10, 5, 3, scenario="sizes")),
+        "four examples, batches of 3": Case(single(4, 2, 3, scenario="sizes")),
+        # A rate that falls after ten steps, or after thirty, shows in the last weights.
+        "forty steps": Case(given(batch(rng, 6, 4), 40, 6, lr=0.2), costly=True),
     }
 
 
@@ -183,12 +187,17 @@ def _drive_sizes(obj, inputs):
     sizes = _sizes(len(inputs["x"]), inputs["batch_size"])
     _require_once(model.batches[: len(sizes)])
     epochs = [model.batches[start : start + len(sizes)] for start in (0, len(sizes))]
-    return {
-        "sizes of the batches": [len(rows) for rows in model.batches],
-        "different examples in each epoch": [
+    outputs = {"sizes of the batches": [len(rows) for rows in model.batches]}
+    with so_far(outputs):
+        if len(model.batches) > inputs["steps"]:
+            raise Unusable(
+                f"It takes more steps than it is asked for: {len(model.batches)} in the place of "
+                f"{inputs['steps']}. Training may end in the middle of an epoch."
+            )
+        outputs["different examples in each epoch"] = [
             len({row for batch in rows for row in batch}) for rows in epochs
-        ],
-    }
+        ]
+    return outputs
 
 
 def _sizes(count, batch_size):
@@ -303,10 +312,12 @@ def _reference_epochs(given):
 
 def _reference_sizes(given):
     count = len(given["x"])
-    sizes = _sizes(count, given["batch_size"])
+    epoch = _sizes(count, given["batch_size"])
+    sizes = (epoch * given["steps"])[: given["steps"]]
+    in_epochs = [sum(sizes[: len(epoch)]), sum(sizes[len(epoch) : 2 * len(epoch)])]
     return {
-        "sizes of the batches": np.array((sizes * given["steps"])[: given["steps"]]),
-        "different examples in each epoch": np.array([count, count]),
+        "sizes of the batches": np.array(sizes),
+        "different examples in each epoch": np.array(in_epochs),
     }
 
 
