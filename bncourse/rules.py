@@ -83,6 +83,8 @@ class _State(NamedTuple):
     stir: Callable | None = None
 
 
+_CUDNN = ("enabled", "benchmark", "deterministic")
+
 _STATES = (
     _State(
         "NumPy's global random state (use np.random.default_rng instead)",
@@ -140,6 +142,15 @@ _STATES = (
         "torch",
         lambda torch: torch.get_deterministic_debug_mode(),
         lambda torch, old: torch.set_deterministic_debug_mode(old),
+    ),
+    _State(
+        "torch's switches of cuDNN",
+        "torch",
+        lambda torch: tuple(getattr(torch.backends.cudnn, name) for name in _CUDNN),
+        lambda torch, old: [
+            setattr(torch.backends.cudnn, name, value)
+            for name, value in zip(_CUDNN, old, strict=True)
+        ],
     ),
     _State(
         "the number of torch's threads",
