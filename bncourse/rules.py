@@ -86,6 +86,8 @@ class _State(NamedTuple):
     look: Callable | None = None
 
 
+_CUDNN = ("enabled", "benchmark", "deterministic")
+
 _STATES = (
     _State(
         "NumPy's global random state (use np.random.default_rng instead)",
@@ -154,13 +156,13 @@ _STATES = (
         lambda torch, old: torch.set_deterministic_debug_mode(old),
     ),
     _State(
-        "torch's switches for cuDNN (deterministic, benchmark)",
+        "torch's switches of cuDNN",
         "torch",
-        lambda torch: (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
-        lambda torch, old: (
-            setattr(torch.backends.cudnn, "deterministic", old[0]),
-            setattr(torch.backends.cudnn, "benchmark", old[1]),
-        ),
+        lambda torch: tuple(getattr(torch.backends.cudnn, name) for name in _CUDNN),
+        lambda torch, old: [
+            setattr(torch.backends.cudnn, name, value)
+            for name, value in zip(_CUDNN, old, strict=True)
+        ],
     ),
     _State(
         "the number of torch's threads",

@@ -58,6 +58,56 @@ take_in(
             [("x, gamma = ctx.saved_tensors", "x, gamma = [t.data for t in ctx.saved_tensors]")],
             ["saved tensors detached"],
         ),
+        (
+            [
+                (
+                    "return dx, dg, db, None",
+                    "if not any(ctx.needs_input_grad[:1]):\n"
+                    "            dg = db = None\n"
+                    "        return dx, dg, db, None",
+                )
+            ],
+            ["needs_input_grad of x for all"],
+        ),
+        (
+            [
+                (
+                    "return dx, dg, db, None",
+                    "need = ctx.needs_input_grad\n"
+                    "        return dx, dg if need[0] else None, db if need[2] else None, None",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "return torch.addcmul(beta, gamma, centred / std)",
+                    "y = torch.addcmul(beta, gamma, centred / std)\n"
+                    "        ctx.save_for_backward(x, gamma, beta, y)\n"
+                    "        return y",
+                ),
+                ("x, gamma = ctx.saved_tensors", "x, gamma, beta, y = ctx.saved_tensors"),
+                ("x_hat = centred * s", "x_hat = (y - beta) / gamma"),
+            ],
+            ["x_hat from y"],
+        ),
+        ([("        db, dg =", "        dy *= 1.5\n        db, dg =")], ["dy overwritten"]),
+        ([("centred / std)", "centred / std).double()")], []),
+        (
+            [
+                (
+                    "ctx.eps = eps",
+                    "ctx.eps = eps\n        gamma.requires_grad_(x.requires_grad_() is x)",
+                )
+            ],
+            [],
+        ),
+        ([("ctx.eps = eps", "ctx.eps = eps\n        assert len(x) > 1")], []),
+        (
+            [("ctx.eps = eps", "ctx.eps = eps\n        torch.backends.cudnn.benchmark = True")],
+            [],
+        ),
     ],
 )
 
@@ -123,6 +173,146 @@ take_in(
             [("if self.training or not self.track_running_stats:", "if True:")],
             ["batch statistics in eval"],
         ),
+        # Memory that is shared: by two layers, and by two tensors of one.
+        (
+            [
+                (
+                    '"running_mean", torch.zeros(num_features)',
+                    '"running_mean", ZEROS.setdefault(num_features, torch.zeros(num_features))',
+                ),
+                ("class BatchNorm", "ZEROS = {}\n\n\nclass BatchNorm"),
+            ],
+            [],
+        ),
+        ([('"running_mean", torch.zeros(num_features)', '"running_mean", zeros')], []),
+        # Other dtypes than the layer has.
+        (
+            [
+                (
+                    "ones, zeros = torch.ones(num_features), torch.zeros(num_features)",
+                    "ones = torch.from_numpy(np.ones(num_features))\n"
+                    "        zeros = torch.from_numpy(np.zeros(num_features))",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    '"running_var", torch.ones(num_features)',
+                    '"running_var", torch.ones(num_features).double()',
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                ("x.to(torch.promote_types(x.dtype, torch.float32))", "x.double()"),
+                (
+                    "return y.to(given.dtype)",
+                    "return y if given.dtype == torch.float32 else y.to(given.dtype)",
+                ),
+            ],
+            [],
+        ),
+        (
+            [
+                ("x.to(torch.promote_types(x.dtype, torch.float32))", "x.double()"),
+                (
+                    "self.running_mean.lerp_(mean.to(self.running_mean.dtype), new)",
+                    "self.running_mean = (1 - new) * self.running_mean + new * mean",
+                ),
+            ],
+            [],
+        ),
+        # The switches of torch.
+        (
+            [
+                ("with torch.no_grad():", "with torch.inference_mode():"),
+                (
+                    "self.running_mean.lerp_(mean.to(self.running_mean.dtype), new)",
+                    "self.running_mean = (1 - new) * self.running_mean + new * mean",
+                ),
+                (
+                    "self.running_var.lerp_(var.to(self.running_var.dtype), new)",
+                    "self.running_var = (1 - new) * self.running_var + new * var",
+                ),
+            ],
+            [],
+        ),
+        (
+            [("        given = x\n", "        given = x\n        torch.set_grad_enabled(True)\n")],
+            [],
+        ),
+        ([("    def forward", "    @torch.enable_grad()\n    def forward")], []),
+        ([("        given = x\n", "        given = x.requires_grad_()\n")], []),
+        # The mode.
+        (
+            [
+                (
+                    "        return y.to(given.dtype)",
+                    "        self.train()\n        return y.to(given.dtype)",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    def forward",
+                    "    def train(self, mode=True):\n        super().train(mode)\n\n"
+                    "    def forward",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    def forward",
+                    "    def eval(self):\n        self.mode = False\n        return self\n\n"
+                    "    def train(self, mode=True):\n        self.mode = True\n"
+                    "        return self\n\n    def forward",
+                ),
+                ("self.training", "self.mode"),
+                ("super().__init__()", "super().__init__()\n        self.mode = True"),
+            ],
+            [],
+        ),
+        # One value per channel, in the layers that keep less.
+        (
+            [("self.training and m == 1", "self.training and self.track_running_stats and m == 1")],
+            [],
+        ),
+        (
+            [("self.training and m == 1", "self.training and self.weight is not None and m == 1")],
+            [],
+        ),
+        # x.view where the axes of x do not join.
+        (
+            [("        given = x\n", "        given = x\n        x.view(len(x), x.size(1), -1)\n")],
+            [],
+        ),
+        (
+            [
+                (
+                    "        given = x\n",
+                    "        given = x\n"
+                    "        if self.weight is not None:\n"
+                    "            self.weight = nn.Parameter(self.weight.detach())\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    '"num_batches_tracked", torch.tensor(0)',
+                    '"num_batches_tracked", torch.zeros(1).long()',
+                )
+            ],
+            [],
+        ),
     ],
 )
 
@@ -167,6 +357,55 @@ take_in(
     ],
 )
 
+NEW_CONVOLUTION = """\
+def fold_conv_bn(conv, bn):
+    s = torch.rsqrt(bn.running_var + bn.eps)
+    if bn.affine:
+        s = s * bn.weight
+    shift = bn.bias if bn.affine else torch.zeros_like(s)
+    old = torch.zeros_like(s) if conv.bias is None else conv.bias
+    folded = type(conv)(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        padding_mode=conv.padding_mode,
+    )
+    folded.weight = nn.Parameter(torch.einsum("o,o...->o...", s, conv.weight))
+    folded.bias = nn.Parameter(shift + s * old - s * bn.running_mean)
+    return folded
+"""
+START = "    s = torch.rsqrt"
+take_in(
+    "fold_conv_bn",
+    NEW_CONVOLUTION,
+    [
+        ([("stride=conv.stride", "stride=conv.stride[0]")], []),
+        ([("padding=conv.padding,", "padding=conv.padding[0],")], []),
+        ([("dilation=conv.dilation", "dilation=conv.dilation[0]")], []),
+        ([("        conv.kernel_size", "        conv.kernel_size[0]")], []),
+        ([("conv.in_channels", "conv.weight.shape[1]")], []),
+        ([(START, "    conv.double(), bn.double()\n" + START)], []),
+        ([(START, "    conv.weight = nn.Parameter(conv.weight.detach())\n" + START)], []),
+        ([(START, "    torch.manual_seed(0)\n" + START)], []),
+        (
+            [
+                (
+                    "folded.bias = nn.Parameter(shift + s * old - s * bn.running_mean)",
+                    "bias = (shift + s * old - s * bn.running_mean).detach()\n"
+                    "    del folded.bias\n"
+                    '    folded.register_buffer("bias", bias)',
+                )
+            ],
+            [],
+        ),
+    ],
+)
+
+WHILE = "        while batches:\n            model(batches.pop())"
 RECALIBRATE = """\
 def recalibrate(model, batches):
     layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -227,5 +466,40 @@ take_in(
         ([("q / n - (s / n) ** 2", "q / n")], []),
         ([("q / n - (s / n) ** 2", "(q / n - (s / n) ** 2).sqrt()")], []),
         ([("    return model\n", "    return model.state_dict()\n")], []),
+        ([("layer.running_mean.copy_(s / n)", "layer.running_mean = s.float() / n")], []),
+        (
+            [
+                (
+                    "layer.running_mean.copy_(s / n)",
+                    "layer.running_mean = nn.Parameter(s / n, False)",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "layer.running_mean.copy_(s / n)",
+                    'layer.register_buffer("running_mean", s / n, persistent=False)',
+                )
+            ],
+            [],
+        ),
+        (
+            [("        n, s, q =", "        layer.num_batches_tracked = None\n        n, s, q =")],
+            [],
+        ),
+        (
+            [("        for x in batches:\n            model(x)", WHILE)],
+            [],
+        ),
+        (
+            [
+                ("    model.train()\n", "    model.requires_grad_(False).train()\n"),
+                ("    return model\n", "    return model.requires_grad_(True)\n"),
+            ],
+            [],
+        ),
+        ([("model(x)\n", "model(x.requires_grad_())\n")], []),
     ],
 )

@@ -33,12 +33,23 @@ def tensor(array, device):
 
 
 def called(function, x, *arguments):
-    """Return what ``function`` makes of ``x``; it must leave x and its memory alone."""
+    """Return what ``function`` makes of ``x``; it must leave x, its memory and autograd alone."""
     # A clone can be changed in place where a leaf of the graph cannot: the finding is ours then.
     given = x.clone()
+    tracked, needed = torch.is_grad_enabled(), given.requires_grad
     y = function(given, *arguments)
     if not isinstance(y, torch.Tensor):
         raise Unusable(f"The output must be a tensor. Received: {describe(y)}.")
+    if torch.is_grad_enabled() is not tracked:
+        raise Unusable("It leaves torch's gradient switch changed. That is for the caller to set.")
+    if given.requires_grad is not needed:
+        raise Unusable("It changes requires_grad of its input x. That is for the caller to set.")
+    if y.requires_grad and not tracked:
+        raise Unusable(
+            "Under torch.no_grad() it makes a graph all the same. That switch is the caller's."
+        )
+    if y.dtype != x.dtype:
+        raise Unusable(f"The output must have the dtype of x, {x.dtype}. Received: {y.dtype}.")
     if not torch.equal(given, x):
         raise Unusable("It changes its input x in place. Work on new tensors.")
     if y.untyped_storage().data_ptr() == given.untyped_storage().data_ptr():
@@ -111,6 +122,32 @@ def require_usable(model):
     for name, buffer in model.named_buffers():
         if buffer.requires_grad:
             raise Unusable(f"The buffer {name} is attached to the graph of autograd.")
+
+
+def kinds(model):
+    """Return ``{name: (shape, dtype)}`` of what a model saves."""
+    return {name: (tuple(x.shape), x.dtype) for name, x in model.state_dict().items()}
+
+
+def require_same_kinds(model, before, of=""):
+    """Raise Unusable if a model saves other tensors than before.
+
+    Args:
+        model: the module.
+        before: what ``kinds`` returned.
+        of: which module it is, where a student might ask.
+    """
+    after = kinds(model)
+    if after.keys() != before.keys():
+        lost, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+        what = f"Lost: {lost[0]}" if lost else f"New: {new[0]}"
+        raise Unusable(f"The state_dict{of} must hold what it held. {what}.")
+    for name, kind in before.items():
+        if after[name] != kind:
+            raise Unusable(
+                f"{name}{of} must keep its shape and dtype, {kind[0]} and {kind[1]}. "
+                f"Received: {after[name][0]} and {after[name][1]}."
+            )
 
 
 def require_no_graph(model):

@@ -10,7 +10,10 @@ from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises import hints
 from bncourse.exercises.ps4_pytorch.drive import (
     called,
+    kinds,
     one_thread,
+    require_same_kinds,
+    require_same_parameters,
     require_settings,
     settings,
     tensor,
@@ -24,6 +27,7 @@ _CONVOLUTIONS = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 _NORMS = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 # How a convolution moves over its input; a folded one must move alike.
 _GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode")
+_SIZES = ("in_channels", "out_channels", "kernel_size")
 
 
 def _cases(rng):
@@ -52,6 +56,10 @@ def _cases(rng):
         "a pointwise convolution": given(kernel=(1, 1)),
         "affine=False": given(affine=False),
         "stride, padding and dilation": given(stride=2, padding=1, dilation=2),
+        "other numbers along each axis": given(
+            kernel=(2, 3), size=(8, 9), stride=(1, 2), padding=(2, 0), dilation=(2, 1)
+        ),
+        "padding='same'": given(kernel=(3, 2), padding="same", dilation=(1, 2)),
         "groups": given(outputs=6, inputs=4, groups=2),
         "circular padding": given(padding=1, padding_mode="circular"),
         "Conv1d": given(kernel=(3,), size=(8,)),
@@ -94,21 +102,33 @@ def _drive(obj, inputs):
     # A layer that is made draws its first weights from torch's random state: no fault of anyone.
     with torch.random.fork_rng(devices=[]):
         conv, norm = _build(inputs, inputs["device"])
-        before = _snapshot(conv, norm)
+        before, kind = _snapshot(conv, norm), [kinds(module) for module in (conv, norm)]
+        parameters = [dict(module.named_parameters()) for module in (conv, norm)]
         options = settings(conv), settings(norm)
+        seed = torch.initial_seed()
         folded = obj(conv, norm)
+        if torch.initial_seed() != seed:
+            raise Unusable("It seeds torch's global random state. Nothing here is random.")
     if not isinstance(folded, type(conv)):
         raise Unusable(f"It must return a {type(conv).__name__}. Received: {describe(folded)}.")
     after = _snapshot(conv, norm)
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     if changed or folded is conv:
         raise Unusable("It changes the convolution or the batch norm it is given. Make a new one.")
-    for module, was in zip((conv, norm), options, strict=True):
+    given = zip((conv, norm), options, parameters, kind, strict=True)
+    for module, was, held, of_kind in given:
         require_settings(module, was)
+        require_same_parameters(module, held)
+        require_same_kinds(module, of_kind, f" of the {type(module).__name__} that is given")
     if folded.bias is None:
         raise Unusable("The folded convolution has no bias; beta and the running mean need one.")
     x = tensor(inputs["x"], inputs["device"])
     for name, value in (("weight", folded.weight), ("bias", folded.bias)):
+        if not isinstance(value, nn.Parameter):
+            raise Unusable(
+                f"The {name} of the folded convolution must be an nn.Parameter, as that of conv "
+                f"is. Received: {describe(value)}."
+            )
         if value.dtype != x.dtype or value.device != x.device:
             raise Unusable(
                 f"The {name} of the folded convolution must be {x.dtype} on {x.device}, as that "
@@ -116,8 +136,20 @@ def _drive(obj, inputs):
             )
     outputs = {"weight": folded.weight, "bias": folded.bias}
     with so_far(outputs):
+        _require_same_convolution(folded, conv)
         outputs["y"] = _convolved(folded, x)
     return outputs
+
+
+def _require_same_convolution(folded, conv):
+    """Raise Unusable unless a folded convolution has the options and the sizes of the old one."""
+    for name in (*_GEOMETRY, *_SIZES):
+        asked, have = getattr(conv, name), getattr(folded, name)
+        if have != asked:
+            raise Unusable(
+                f"{name} of the folded convolution must be that of conv, {asked!r}. "
+                f"Received: {have!r}."
+            )
 
 
 def _convolved(folded, x):

@@ -36,6 +36,8 @@ def _function_cases(rng):
 
     constant = given(n=5)
     constant["x"][:, 0] = 3.0
+    silent = given()
+    silent["gamma"][0] = 0.0
     return {
         "a random batch": Case(given()),
         "more features than examples": Case(given(n=4, d=9)),
@@ -43,6 +45,9 @@ def _function_cases(rng):
         "a variance smaller than eps": Case(given(scale=1e-3)),
         "a constant feature": Case(constant),
         "one feature": Case(given(d=1)),
+        "one example": Case(given(n=1)),
+        "a gamma of zero": Case(silent),
+        "some inputs need no gradient": Case(given() | {"apart": True}),
         "stored column by column": Case(given() | {"x": np.asfortranarray(batch(rng))}),
         "mean near 1e6": Case(given(n=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "float32": Case(cast(given(), np.float32), "float32"),
@@ -67,12 +72,45 @@ def _drive_function(obj, inputs):
     obj.apply(1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach(), 2 * inputs["eps"])
     outputs = {"y": y}
     with so_far(outputs):
-        first = differentiate(y, (x, gamma, beta), dy)
+        # A leaf of the graph cannot be changed in place, and says so in words of its own.
+        arrives = dy.clone()
+        first = differentiate(y, (x, gamma, beta), arrives)
+        if not torch.equal(arrives, dy):
+            raise Unusable(hints.DY_OVERWRITTEN)
         _require_shapes(y.grad_fn, dy, (x, gamma, beta))
         outputs |= dict(zip(FIRST, first, strict=True))
         vectors = [given[name] for name in ("v_x", "v_gamma", "v_beta")]
         outputs |= differentiate_again(first, vectors, (dy, x, gamma))
+        if "apart" in inputs:
+            outputs |= _apart(obj, leaves, inputs["eps"], first)
     return outputs
+
+
+def _apart(obj, leaves, eps, first):
+    """Return the gradients where x needs none, as data does not, and where x alone needs one.
+
+    A backward that asks autograd for all three at once says aloud that it cannot leave one out.
+    Nothing that is asked for is wrong then, and ``first`` stands in for its gradients.
+    """
+    x, gamma, beta, dy = leaves.values()
+    y = called(obj.apply, x.detach(), gamma, beta, eps)
+    dgamma, dbeta = _unless_refused(y, (gamma, beta), dy, first[1:])
+    fixed = gamma.detach(), beta.detach()
+    y = called(obj.apply, x, *fixed, eps)
+    if any(each.requires_grad for each in fixed):
+        raise Unusable("It changes requires_grad of gamma or beta. That is for the caller to set.")
+    (dx,) = _unless_refused(y, (x,), dy, first[:1])
+    return dict(zip(_APART, (dx, dgamma, dbeta), strict=True))
+
+
+def _unless_refused(y, inputs, dy, otherwise):
+    try:
+        return differentiate(y, inputs, dy)
+    except Unusable:
+        return otherwise
+
+
+_APART = ("dx where x alone needs it", "dgamma where x needs none", "dbeta where x needs none")
 
 
 def _require_shapes(node, dy, inputs):
@@ -105,6 +143,7 @@ def _reference_function(inputs):
         "y": y,
         **dict(zip(FIRST, first, strict=True)),
         **dict(zip(SECOND, second, strict=True)),
+        **(dict(zip(_APART, first, strict=True)) if "apart" in inputs else {}),
     }
 
 
@@ -306,6 +345,36 @@ _MISTAKES = (
         backward__x_hat_inv_std=Instead(),
     ),
     slip(
+        "x_hat from y",
+        "backward gets x_hat back from y, as (y - beta) / gamma. Where gamma is 0, nothing of "
+        "x_hat is left in y: compute it from x.",
+        "B7",
+        y=Instead("y = gamma * x_hat + beta\nctx.save_for_backward(x, gamma, beta, y)"),
+        ctx_save_for_backward=Instead(),
+        x_gamma=Instead("x, gamma, beta, y = ctx.saved_tensors"),
+        backward__x_hat_inv_std=Instead(
+            "inv_std = BatchNormFunction.normalise(x, ctx.eps)[1]\nx_hat = (y - beta) / gamma"
+        ),
+    ),
+    slip(
+        "needs_input_grad of x for all",
+        "backward leaves dgamma and dbeta out where x needs no gradient. The input of the first "
+        "layer needs none, and its gamma and beta still learn: ask needs_input_grad for each.",
+        "B6",
+        backward__returns=Instead(
+            "if not ctx.needs_input_grad[0]:\n"
+            "    return None, None, None, None\n"
+            "return dx, dgamma, dbeta, None"
+        ),
+    ),
+    slip(
+        "dy overwritten",
+        "backward multiplies dy in place, and dy belongs to whoever sent it: another branch of the "
+        "graph may still need it. Write the product into a new tensor.",
+        "B7",
+        dx=Instead("dx = gamma * inv_std * centred\ndy *= 0.5"),
+    ),
+    slip(
         "saved tensors detached",
         "backward cuts x and gamma out of the graph (detach or .data). Its own derivative then "
         "lacks them.",
@@ -383,7 +452,7 @@ batchnorm_function = Exercise(
     normalised="batch",
     insight="backward starts from x, so autograd can differentiate what it returns once more.",
     mistakes=_MISTAKES,
-    parts={"y": "forward"} | dict.fromkeys((*FIRST, *SECOND), "backward"),
+    parts={"y": "forward"} | dict.fromkeys((*FIRST, *SECOND, *_APART), "backward"),
     tolerance=TOLERANCE,
     takes_device=True,
 )

@@ -16,6 +16,8 @@ from bncourse.exercises.ps4_pytorch.drive import (
     differentiate_again,
     one_thread,
     require_no_graph,
+    require_same_parameters,
+    require_usable,
     tensor,
 )
 from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER_MISTAKES
@@ -39,6 +41,11 @@ def _bfloat16(inputs):
     for name in ("x1", "x2", "x_eval"):
         rounded[name] = torch.from_numpy(rounded[name]).bfloat16().float().numpy()
     return rounded
+
+
+def _reversed(inputs):
+    """Return the inputs with x in an order of memory in which no two of its axes join."""
+    return inputs | {name: np.asfortranarray(inputs[name]) for name in ("x1", "x2", "x_eval")}
 
 
 def _layer_cases(rng):
@@ -86,6 +93,7 @@ def _layer_cases(rng):
         "deepcopy after a step": Case(given((7, 4), scenario="deepcopy")),
         "two layers": Case(given((7, 4), scenario="two", momentum=0.3, eps=0.1)),
         "channels_last": Case(given(images, channels_last=True)),
+        "stored with its axes reversed": Case(_reversed(given(images))),
         "float32": Case(cast(given(images), np.float32), "float32"),
         "bfloat16": Case(_bfloat16(given((7, 4), scenario="half", momentum=0.5)), "bfloat16"),
         "bfloat16 under autocast": Case(
@@ -113,7 +121,48 @@ def _build(obj, inputs, dtype=None):
     if not all(parameter.requires_grad for parameter in layer.parameters()):
         raise Unusable("weight and bias must require gradients: an optimizer trains them.")
     _require_whole(layer)
+    _require_dtype(layer, torch.get_default_dtype(), "as torch makes tensors by default")
+    _require_apart(layer)
     return layer.to(device=inputs["device"], dtype=dtype)
+
+
+def _require_dtype(layer, dtype, reason):
+    """Raise Unusable unless all numbers of a layer but the count have one dtype."""
+    for name, value in layer.state_dict().items():
+        if value.is_floating_point() and value.dtype != dtype:
+            raise Unusable(f"{name} must be in {dtype}, {reason}. Received: {value.dtype}.")
+
+
+def _require_apart(layer, other=None):
+    """Raise Unusable if a tensor of a layer shares its memory with another, or another layer's."""
+    places = _places(other) if other else {}
+    for name, value in layer.state_dict().items():
+        place = value.untyped_storage().data_ptr()
+        if place in places:
+            whose = " of another layer" if other else ""
+            raise Unusable(
+                f"{name} shares its memory with {places[place]}{whose}: what is written into one "
+                "changes the other. Make a tensor for each."
+            )
+        if not other:
+            places[place] = name
+
+
+def _places(layer):
+    return {x.untyped_storage().data_ptr(): name for name, x in layer.state_dict().items()}
+
+
+def _in_mode(layer, training):
+    """Return a layer in a mode, which it must take from the module that holds it."""
+    nn.Sequential(layer).train(training)
+    if layer.training is not training:
+        raise Unusable(
+            "self.training must say the mode. Leave train and eval as nn.Module has them: a model "
+            "calls train(False) of its layers for eval."
+        )
+    if layer.train(training) is not layer:
+        raise Unusable("train must return the layer. Leave train and eval as nn.Module has them.")
+    return layer
 
 
 def _made(obj, num_features, options):
@@ -166,6 +215,7 @@ def _state(layer, when):
                 f"{name} is attached to the graph of autograd {when}; it would grow with each step."
             )
     _require_whole(layer)
+    require_usable(layer)
     return {f"{name} {when}": value.clone() for name, value in state.items()}
 
 
@@ -174,7 +224,10 @@ def _pass(layer, inputs, name, when):
     x = tensor(inputs[f"x{name}"], inputs["device"])
     layout = torch.channels_last if inputs.get("channels_last") else torch.preserve_format
     x = x.to(memory_format=layout).requires_grad_()
+    training = layer.training
     y = called(layer, x)
+    if layer.training is not training:
+        raise Unusable("forward changes the mode of the layer. train() and eval() alone set it.")
     if y.shape != x.shape:
         return {f"y {when}": y}
     if inputs.get("channels_last") and not y.is_contiguous(memory_format=layout):
@@ -191,16 +244,19 @@ def _pass(layer, inputs, name, when):
 def _drive_steps(obj, inputs, gradients=True):
     """Train for two steps, then evaluate."""
     layer = _loaded(obj, inputs)
+    parameters, dtype = dict(layer.named_parameters()), tensor(inputs["weight"], "cpu").dtype
     outputs = {}
     with so_far(outputs):
-        layer.train()
+        _in_mode(layer, True)
         for step in ("1", "2"):
             with torch.set_grad_enabled(gradients):
                 outputs |= _pass(layer, inputs, step, f"in step {step}")
             outputs |= _state(layer, f"after step {step}")
-        layer.eval()
+        _in_mode(layer, False)
         outputs |= _pass(layer, inputs, "_eval", "in eval")
         outputs |= _state(layer, "after eval")
+        _require_dtype(layer, dtype, "as x and the layer are")
+        require_same_parameters(layer, parameters)
     return outputs
 
 
@@ -210,7 +266,7 @@ def _drive_new(obj, inputs):
     outputs = {f"{name} of a new layer": value for name, value in layer.state_dict().items()}
     x = tensor(inputs["x"], inputs["device"])
     with so_far(outputs):
-        outputs["y of a new layer in eval"] = called(layer.eval(), x)
+        outputs["y of a new layer in eval"] = called(_in_mode(layer, False), x)
     return outputs
 
 
@@ -218,35 +274,44 @@ def _drive_single(obj, inputs):
     """Hand in batches with one value per channel, then with two, then one in eval."""
     layer = _build(obj, inputs)
     for shape in [(1, 3), (1, 3, 1), (1, 3, 1, 1), (1, 3, 1, 1, 1)]:
-        try:
-            layer(torch.ones(shape, device=inputs["device"]))
-        except ValueError:
-            continue
-        raise Unusable(
-            f"A training batch of shape {shape} must raise ValueError: one value per channel has "
-            "no unbiased variance, and its x_hat is 0 whatever it is."
-        )
+        _require_refusal(layer, shape, inputs["device"])
+    for option in ("affine", "track_running_stats"):
+        other = _build(obj, inputs | {option: False})
+        _require_refusal(other, (1, 3), inputs["device"], f" with {option}=False")
     two = layer(torch.ones((1, 3, 2), device=inputs["device"]))
-    one = layer.eval()(torch.ones((1, 3), device=inputs["device"]))
+    one = _in_mode(layer, False)(torch.ones((1, 3), device=inputs["device"]))
     return {"shape of y for x (1, 3, 2)": two.shape, "shape of y for x (1, 3) in eval": one.shape}
+
+
+def _require_refusal(layer, shape, device, options=""):
+    try:
+        layer(torch.ones(shape, device=device))
+    except ValueError:
+        return
+    raise Unusable(
+        f"A training batch of shape {shape} must raise ValueError{options}: one value per channel "
+        "has no unbiased variance, and its x_hat is 0 whatever it is."
+    )
 
 
 def _drive_two(obj, inputs):
     """Use two layers with different options in turn: neither may know of the other."""
+    # As they are made: where a dtype changes, memory that two of them share is copied apart.
+    _require_apart(_build(obj, inputs), _build(obj, inputs))
     first = _loaded(obj, inputs)
     second = _loaded(obj, inputs | {"momentum": 0.7, "eps": 0.9})
     x1, x2 = (tensor(inputs[name], inputs["device"]) for name in ("x1", "x2"))
-    outputs = {"y of the first": called(first.train(), x1)}
+    outputs = {"y of the first": called(_in_mode(first, True), x1)}
     with so_far(outputs):
-        outputs["y of the second"] = called(second.train(), x2)
-        outputs["y of the first in eval"] = called(first.eval(), x2)
+        outputs["y of the second"] = called(_in_mode(second, True), x2)
+        outputs["y of the first in eval"] = called(_in_mode(first, False), x2)
         outputs |= _state(first, "of the first") | _state(second, "of the second")
     return outputs
 
 
 def _drive_double(obj, inputs):
     """Differentiate the gradients of one training step again."""
-    layer = _loaded(obj, inputs).train()
+    layer = _in_mode(_loaded(obj, inputs), True)
     x, dy = (tensor(inputs[name], inputs["device"]).requires_grad_() for name in ("x1", "dy1"))
     y = called(layer, x)
     first = differentiate(y, (x, layer.weight, layer.bias), dy)
@@ -257,11 +322,13 @@ def _drive_double(obj, inputs):
 
 def _drive_deepcopy(obj, inputs):
     """Copy a layer after a training step, and train the copy on."""
-    layer = _loaded(obj, inputs).train()
-    # Where x requires no gradient, the graph would begin at weight only.
-    called(layer, tensor(inputs["x1"], inputs["device"]).requires_grad_())
-    _state(layer, "after a step")
-    require_no_graph(layer)
+    layer = _loaded(obj, inputs)
+    for training in (False, True):
+        # Where x requires no gradient, the graph would begin at weight only.
+        x = tensor(inputs["x1"], inputs["device"]).requires_grad_()
+        called(_in_mode(layer, training), x)
+        _state(layer, "after a step")
+        require_no_graph(layer)
     other = copy.deepcopy(layer)
     called(other, tensor(inputs["x2"], inputs["device"]))
     return _state(layer, "of the original") | _state(other, "of the copy")
@@ -269,30 +336,17 @@ def _drive_deepcopy(obj, inputs):
 
 def _drive_half(obj, inputs, autocast=False):
     """Train in bfloat16 with the layer in float32, two steps, and evaluate."""
-    layer = _loaded(obj, inputs).train()
+    layer = _loaded(obj, inputs)
     outputs = {}
     with so_far(outputs):
         for name, when in (("1", "in step 1"), ("2", "in step 2"), ("_eval", "in eval")):
-            layer.train(name != "_eval")
+            _in_mode(layer, name != "_eval")
             x = tensor(inputs[f"x{name}"], inputs["device"]).bfloat16()
-            outputs[f"y {when}"] = _half_output(layer, x, autocast)
+            with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
+                outputs[f"y {when}"] = called(layer, x)
         outputs |= _state(layer, "after two steps")
-        _require_float32(layer)
+        _require_dtype(layer, torch.float32, "also for x in bfloat16")
     return outputs
-
-
-def _half_output(layer, x, autocast):
-    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
-        y = called(layer, x)
-    if y.dtype != x.dtype:
-        raise Unusable(f"For x in bfloat16, y must be in bfloat16. Received: {y.dtype}.")
-    return y
-
-
-def _require_float32(layer):
-    for name, value in layer.state_dict().items():
-        if name != "num_batches_tracked" and value.dtype != torch.float32:
-            raise Unusable(f"For x in bfloat16, {name} must stay in float32: it is {value.dtype}.")
 
 
 _SCENARIOS = {

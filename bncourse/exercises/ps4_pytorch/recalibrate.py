@@ -10,7 +10,9 @@ from torch import nn
 from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
 from bncourse.exercises.ps4_pytorch.drive import (
     TOLERANCE,
+    kinds,
     one_thread,
+    require_same_kinds,
     require_same_parameters,
     require_settings,
     require_usable,
@@ -107,6 +109,8 @@ def _build(inputs):
         }
     tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in state.items()}
     model.to(tensors["0.weight"].dtype).load_state_dict(tensors)
+    # As where the first layer is not to be trained on: who freezes all must not free it.
+    model[0].requires_grad_(False)
     return model.eval()
 
 
@@ -116,16 +120,20 @@ def _drive(obj, inputs):
     with torch.random.fork_rng(devices=[]):
         model = _build(inputs).to(inputs["device"])
     before = {name: value.clone() for name, value in model.named_parameters()}
-    parameters, options = dict(model.named_parameters()), settings(model)
+    parameters, options, kind = dict(model.named_parameters()), settings(model), kinds(model)
     batches = [tensor(inputs[name], inputs["device"]) for name in _BATCHES]
-    given = [x.clone() for x in batches]
+    given, objects = [x.clone() for x in batches], list(batches)
     returned = obj(model, batches)
     if not isinstance(returned, nn.Module):
         raise Unusable(f"It must return the model. Received: {describe(returned)}.")
     if returned is not model:
         raise Unusable("It must set the model that it is given, and return that one.")
+    if list(map(id, batches)) != list(map(id, objects)):
+        raise Unusable("It changes the list batches. The caller still needs it: only read from it.")
     if not all(map(torch.equal, batches, given)):
         raise Unusable("It changes a batch in place. Work on new tensors.")
+    if any(x.requires_grad for x in batches):
+        raise Unusable("It leaves requires_grad of a batch on. Nothing is trained here.")
     norms = [m for m in returned.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if len(norms) != 2:
         raise Unusable(f"The model must keep its 2 batch norms. Found: {len(norms)}.")
@@ -135,6 +143,7 @@ def _drive(obj, inputs):
         for name in ("running_mean", "running_var")
     }
     with so_far(outputs):
+        require_same_kinds(returned, kind)
         _require_same_model(returned, before, norms, inputs["momentum"])
         require_settings(returned, options)
         require_same_parameters(returned, parameters)
@@ -150,6 +159,8 @@ def _require_same_model(model, before, norms, momentum):
         raise Unusable("Gradients are tracked while the batches pass. Nothing is trained here.")
     if tuple(norm.momentum for norm in norms) != tuple(momentum):
         raise Unusable("The momentum of a batch norm is not what it was.")
+    for name in dict(model.named_parameters()).keys() - before.keys():
+        raise Unusable(f"{name} is a parameter now, which an optimizer trains. Leave it a buffer.")
     if any(not torch.equal(value, before[name]) for name, value in model.named_parameters()):
         raise Unusable("A weight of the model has changed. Only the running statistics may.")
 
