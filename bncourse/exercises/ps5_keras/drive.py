@@ -30,7 +30,7 @@ def session(device):
     """
     with (
         warnings.catch_warnings(),
-        keras.device(DEVICES[device]),
+        keras.device(_place(device)),
         _python_random_kept(),
         _bare_errors(),
         _settings_kept(),
@@ -38,6 +38,12 @@ def session(device):
         # Keras's torch backend saves weights through an __array__ that NumPy 2 calls outdated.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         yield
+
+
+def _place(device):
+    # Keras 3.8 on JAX takes a device with its number only, and on PyTorch one without it.
+    number = ":0" if keras.backend.backend() == "jax" else ""
+    return DEVICES[device] + number
 
 
 @contextlib.contextmanager
