@@ -1,14 +1,18 @@
 """The library of the batch-norm course: reference solutions, self-check, grading, experiments."""
 
-from bncourse.registry import choose_backend
+from bncourse.registry import choose_backend, told_what_hides
 
 # Keras chooses when it is first imported, which may be in the next line of a notebook.
 choose_backend()
 
-from bncourse.check import check  # noqa: E402
-from bncourse.example import example  # noqa: E402
-from bncourse.notebook import report  # noqa: E402
-from bncourse.show import show  # noqa: E402
-from bncourse.solution import solution  # noqa: E402
+with told_what_hides():
+    # NumPy would load it at the first draw, where nobody tells what hides a part of it.
+    import numpy.random  # noqa: F401
+
+    from bncourse.check import check
+    from bncourse.example import example
+    from bncourse.notebook import report
+    from bncourse.show import show
+    from bncourse.solution import solution
 
 __all__ = ["check", "example", "report", "show", "solution"]

@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ def report(notebook=None):
             return
         path = notebook or _notebook_of(sys._getframe(1).f_globals)
         print("\n".join(lines_on(path, seen.checked()) if path else _of_kernel()))
+    except FileNotFoundError:
+        print(f"There is no {path} in {Path.cwd()}.")
     except Exception as error:
         print(f"report cannot read the notebook: {type(error).__name__}: {error}")
 
@@ -84,7 +87,7 @@ def lines_on(path, checked=()):
     points = {cell.mark["grade_id"]: cell.mark.get("points", 0) for cell in cells if _graded(cell)}
     names = [name for name in points if set_of(name)]
     if not names:
-        return [f"{path} holds no exercise of the course."]
+        return [f"{path} holds no exercise of the course.", *_lost(cells)]
     # A set is counted as it was released: a check cell that was deleted is missing.
     home = set_of(names[0])
     saved = [name for name in names if name not in checked and _passed(_check_of(cells, name))]
@@ -103,6 +106,17 @@ def lines_on(path, checked=()):
         *_listed("Check cells that are edited", _edited(cells, names)),
         *_listed("Check cells that are missing", [n for n in home.exercises if n not in names]),
         *_order(cells),
+    ]
+
+
+def _lost(cells):
+    """Return a line where checks are there and their marks are not, as some editors save it."""
+    called = (re.match(r"check\((\w+)", cell.source) for cell in cells if cell.kind == "code")
+    homes = [set_of(found[1]) for found in called if found and set_of(found[1])]
+    return [
+        "Its check cells have lost the marks that grading needs. Copy your answers into a fresh "
+        f"notebook: bncourse new {home.name}"
+        for home in homes[:1]
     ]
 
 

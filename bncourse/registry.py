@@ -3,6 +3,7 @@
 The table is static: a name is looked up without importing any set, and neither torch nor Keras.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from bncourse import reference
 
@@ -253,7 +255,7 @@ BACKENDS = ("torch", "tensorflow", "jax")
 
 
 class MissingPackage(ImportError):
-    """A package is missing or too old; the message says which, and the line that installs it."""
+    """A package is missing, too old or hidden; the message says which, and what to do."""
 
     def _render_traceback_(self):
         # IPython's hook: show the sentence, not the frames of this package.
@@ -264,8 +266,14 @@ def require(problem_set):
     """Do nothing where all is there that a problem set needs.
 
     Raises:
-        MissingPackage: a package that it needs is missing, or too old to be judged rightly.
+        MissingPackage: a package that it needs is missing, or too old to be judged rightly; or the
+            set is not known here.
     """
+    if problem_set not in _BY_NAME:
+        raise MissingPackage(
+            f"This notebook is newer than the bncourse here, which knows no {problem_set}. "
+            "Install the course again, then restart the kernel."
+        )
     for package in ("numpy", *_BY_NAME[problem_set].needs):
         _require(package)
 
@@ -277,13 +285,55 @@ def choose_backend():
         os.environ.setdefault("KERAS_BACKEND", there[0])
 
 
-def _require(package):
-    title = _TITLES[package]
+@contextlib.contextmanager
+def told_what_hides():
+    """Tell, in place of an import that fails in the block, which file of a student hides a module.
+
+    Python looks for a module beside the program first: a file ``random.py`` there takes the place
+    of Python's own, for NumPy too.
+
+    Raises:
+        MissingPackage: NumPy is missing, or a file hides it or a module of Python.
+    """
+    _require_there("numpy")
+    try:
+        yield
+    except Exception as error:
+        for path in Path(sys.path[0] if sys.path else "").glob("*.py"):
+            loaded = getattr(sys.modules.get(path.stem), "__file__", None) or path
+            if path.stem in sys.stdlib_module_names and Path(loaded).resolve() == path.resolve():
+                raise MissingPackage(_hides(path, "a module of Python")) from error
+        raise
+
+
+def _hides(path, what):
+    return (
+        f"A file called {path.name} hides {what} of that name. Rename {path}, then restart the "
+        "kernel or the program."
+    )
+
+
+def _require_there(package):
+    _require_visible(package)
     if not _is_there(package):
         raise MissingPackage(
-            f"This exercise needs {title}, which is not installed here. "
-            f"Install it: pip install {package}"
+            f"This exercise needs {_TITLES[package]}, which is not installed here. "
+            f"Install it: pip install {package}",
+            name=package,
         )
+
+
+def _require_visible(package):
+    """Raise MissingPackage if a file of the same name hides a package: all of them are folders."""
+    with contextlib.suppress(ValueError):
+        spec = importlib.util.find_spec(package)
+        if spec and spec.origin and spec.submodule_search_locations is None:
+            raise MissingPackage(_hides(Path(spec.origin), "the package"), name=package)
+
+
+def _require(package):
+    title = _TITLES[package]
+    _require_there(package)
     if package == "keras":
         _require_backend()
     if package not in OLDEST:
@@ -298,6 +348,8 @@ def _require(package):
 
 def _require_backend():
     backend = os.environ.get("KERAS_BACKEND")
+    for name in BACKENDS:
+        _require_visible(name)
     if backend in BACKENDS and not _is_there(backend):
         raise MissingPackage(
             f"Keras is set to compute with {backend}, which is not installed here. "
@@ -312,7 +364,8 @@ def _require_backend():
 
 def _is_there(package):
     try:
-        return importlib.util.find_spec(package) is not None
+        # A mere folder of this name, such as one with data, has no origin.
+        return getattr(importlib.util.find_spec(package), "origin", None) is not None
     except ValueError:
         # It is loaded, and was put there without a spec.
         return True

@@ -35,7 +35,9 @@ _SET_UP = """\
 # Run this cell first: where something is missing, it says what, and the line that installs it.
 try:
     from bncourse.registry import require
-except ImportError:
+except ImportError as missing:
+    if not str(missing.name).startswith("bncourse"):
+        raise
     raise ImportError({sentence!r}) from None
 require({name!r})"""
 
@@ -88,8 +90,8 @@ def set_up_cell(problem_set):
     else:
         line = f'%pip install "{target}"'
     sentence = (
-        f"This notebook needs bncourse, which is missing here or too old. Run this in a cell, then "
-        f"restart the kernel: {line}"
+        "This notebook needs bncourse, which is missing here, too old, or hidden by a file called "
+        f"bncourse.py. Run this in a cell, then restart the kernel: {line}"
     )
     return _SET_UP.format(sentence=sentence, name=problem_set)
 

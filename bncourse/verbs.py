@@ -1,5 +1,6 @@
 """The verbs of ``bncourse``: the table that the help shows, and where each is defined."""
 
+import difflib
 from importlib import import_module
 from typing import NamedTuple
 
@@ -54,6 +55,17 @@ def command(name):
     """Return the click command of a verb."""
     verb = VERBS[name]
     return getattr(import_module(f"bncourse.commands.{verb.module}"), verb.attribute)
+
+
+def unknown(name):
+    """Return what to say of a verb that does not exist.
+
+    >>> unknown("nwe")
+    'There is no verb called "nwe". Did you mean new? All of them: bncourse --help'
+    """
+    close = difflib.get_close_matches(name, [*STUDY, *VERBS], n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f'There is no verb called "{name}".{hint} All of them: bncourse --help'
 
 
 def plain_help():

@@ -8,6 +8,7 @@ from solutions_ps1_forward import statistics_numpy
 
 from bncourse import check, report
 from bncourse.check import CheckFailed
+from bncourse.notebook import lines_on
 from bncourse.registry import ALL_SETS
 from bncourse.study import progress
 
@@ -102,7 +103,7 @@ def test_a_report_never_raises(content, tmp_path, capsys):
     path = tmp_path / "odd.ipynb"
     path.write_text(content)
     assert printed(capsys, path).startswith("report cannot read the notebook")
-    assert "cannot read" in printed(capsys, tmp_path / "absent.ipynb")
+    assert "There is no " in printed(capsys, tmp_path / "absent.ipynb")
     assert progress.main([str(path)]) == 2
     assert capsys.readouterr().err.startswith("NOTEBOOK must be a notebook in format 4.")
 
@@ -122,3 +123,36 @@ def test_a_terminal_says_the_same(notebook, capsys):
     path, _ = notebook
     assert progress.main([str(path)]) == 0
     assert capsys.readouterr().out == printed(capsys, path)
+
+
+def test_marks_that_an_editor_has_lost_are_told(root, tmp_path):
+    content = json.loads((root / "exercises" / "ps1_forward" / "forward.ipynb").read_text())
+    for cell in content["cells"]:
+        cell["metadata"] = {}
+    path = tmp_path / "lost.ipynb"
+    path.write_text(json.dumps(content))
+    assert lines_on(path)[1].endswith("into a fresh notebook: bncourse new ps1_forward")
+
+
+def test_what_colab_and_vs_code_save_is_read(root, tmp_path):
+    """Colab moves ids into metadata, VS Code writes a text as one string, Windows its line ends."""
+    content = json.loads((root / "exercises" / "ps1_forward" / "forward.ipynb").read_text())
+    content |= {"nbformat_minor": 0, "metadata": {"colab": {"provenance": []}}}
+    for cell in content["cells"]:
+        cell["metadata"] |= {"id": cell.pop("id"), "vscode": {"languageId": "python"}}
+        cell["source"] = "".join(cell["source"]).replace("\n", "\r\n") + "\r\n"
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == "normalize":
+            cell["outputs"] = [
+                {"output_type": "stream", "name": "stdout", "text": "normalize: correct in all 9\n"}
+            ]
+    path = tmp_path / "Übung 1 (copy).ipynb"
+    path.write_text(json.dumps(content), encoding="utf-8-sig", newline="\r\n")
+    lines = lines_on(path)
+    assert lines[0] == "Problem set 1: 1 of 6 exercises are right: normalize."
+    assert not [line for line in lines if "edited" in line or "missing" in line]
+
+
+def test_a_notebook_that_is_not_here_is_told(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report("absent.ipynb")
+    assert capsys.readouterr().out == f"There is no absent.ipynb in {tmp_path}.\n"

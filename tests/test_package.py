@@ -128,6 +128,14 @@ def test_a_verb_says_what_it_needs(student):
     ]
 
 
+def test_a_verb_that_does_not_exist_is_told(student):
+    done = run(student, "-m", "bncourse", "nwe")
+    assert done.returncode == 1
+    assert done.stderr == (
+        'There is no verb called "nwe". Did you mean new? All of them: bncourse --help\n'
+    )
+
+
 def test_the_command_prints_its_version(student, wheel):
     done = run(student, "-m", "bncourse", "--version")
     assert done.stdout.split()[1] == wheel.name.split("-")[1]

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from bncourse.notebook import lines_on
 
@@ -16,10 +17,19 @@ def main(arguments):
     for path in parser.parse_args(arguments).notebooks:
         try:
             print("\n".join(lines_on(path)))
+        except FileNotFoundError:
+            print(f"There is no {path} in {Path.cwd()}. {_others()}", file=sys.stderr)
+            return 2
         except (OSError, ValueError, TypeError, AttributeError) as error:
+            why = f"for a Python file: bncourse watch {path}" if path.endswith(".py") else error
             print(
-                f"NOTEBOOK must be a notebook in format 4. Received: {path} ({error})",
+                f"NOTEBOOK must be a notebook in format 4. Received: {path} ({why})",
                 file=sys.stderr,
             )
             return 2
     return 0
+
+
+def _others():
+    found = sorted(path.name for path in Path.cwd().glob("*.ipynb"))
+    return f"Here is: {', '.join(found)}." if found else "Go to the folder of your notebook first."

@@ -1,16 +1,21 @@
 """``bncourse watch``: check a plain Python file again at each save."""
 
+import __future__
+
 import argparse
 import ast
 import contextlib
+import functools
 import io
 import os
 import subprocess
 import sys
 import time
+import tokenize
 import traceback
 from dataclasses import dataclass
 from datetime import datetime
+from operator import or_
 from pathlib import Path
 
 from bncourse.check import CheckFailed, check
@@ -18,6 +23,10 @@ from bncourse.registry import ALL_SETS
 
 # Soon enough to feel at once, seldom enough to cost nothing.
 _PAUSE = 0.3
+_SAID = {
+    SystemExit: "It ends the program (exit or quit). Take that out.",
+    EOFError: "It asks for an input, which nobody gives here. Take that out.",
+}
 _COLOURS = {"done": "32", "next": "1;33", "open": "2"}
 
 
@@ -43,7 +52,7 @@ def main(arguments):
     parser.add_argument("--once", action="store_true", help="check once; status 0 if all is right")
     given = parser.parse_args(arguments)
     if given.file.suffix != ".py" or not given.file.is_file():
-        parser.error(f"FILE must be a Python file that exists. Received: {given.file}")
+        parser.error(_what_to_watch(given.file))
     if given.once:
         return show(given.file, colour=_is_colourful())
     with contextlib.suppress(KeyboardInterrupt):
@@ -51,11 +60,24 @@ def main(arguments):
     return 0
 
 
+def _what_to_watch(path):
+    """Return what to say of a path that is no Python file."""
+    if path.suffix == ".ipynb":
+        return (
+            f"FILE must be a Python file. Received: {path}. A notebook has its own checks, and "
+            f"bncourse progress {path}. For a set as a Python file: bncourse new SET --py"
+        )
+    found = sorted(each.name for each in Path.cwd().glob("*.py") if each.is_file())
+    here = f"Here is: {', '.join(found)}." if found else "bncourse new SET --py makes one here."
+    return f"FILE must be a Python file that exists. Received: {path}. {here}"
+
+
 def _follow(path):
     """Check a file in a process of its own at each save; a save ends a check that still runs."""
     # On Windows this makes the terminal understand colours.
     os.system("")
-    command = [sys.executable, "-m", "bncourse", "watch", "--once", str(path)]
+    # -P: a file of the folder, such as random.py, must not hide a module of Python.
+    command = [sys.executable, "-P", "-m", "bncourse", "watch", "--once", str(path)]
     seen, process = None, None
     try:
         while True:
@@ -64,7 +86,7 @@ def _follow(path):
                 seen = stamp
                 _end(process)
                 print(f"\n{path}, {datetime.now():%H:%M:%S}. Ctrl-C ends the watch.", flush=True)
-                process = subprocess.Popen(command)
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
             time.sleep(_PAUSE)
     finally:
         _end(process)
@@ -111,16 +133,55 @@ def examine(path):
     checks of the file do not run where they stand: every exercise is checked at the end.
     """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        text = _read(path)
+        tree = ast.parse(text, str(path))
     except SyntaxError as error:
-        return [], f"{path}, line {error.lineno}: {error.msg}"
+        return [], _what_is_wrong(path, error)
+    flags = _future(tree)
     space, absent, problem = {"__name__": "__watched__", "__file__": str(path)}, set(), ""
     sys.path.insert(0, str(path.resolve().parent))
     for statement in tree.body:
         if not _is_check(statement):
-            told = _run(statement, space, absent, path)
+            told = _run(statement, space, absent, path, flags)
             problem = problem or told
     return [_standing(name, space) for name in _asked(space)], problem
+
+
+def _read(path):
+    """Return the text of a file.
+
+    Raises:
+        SyntaxError: it is in no encoding that Python takes.
+    """
+    try:
+        with tokenize.open(path) as file:
+            text = file.read()
+    except (UnicodeDecodeError, SyntaxError):
+        text = "\0"
+    if "\0" in text:
+        raise SyntaxError("it is no text in UTF-8. Save it with the encoding UTF-8")
+    return text
+
+
+def _what_is_wrong(path, error):
+    """Return the place and the words of a syntax error."""
+    if not error.lineno:
+        return f"{path}: {error.msg.removesuffix('.')}."
+    place = f"{path}, line {error.lineno}: {error.msg}"
+    if (error.text or "").lstrip().startswith(("%", "!")):
+        return f"{place}. A line with % or ! is for notebooks: take it out."
+    return place
+
+
+def _future(tree):
+    """Return the flags of what a file imports from __future__: it holds for all of the file."""
+    names = [
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for alias in node.names
+    ]
+    return functools.reduce(or_, (getattr(__future__, name).compiler_flag for name in names), 0)
 
 
 def _is_check(statement):
@@ -132,23 +193,24 @@ def _is_check(statement):
     )
 
 
-def _run(statement, space, absent, path):
+def _run(statement, space, absent, path, flags):
     """Run a statement, and return what it raises: where, and which words.
 
     What follows from a missing answer, or from what was told already, is no news: ``absent`` holds
     the names that nothing bound on account of it.
     """
-    code = compile(ast.Module([statement], []), str(path), "exec")
+    code = compile(ast.Module([statement], []), str(path), "exec", flags, dont_inherit=True)
     try:
         exec(code, space)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         follows = isinstance(error, NameError) and error.name in absent
         absent |= {name for node in ast.walk(statement) for name in _bound(node)}
         if follows or isinstance(error, NotImplementedError):
             return ""
         frames = traceback.extract_tb(error.__traceback__)
         (line, *_) = [frame.lineno for frame in frames if frame.filename == str(path)] or ["?"]
-        return f"{path}, line {line}: {type(error).__name__}: {error}"
+        said = _SAID.get(type(error), f"{type(error).__name__}: {error}")
+        return f"{path}, line {line}: {said}"
     return ""
 
 

@@ -30,7 +30,7 @@ def session(device):
     """
     with (
         warnings.catch_warnings(),
-        keras.device(DEVICES[device]),
+        keras.device(_place(device)),
         _python_random_kept(),
         _bare_errors(),
         _settings_kept(),
@@ -38,6 +38,12 @@ def session(device):
         # Keras's torch backend saves weights through an __array__ that NumPy 2 calls outdated.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         yield
+
+
+def _place(device):
+    # Keras 3.8 on JAX takes a device with its number only, and on PyTorch one without it.
+    number = ":0" if keras.backend.backend() == "jax" else ""
+    return DEVICES[device] + number
 
 
 @contextlib.contextmanager
@@ -126,7 +132,7 @@ def _live(obj, layer, weights, inputs, options, outputs):
     """Train a layer, use, rebuild and freeze it, and add to the outputs what it returns."""
     for name, weight in weights.items():
         weight.assign(inputs[name])
-    other = None
+    other, before = None, _tensors(layer)
     for step, (x, dy) in enumerate(zip(inputs["x"], inputs["dy"], strict=True), start=1):
         moment = f"in training step {step}"
         outputs |= _training_step(layer, weights, x, dy, moment) | _state(layer, weights, moment)
@@ -135,7 +141,7 @@ def _live(obj, layer, weights, inputs, options, outputs):
         if options:
             other = other or _another(obj, inputs, options)
             other(ops.convert_to_tensor(inputs["x_new"]), training=True)
-    _require_no_graph(layer)
+    _require_no_graph(layer, before)
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
     outputs["y with training left out"] = _run(layer, inputs["x_new"])
     outputs |= _state(layer, weights, "after inference")
@@ -163,12 +169,31 @@ def _another(obj, inputs, options):
     return other
 
 
-def _require_no_graph(layer):
-    """Raise Unusable if an attribute of a layer holds the graph of a batch, as torch keeps it."""
-    for name, value in vars(layer).items():
-        parts = value if isinstance(value, list | tuple) else [value]
-        if any(getattr(part, "grad_fn", None) is not None for part in parts):
+def _require_no_graph(layer, before):
+    """Raise Unusable if an attribute of a layer holds the graph of a batch.
+
+    On PyTorch a tensor shows its graph. On JAX and TensorFlow, any tensor that a step leaves on the
+    layer is of the graph as soon as the step is traced, as it is in ``fit``.
+
+    Args:
+        layer: after training steps.
+        before: the tensors that its attributes held before them.
+    """
+    on_torch = keras.backend.backend() == "torch"
+    for name, part in _tensors(layer):
+        new = not any(part is other for _, other in before)
+        if part.grad_fn is not None if on_torch else new:
             raise Unusable(f"The attribute {name} holds the graph of the batch after a step.")
+
+
+def _tensors(layer):
+    """Return ``(name, tensor)`` of what the attributes of a layer hold, without its variables."""
+    return [
+        (name, part)
+        for name, value in vars(layer).items()
+        for part in (value if isinstance(value, list | tuple) else [value])
+        if ops.is_tensor(part) and not isinstance(part, keras.Variable)
+    ]
 
 
 def _require_dtype(layer, dtype, of=""):

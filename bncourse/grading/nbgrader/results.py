@@ -8,6 +8,7 @@ from pygments.formatters import HtmlFormatter
 
 from bncourse import addresses
 from bncourse.contents import chapter_of
+from bncourse.grading.nbgrader.formulas import FORMULA, typeset
 
 _WORDS = {
     "wrong": "not right yet",
@@ -26,12 +27,6 @@ _PLACE = re.compile(r"(\((\w+)\) in chapter .*) \([^()]*\)\.$")
 _HEADING = re.compile(r"^#{1,3} +(.+?)\s*$", re.MULTILINE)
 # As ``bncourse.message`` wraps them.
 _WIDTH = 88
-
-_TEX = re.compile(
-    r"(\$\$.+?\$\$|\\begin\{(?P<name>\w+\*?)\}.+?\\end\{(?P=name)\}|\$[^$\n]+\$)", re.DOTALL
-)
-_TAG = re.compile(r"\s*\\tag\{(\w+)\}")
-_FRAME = re.compile(r"\\(begin|end)\{\w+\*?\}\n?|\$\$?")
 
 
 @dataclass(frozen=True)
@@ -177,30 +172,29 @@ def _place(text):
 
 
 def readable(html):
-    """Return safe HTML with each formula as code, without dollars: no program typesets it.
+    """Return safe HTML with its formulas set: no program does so where the page is read.
 
-    >>> readable("<p>of $x$</p>")
-    '<p>of <code>x</code></p>'
+    >>> "<msub><mi>x</mi><mn>1</mn></msub>" in readable("<p>of $x_1$</p>")
+    True
+    >>> readable(r"<p>of $\\no$</p>")
+    '<p>of <code>\\\\no</code></p>'
     """
     soup = BeautifulSoup(html, "html.parser")
-    for text in soup.find_all(string=_TEX):
+    for text in soup.find_all(string=FORMULA):
         if not text.find_parent(["code", "pre", "a"]):
-            text.replace_with(*_parts(soup, text))
+            text.replace_with(*_parts(text))
     # A drawing of characters scrolls on a phone, by keyboard too.
     for each in soup.find_all("pre"):
         each["tabindex"] = "0"
     return str(soup)
 
 
-def _parts(soup, text):
+def _parts(text):
     """Yield the parts of a text: formulas as elements, the rest as it is."""
     end = 0
-    for found in _TEX.finditer(text):
+    for found in FORMULA.finditer(text):
         yield text[end : found.start()]
-        display = not found[0].startswith("$") or found[0].startswith("$$")
-        code = soup.new_tag("code", attrs={"class": "formula"} if display else {})
-        code.string = _FRAME.sub("", _TAG.sub(r"   (\1)", found[0])).strip()
-        yield code
+        yield typeset(found)
         end = found.end()
     yield text[end:]
 
