@@ -71,7 +71,9 @@ def _person(row, columns):
     name = found.pop("name", "")
     if _NO_STUDENT.match(name):
         return {}
-    return _names(name) | {key: " ".join(value.split()) for key, value in found.items()}
+    return _names(" ".join(name.split())) | {
+        key: " ".join(value.split()) for key, value in found.items()
+    }
 
 
 def _id(text):
