@@ -22,10 +22,17 @@ root_option = click.option(
 @click.command(cls=Command, epilog="Example: bncourse release --root ~/batch-norm")
 @root_option
 def release(root):
-    """Derive the notebooks from solutions/ and release them to exercises/."""
+    """Derive the notebooks from solutions/ and release them to exercises/.
+
+    It makes the gradebook where there is none. A group that shares the folder may write in it.
+    """
+    from nbgrader.coursedir import CourseDirectory
+
+    from bncourse.course import load_config
+    from bncourse.grading.nbgrader.gradebook import prepare
     from bncourse.release import release as run
 
-    require_course(root)
+    prepare(CourseDirectory(config=load_config(root.resolve())).db_url)
     try:
         run(root, say=click.echo)
     except OSError as error:

@@ -23,10 +23,12 @@ def roster(file, root, dry_run):
     from nbgrader.coursedir import CourseDirectory
 
     from bncourse.course import load_config, scripts_on_path
+    from bncourse.grading.nbgrader.gradebook import prepare
     from bncourse.platforms.roster import read_roster
 
     students = read_roster(file.read_bytes())
     course = CourseDirectory(config=load_config(root.resolve()))
+    prepare(course.db_url)
     with scripts_on_path(), Gradebook(course.db_url, course.course_id) as book:
         known = {each.id for each in book.students}
         for each in students if not dry_run else ():

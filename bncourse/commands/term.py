@@ -4,9 +4,7 @@ Each is a thin step over nbgrader's own command of that step.
 """
 
 import contextlib
-import subprocess
-import sys
-import sysconfig
+import io
 from pathlib import Path
 
 import click
@@ -108,16 +106,29 @@ def export(root, platform, to):
 
 
 def _nbgrader(root, *arguments, quiet=False):
-    """Run a command of nbgrader in the folder of a course, and end with what it ends with."""
+    """Run a command of nbgrader in the folder of a course, and end with what it ends with.
+
+    It runs in this process: another one would import all of nbgrader once more, two seconds.
+    """
+    from nbgrader.apps import NbGraderApp
+    from traitlets.config import Application
+
     from bncourse.course import scripts_on_path
 
-    command = [sys.executable, Path(sysconfig.get_path("scripts"), "nbgrader"), *arguments]
-    with scripts_on_path():
-        done = subprocess.run(command, cwd=root, capture_output=quiet, text=True)
-    if done.returncode:
-        if quiet:
-            click.echo(printable(done.stderr), err=True)
-        sys.exit(done.returncode)
+    said = io.StringIO()
+    aside = contextlib.redirect_stderr(said) if quiet else contextlib.nullcontext()
+    try:
+        with scripts_on_path(), contextlib.chdir(root), aside:
+            NbGraderApp.launch_instance([*map(str, arguments)])
+    except SystemExit as ended:
+        if ended.code:
+            if quiet:
+                click.echo(printable(said.getvalue()), err=True)
+            raise
+    finally:
+        # nbgrader keeps its command as the only one of its class, and the next is another.
+        if Application.initialized():
+            type(Application.instance()).clear_instance()
 
 
 def _pages(course, files, unfinished):

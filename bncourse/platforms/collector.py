@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import difflib
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,6 +117,7 @@ class HandInCollector(FileNameCollectorPlugin):
 
     def __init__(self, **options):
         super().__init__(**options)
+        _BRIEF.off = self.parent.log_level <= logging.DEBUG
         self.log.addFilter(_BRIEF)
 
     def collect(self, submitted_file):
@@ -153,7 +155,7 @@ class HandInCollector(FileNameCollectorPlugin):
         students = {each.student for each in counting}
         self._account(students)
         self._require_known(students, roster)
-        self._say_nothing_came(roster.keys() - students)
+        self._say_nothing_came(roster.keys() - students - {row.student for row in self._left})
         write_counted(self._root.parent, counting, self._root)
         return counting
 
@@ -202,10 +204,12 @@ class HandInCollector(FileNameCollectorPlugin):
         if self.allow_unknown:
             self.log.warning("New students, not on the roster: %s", named)
             return
+        # As it was before, so that the next collection needs no --force.
+        shutil.rmtree(self._root)
         self.parent.fail(
             "Nothing was collected. The roster must know each student. Received: %s. Name who it "
             "is in HandInCollector.students, add who is new with `bncourse roster`, or go on with "
-            "--HandInCollector.allow_unknown=True.",
+            "`bncourse collect --allow-unknown`.",
             named,
         )
 
@@ -250,7 +254,7 @@ class HandInCollector(FileNameCollectorPlugin):
             return self._hand_in(path, told)
         except Unreadable as reason:
             self.log.warning("Refused %s: %s", path, reason)
-            self._leave(path, str(reason))
+            self._leave(path, str(reason), self._student_of(path))
             return None
 
     def _id_of(self, told):
@@ -306,10 +310,12 @@ class HandInCollector(FileNameCollectorPlugin):
 class _Brief(logging.Filter):
     """Leaves out nbgrader's lines on each single file; --debug shows them."""
 
+    # The level of the command: the logger of one lets all through, and its handlers choose.
+    off = False
+
     def filter(self, record):
         """Return whether a line is shown."""
-        of_nbgrader = record.module in ("zipcollectapp", "zipcollect")
-        if not of_nbgrader or logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
+        if self.off or record.module not in ("zipcollectapp", "zipcollect"):
             return True
         text = record.getMessage()
         warns = record.levelno > logging.INFO and not text.startswith(_OF_EACH_FILE)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nbgrader.exchange.default import ExchangeCollect, ExchangeReleaseFeedback
 
-from bncourse.grading.intake.odd import odd_paths
+from bncourse.grading.intake.odd import REFUSED, odd_paths
 from bncourse.limits import MIB
 from bncourse.platforms.unpack import NOTEBOOK, Refused
 
@@ -67,7 +67,7 @@ class SafeCollect(ExchangeCollect):
                 self.log.error("Refused %s: %s", src, reason)
                 shutil.rmtree(plain)
                 plain.mkdir()
-                (plain / f"refused{NOTEBOOK}").write_text("Refused when it was collected.\n")
+                (plain / f"refused{NOTEBOOK}").write_text(f"{REFUSED} {reason}\n")
             super().do_copy(str(plain), dest, log)
 
     def _take(self, src, plain):
@@ -88,7 +88,7 @@ class SafeCollect(ExchangeCollect):
         self.log.warning("Refused %s: it %s", path, reason)
         if path.suffix == NOTEBOOK:
             note = plain / path.relative_to(src)
-            note.write_text(f"Refused when it was collected. It {reason}.\n")
+            note.write_text(f"{REFUSED} It {reason}.\n")
 
 
 def _of_nobody(path):

@@ -3,8 +3,11 @@
 import csv
 import io
 import re
+import unicodedata
 
 from bncourse.errors import CourseError
+from bncourse.platforms.names import Unreadable, safe_student
+from bncourse.platforms.xlsx import is_xlsx, rows_of
 
 # What each platform calls a column, in small letters and without what is no letter or digit.
 _COLUMNS = {
@@ -12,41 +15,86 @@ _COLUMNS = {
     "lms_user_id": ("lmsuserid", "canvasid", "githubusername"),
     "first_name": ("firstname", "vorname", "givenname"),
     "last_name": ("lastname", "surname", "nachname", "familyname"),
+    # Moodle's own exports know no login: the number that the university gave, or none.
+    "number": ("idnumber", "idnummer", "matrikelnummer"),
     "email": ("email", "emailaddress", "emailadresse"),
     "name": ("student", "name", "fullname"),
 }
 _ENCODINGS = ("utf-8-sig", "cp1252")
 _MOST_HEADERS = 5
-# Rows of Canvas that are no student.
-_NO_STUDENT = re.compile(r"\s*(points possible|student, test)\s*$", re.IGNORECASE)
+# Rows of Canvas that are no student; the first is indented in every language.
+_NO_STUDENT = re.compile(r"    .*|student, test\s*$", re.IGNORECASE)
+# What stands for the id of a student, the first that the list holds.
+_IDS = ("id", "number", "email")
+# A spreadsheet shows a long number so, and the digits are gone.
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+")
 
 
 def read_roster(data):
-    """Return ``[{"id", "first_name", "last_name", "email", "lms_user_id"}]`` of the bytes of a CSV.
+    """Return ``[{"id", "first_name", "last_name", "email", "lms_user_id"}]`` of a CSV or .xlsx.
 
-    On Canvas the id is the SIS Login ID, and the column ID its own number. Values that are not
-    there are left out.
+    On Canvas the id is the SIS Login ID, and the column ID its own number. Where a list knows no
+    login, it is the number that the university gave, and where it has none of those, the e-mail.
+    Values that are not there are left out.
+
+    Args:
+        data: the bytes of the file.
 
     Raises:
-        CourseError: no column holds ids, or two students have the same.
+        CourseError: no column holds ids, one is missing or no name of a folder, or two students
+            have the same.
     """
-    rows = [row for row in _rows(_text(data)) if any(map(str.strip, row))]
+    rows = rows_of(data) if is_xlsx(data) else _rows(_text(data))
+    rows = [row for row in rows if any(map(str.strip, row))]
     head, columns = _head(rows)
+    people = [person for row in rows[head + 1 :] if (person := _person(row, columns))]
+    given = next((key for key in _IDS if any(key in each for each in people)), None)
+    if given is None:
+        raise CourseError("The list must hold a student with an id. Received: none")
     students = []
-    for row in rows[head + 1 :]:
-        found = {key: row[at].strip() for key, at in columns.items() if at < len(row)}
-        found = {key: value for key, value in found.items() if value}
-        name = found.pop("name", "")
-        if not found.get("id") or _NO_STUDENT.match(name):
-            continue
-        students.append(_names(name) | found)
-    ids = [each["id"] for each in students]
-    twice = sorted({each for each in ids if ids.count(each) > 1})
+    for each in people:
+        if given not in each:
+            who = " ".join(each.values())
+            raise CourseError(f"Each student of the list must have an id. Received: {who}")
+        details = {key: value for key, value in each.items() if key not in ("id", "number")}
+        students.append({"id": _id(each[given]), **details})
+    ids = [each["id"].casefold() for each in students]
+    twice = sorted({each["id"] for each in students if ids.count(each["id"].casefold()) > 1})
     if twice:
         raise CourseError(f"An id must stand in the list once. Received twice: {twice}")
-    if not students:
-        raise CourseError("The list must hold a student with an id. Received: none")
     return students
+
+
+def _person(row, columns):
+    """Return what a row says of a student, or nothing where it is of none."""
+    found = {key: row[at] for key, at in columns.items() if at < len(row) and row[at].strip()}
+    name = found.pop("name", "")
+    if _NO_STUDENT.match(name):
+        return {}
+    return _names(" ".join(name.split())) | {
+        key: " ".join(value.split()) for key, value in found.items()
+    }
+
+
+def _id(text):
+    """Return an id as collecting reads it off the name of a file.
+
+    Raises:
+        CourseError: no file could have it.
+    """
+    if _ROUNDED.fullmatch(text):
+        raise CourseError(
+            f"An id must have all its digits: give the column the format of text. Received: {text}"
+        )
+    try:
+        safe = safe_student(text)
+    except Unreadable as reason:
+        raise CourseError(str(reason)) from None
+    if safe != unicodedata.normalize("NFC", text):
+        raise CourseError(
+            f"A student id must be without spaces, brackets and apostrophes. Received: {text!r}"
+        )
+    return safe
 
 
 def _text(data):
@@ -82,9 +130,9 @@ def _head(rows):
         }
         if "sisloginid" in titles and "id" in titles:
             columns |= {"id": titles.index("sisloginid"), "lms_user_id": titles.index("id")}
-        if "id" in columns:
+        if columns.keys() & {*_IDS}:
             return index, columns
-    known = ", ".join(_COLUMNS["id"])
+    known = ", ".join(name for key in _IDS for name in _COLUMNS[key])
     raise CourseError(
         f"A column of the list must hold the ids of students, under one of {known}. "
         f"Received: {rows[0] if rows else 'an empty file'}"

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from nbgrader.plugins import ExtractorPlugin
 from traitlets import Int
 
-from bncourse.grading.intake.odd import is_of_the_system, is_plain
+from bncourse.grading.intake.odd import REFUSED, is_of_the_system, is_plain
 from bncourse.limits import MIB, Limits
 from bncourse.platforms.left import Left, report
 
@@ -32,6 +32,8 @@ NOTEBOOK = ".ipynb"
 
 # What browsers and systems make of the name of a notebook.
 _RENAMED = re.compile(r"(.+)\.ipynb(-\d+| ?\(\d+\))?(?:\.(?:txt|json))?", re.IGNORECASE)
+
+_OTHER_ARCHIVES = (".7z", ".bz2", ".rar", ".tar", ".tbz", ".tgz", ".txz", ".xz", ".zst")
 
 # What starts the entry of a file in the list of a zip.
 _LISTED = b"PK\x01\x02"
@@ -109,7 +111,7 @@ class SafeExtractor(ExtractorPlugin):
         for path in sorted(Path(archive_path).rglob("*")):
             relative = path.relative_to(archive_path)
             if is_hidden(relative):
-                self._say_hidden(relative)
+                self._leave_hidden(root, relative)
             elif path.is_symlink() or not path.is_dir():
                 self._attempt(root / relative, partial(self._take_file, path))
         if not any(root.rglob(f"*{NOTEBOOK}")):
@@ -128,7 +130,8 @@ class SafeExtractor(ExtractorPlugin):
             reason = str(refused)
         except Exception as error:
             # What reads archives was not written for hostile ones, and raises whatever it likes.
-            reason = f"It cannot be read: {type(error).__name__}: {error}"
+            why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            reason = f"It cannot be read: {why}"
         self._refuse(target, reason)
         # What an archive held went with it.
         self.left[before:] = [(given, reason)]
@@ -151,19 +154,22 @@ class SafeExtractor(ExtractorPlugin):
     def _unpack(self, file, folder, budget, depth):
         if depth > _DEEPEST:
             raise Refused("It is an archive inside too many others.")
-        self.log.info("Unpacking to: %s", folder)
+        self.log.debug("Unpacking to: %s", folder)
+        before = len(self.left)
         for member in members(file, budget.bytes, budget.files):
             name = PurePosixPath(member.name.replace("\\", "/"))
             if not is_safe(name):
                 self.log.warning("Refused %r in %s: its name leads elsewhere.", member.name, folder)
                 self.left.append((folder / repr(member.name), "Its name leads elsewhere."))
             elif is_hidden(name):
-                self._say_hidden(name)
+                self._leave_hidden(folder, name)
             else:
                 take = partial(self._take_member, member, budget, depth)
                 self._attempt(folder / name, take)
             budget.files -= 1
             budget.check()
+        if len(self.left) == before and not any(folder.rglob(f"*{NOTEBOOK}")):
+            self.left.append((folder, "It is an archive without a notebook."))
 
     def _take_member(self, member, budget, depth, target):
         if member.open is None:
@@ -193,20 +199,23 @@ class SafeExtractor(ExtractorPlugin):
                 raise
         os.utime(target, (modified, modified))
 
-    def _say_hidden(self, name):
-        if name.suffix == NOTEBOOK:
-            self.log.info("Left out, because a hidden file or folder: %s", name)
+    def _leave_hidden(self, folder, name):
+        # A Mac adds files of its own to those of a student.
+        of_the_system = "__MACOSX" in name.parts or name.name.startswith("._")
+        if name.suffix == NOTEBOOK and not of_the_system:
+            self.left.append((folder / name, "It is hidden, or in a hidden folder."))
 
     def _refuse(self, target, reason):
         self.log.warning("Refused %s: %s", target, reason)
-        if target.is_dir():
+        # Not Path.is_dir, which raises where a name is too long.
+        if os.path.isdir(target):
             shutil.rmtree(target)
         if target.suffix == NOTEBOOK or self._is_archive(target):
             # A name may be too long, or taken by another notebook, which then counts.
             with contextlib.suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.with_suffix(NOTEBOOK).open("x") as note:
-                    note.write(f"Refused when it was collected. {reason}\n")
+                    note.write(f"{REFUSED} {reason}\n")
 
 
 def notebook_name(name):
@@ -220,6 +229,8 @@ def notebook_name(name):
 
 
 def _kind(path):
+    if path.suffix.lower() in _OTHER_ARCHIVES:
+        return f"It is an archive of a kind that is not unpacked here: {path.suffix}."
     return f"It is neither a notebook nor an archive, but {path.suffix or 'without an extension'}."
 
 

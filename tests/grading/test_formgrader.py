@@ -1,9 +1,10 @@
 """nbgrader's formgrader as a browser shows it: its buttons grade in the sandbox, safely shown.
 
 Where FORMGRADER_PICTURES names a folder, the pictures of the chapter for instructors are written
-there; only then may the pages load MathJax from its server.
+there. Formulas are set in them with the copy of MathJax 2.7 in the folder FORMGRADER_MATHJAX.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox"), needs_
 
 SET, NAME, WRITTEN = corpus.PROBLEM_SET, Path(corpus.NOTEBOOK).stem, "redundant_bias"
 PICTURES = os.environ.get("FORMGRADER_PICTURES")
+MATHJAX = os.environ.get("FORMGRADER_MATHJAX", "")
 TOKEN = "formgrader"
 START_SECONDS = 120
 STOP_SECONDS = 60
@@ -156,7 +158,9 @@ def server(process, home):
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for path in (home / "RUNTIME").glob("jpserver-*.json"):
-            return json.loads(path.read_text())["url"].rstrip("/")
+            # It may be there before it is written.
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(path.read_text())["url"].rstrip("/")
         time.sleep(0.1)
     pytest.fail(f"the Jupyter server did not start:\n{(home / 'log').read_text()}")
 
@@ -165,14 +169,22 @@ def server(process, home):
 def page(browser, server):
     """A page that is logged in, and that reaches no other server."""
     context = browser.new_context(viewport={"width": 1100, "height": 700})
-    if not PICTURES:
-        context.route(
-            lambda url: not url.startswith((server, "file:")), lambda route: route.abort()
-        )
+    context.route(
+        lambda url: not url.startswith((server, "file:")),
+        lambda route: route.fulfill(path=copy) if (copy := of_mathjax(route)) else route.abort(),
+    )
     page = context.new_page()
     page.goto(f"{server}/tree?token={TOKEN}")
     yield page
     context.close()
+
+
+def of_mathjax(route):
+    """Return the path of a file of MathJax, or None where there is no copy or it is none of its."""
+    found = re.search(r"/mathjax/[\d.]+/([^?]+)", route.request.url) if MATHJAX else None
+    # The file that asks the server which version is the newest.
+    name = found and found[1].replace("latest.js", "MathJax.js")
+    return Path(MATHJAX, name) if found and Path(MATHJAX, name).is_file() else None
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +315,6 @@ def test_what_is_given_by_hand_survives_a_regrade(page, server, course, graded):
     assert given_by_hand(page) == ["2", COMMENT]
     with page.expect_response("**/api/grade/*"):
         written(page).get_by_role("button", name="Resolve").click()
-    picture_of_the_notebook(page)
     assert shown(page, server, "ada") == ("graded", total)
     picture(page, "submissions")
     press(page, server, "ada", "generate-feedback")
@@ -345,15 +356,16 @@ def test_a_click_on_what_earns_a_point_gives_it_and_says_for_what(page, server, 
         "- +1 for what takes over the role of $b$, and what it means for the code of the layer",
         "- +1 for what that does to $z - \\mu$ and to the variance",
     ]
-    picture(page, "rubric")
+    picture_of_the_answer(page)
     assert shown(page, server, "ben") == ("graded", f"{POINTS['ben'] + 2} / {ALL_POINTS}")
 
 
-def picture_of_the_notebook(page):
+def picture_of_the_answer(page):
     if PICTURES:
-        # The page scrolls by itself when its formulas are set.
-        page.wait_for_function("MathJax.loaded && !$(':animated').length")
-        page.evaluate(f"scrollTo(0, $('#{WRITTEN}').offset().top - 300)")
+        if MATHJAX:
+            # The page scrolls by itself when its formulas are set.
+            page.wait_for_function("MathJax.loaded && !$(':animated').length")
+        page.evaluate(f"scrollTo(0, $('#{WRITTEN}').offset().top - 480)")
         picture(page, "manual")
 
 

@@ -293,9 +293,80 @@ def test_an_answer_in_new_cells_below_the_line_to_replace_is_the_answer(path):
     answer = found.cells[ids(found).index("why")]
     assert answer.source == "The mean\n\ntakes it away."
     assert answer.attachments == picture
-    assert flags == ["written: why stood in a new cell below the place of the answer"]
+    assert flags == ["written: why stood in a new cell beside the place of the answer"]
     assert ids(found).count("why") == 1
     assert "The mean" not in [cell.source for cell in found.cells]
+
+
+def test_an_answer_in_new_cells_above_the_line_to_replace_is_the_answer(path):
+    nb = release()
+    nb.cells.insert(5, v4.new_raw_cell("The mean"))
+    nb.cells.append(v4.new_markdown_cell("takes it away."))
+    found, flags = handed_in(path, nb)
+    assert found.cells[ids(found).index("why")].source == "The mean\n\ntakes it away."
+    assert flags == ["written: why stood in a new cell beside the place of the answer"]
+
+
+def test_other_ends_of_lines_make_no_answer_of_a_task(path):
+    original = release()
+    original.cells.append(v4.new_markdown_cell("## What\n\nis next"))
+    nb = nbformat.from_dict(original)
+    nb.cells[-1].source = "## What\r\n\r\nis next\r\n"
+    found, flags = match(read_cells(written(path, nb), LIMITS), original)
+    assert found.cells[ids(found).index("why")].source == "Your answer"
+    assert flags == []
+
+
+ELSEWHERE = "written: why has no answer in its place, but the student wrote text elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("at", "cell"),
+    [
+        (0, v4.new_markdown_cell("The mean takes it away.")),
+        (0, v4.new_raw_cell("The mean takes it away.")),
+        (6, v4.new_code_cell("# The mean\n\n  # takes it away.")),
+        (3, v4.new_markdown_cell("The mean takes it away.")),
+    ],
+)
+@pytest.mark.parametrize("deleted", [False, True])
+def test_text_that_may_be_a_written_answer_is_told(path, at, cell, deleted):
+    nb = release()
+    nb.cells.insert(at, cell)
+    if deleted:
+        nb.cells.pop(ids(nb).index("why"))
+    _, flags = handed_in(path, nb)
+    assert ELSEWHERE in flags
+
+
+def test_an_answer_in_the_cell_of_its_task_is_told_and_stays_there(path):
+    nb = release()
+    nb.cells[4].source += "\n\nThe mean takes it away."
+    found, flags = handed_in(path, nb)
+    assert flags == [ELSEWHERE]
+    assert found.cells[4].source.endswith("takes it away.")
+
+
+@pytest.mark.parametrize("cell", [v4.new_code_cell("print(1)  # no text"), v4.new_markdown_cell()])
+def test_cells_without_text_are_no_written_answer(path, cell):
+    nb = release()
+    nb.cells.append(cell)
+    assert handed_in(path, nb)[1] == []
+
+
+def test_an_answer_in_the_cell_of_its_check_is_told(path):
+    nb = release()
+    nb.cells[2].source = "pass"
+    nb.cells[3].source = "def f(x):\n    return x\n\ncheck(f)"
+    found, flags = handed_in(path, nb)
+    assert found.cells[3].source == "check(f)"
+    assert flags == ["answer: f is a check, and what the student defined in it does not count"]
+
+
+def test_the_notebook_of_another_problem_set_is_told(path):
+    nb = v4.new_notebook(cells=[marked(v4.new_code_cell("check(g)"), "g", grade=True, points=1)])
+    _, flags = handed_in(path, nb)
+    assert "wrong notebook: it holds g ..., and no cell of this one" in flags
 
 
 def test_a_new_cell_below_a_written_answer_stays_one_of_the_students_own(path):

@@ -1,6 +1,8 @@
 """Verdicts and the audit record on disk: as they were, or not at all."""
 
 import os
+import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -8,11 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from nbformat.v4 import new_notebook
 
+from bncourse.commands.course import release as release_verb
 from bncourse.commands.glance import write_private
 from bncourse.grading.intake.aside import set_aside
 from bncourse.grading.intake.script import Script
+from bncourse.grading.nbgrader.gradebook import prepare
 from bncourse.grading.nbgrader.one_writer import only_writer
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal
@@ -184,6 +189,35 @@ def test_a_course_that_a_group_shares_is_open_to_that_group_only(tmp_path, umask
         assert path.stat().st_mode & 0o007 == 0, path
 
 
+@pytest.mark.parametrize(("folder", "mode"), [(0o2770, 0o660), (0o770, 0o600), (0o2750, 0o600)])
+def test_the_gradebook_is_open_to_the_group_that_shares_a_course(tmp_path, umask, folder, mode):
+    tmp_path.chmod(folder)
+    path = tmp_path / "gradebook.db"
+    prepare(f"sqlite:///{path}")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    path.write_text("of the class")
+    path.chmod(0o640)
+    # Once it is there, its rights are somebody's decision.
+    prepare(f"sqlite:///{path}")
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("of the class", 0o640)
+
+
+def test_who_releases_first_opens_the_gradebook_to_the_group(tmp_path, umask, monkeypatch):
+    tmp_path.chmod(0o2770)
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    monkeypatch.setattr("bncourse.release.release", lambda root, say: None)
+    done = CliRunner().invoke(release_verb, ["--root", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert stat.S_IMODE((tmp_path / "gradebook.db").stat().st_mode) == 0o660
+
+
+def test_a_gradebook_elsewhere_is_left_to_its_server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare("postgresql://grader@localhost/batch_norm")
+    prepare("sqlite://")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_what_was_kept_before_a_course_was_shared_stays_closed(tmp_path):
     keep(tmp_path, "ada")
     # Its group may be another one, with students in it.
@@ -207,10 +241,19 @@ def test_a_second_teacher_of_the_group_keeps_verdicts_beside_the_first(umask):
         assert as_user(first, group, keep, course, "cleo")
         seen = [each["student"] for each in journal.read(course / ".grading" / "audit.jsonl")]
         assert seen == ["ada", "ben", "cleo"]
+        book = course / "gradebook.db"
+        assert as_user(first, group, prepare, f"sqlite:///{book}")
+        assert as_user(second, group, write_points, book)
+        assert not as_user(student, student, book.read_bytes)
         course.chmod(0o2775)
         assert as_user(student, student, os.listdir, course)
         assert not as_user(student, student, os.listdir, course / ".grading")
         assert not as_user(student, student, (course / ".course_secret").read_bytes)
+
+
+def write_points(book):
+    with sqlite3.connect(book) as connection:
+        connection.execute("CREATE TABLE points (student, points)")
 
 
 def as_user(user, group, function, *arguments):

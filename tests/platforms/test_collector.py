@@ -53,11 +53,12 @@ def archive(course, assignment="ps1"):
     return course / "downloaded" / assignment / "archive"
 
 
-def collect(course, **options):
+def collect(course, level=logging.INFO, **options):
     """Run nbgrader's collecting; return ``{student: {file name: text}}``.
 
     Args:
         course: the folder.
+        level: of the log.
         options: of the two plugins, such as ``deadline``.
     """
     config = Config(
@@ -70,7 +71,7 @@ def collect(course, **options):
         SafeExtractor=options,
         HandInCollector={"deadline": DEADLINE, **options},
     )
-    app = ZipCollectApp(config=config, log=logging.getLogger("collect"))
+    app = ZipCollectApp(config=config, log=logging.getLogger("collect"), log_level=level)
     app.coursedir = CourseDirectory(parent=app)
     app.coursedir.assignment_id = "ps1"
     app.init_plugins()
@@ -231,11 +232,12 @@ def test_every_file_of_an_archive_is_a_hand_in_or_a_line_of_the_table(course, ca
 
 @pytest.mark.parametrize(("level", "most"), [(logging.INFO, 10), (logging.DEBUG, None)])
 def test_a_class_is_a_few_lines_and_debug_shows_each_file(course, caplog, level, most):
-    caplog.set_level(level, "collect")
+    # As the logger of a command: it lets all through, its level chooses.
+    caplog.set_level(logging.DEBUG, "collect")
     names = [f"s{number:02}_forward.ipynb" for number in range(38)]
     put(course, *((name, name) for name in names), ("class_photo.docx", "odd"), ("x.ipynb", "?"))
-    assert len(collect(course)) == 38
-    told = [record.getMessage() for record in caplog.records]
+    assert len(collect(course, level=level)) == 38
+    told = [each.getMessage() for each in caplog.records if each.levelno >= level]
     assert any("38 files collected" in line for line in told)
     assert any("2 of 2 files that are no hand-in need a human" in line for line in told)
     assert len(told) <= most if most else any("Copying from" in line for line in told)
@@ -299,10 +301,60 @@ def test_an_unknown_id_stops_before_anything_is_collected(roster, caplog):
     with pytest.raises(SystemExit):
         collect(roster)
     assert not (roster / "submitted").exists()
+    # So that the next collection needs no --force.
+    assert not (roster / "downloaded" / "ps1" / "extracted").exists()
     asked = "Received: Ada (perhaps ada), mallory, weberben (perhaps ben). Name"
     assert asked in caplog.text
     assert set(collect(roster, allow_unknown=True)) == {"Ada", "jan", "mallory", "weberben"}
     assert "New students, not on the roster: Ada (perhaps ada)" in caplog.text
+
+
+def test_a_student_without_a_notebook_that_counts_is_in_the_table(roster, caplog):
+    checkpoint = "work/.ipynb_checkpoints/forward-checkpoint.ipynb"
+    put(
+        roster,
+        ("ada_4711_7_hw.zip", zipped((checkpoint, "x"), ("__MACOSX/._forward.ipynb", "x"))),
+        ("ben_4712_8_hw.zip", zipped()),
+        ("jan_4713_9_.ipynb", "x"),
+        ("ada_4711_6_hw.rar", "x"),
+    )
+    collect(roster)
+    assert {name.removeprefix("class.zip/"): row for name, row in left(roster).items()} == {
+        f"ada_4711_7_hw.zip/{checkpoint}": (True, "ada", "It is hidden, or in a hidden folder."),
+        "ben_4712_8_hw.zip": (True, "ben", "It is an archive without a notebook."),
+        "jan_4713_9_.ipynb": (
+            True,
+            "jan",
+            "The name of a notebook must stay in its folder. Received: '.ipynb'",
+        ),
+        "ada_4711_6_hw.rar": (
+            True,
+            "ada",
+            "It is an archive of a kind that is not unpacked here: .rar.",
+        ),
+    }
+    # Something came from each of them.
+    assert "Nothing came from" not in caplog.text
+
+
+def test_a_name_that_no_disk_takes_costs_nothing_else_of_its_archive(course):
+    long = f"{'x' * 300}.ipynb"
+    put(course, ("ada_4711_7_hw.zip", zipped((long, "x"), ("forward.ipynb", "ada"))))
+    assert collect(course) == {"ada": {"forward.ipynb": "ada"}}
+    assert left(course) == {
+        f"class.zip/ada_4711_7_hw.zip/{long}": (
+            False,
+            "ada",
+            "It cannot be read: File name too long",
+        )
+    }
+
+
+def test_what_was_refused_says_why_when_it_is_graded(course):
+    put(course, ("ada_4711_7_hw.zip", "no archive"))
+    assert collect(course).keys() == {"ada"}
+    with pytest.raises(Malformed, match=r"^Refused when it was collected\. It is no archive, or"):
+        read_cells(course / "submitted" / "ada" / "ps1" / "hw.ipynb", Limits())
 
 
 def test_those_of_the_roster_who_handed_in_nothing_are_named(roster, caplog):

@@ -3,11 +3,14 @@
 import csv
 import logging
 import shutil
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from nbgrader.api import Gradebook
 from traitlets.config import Config
 
+from bncourse.commands.term import export as export_verb
 from bncourse.course import scripts_on_path
 from bncourse.platforms.export import CanvasExport, MoodleExport, PlainExport, text
 from bncourse.trial.sample_class import run_nbgrader
@@ -167,3 +170,28 @@ def test_points_by_hand_do_not_get_round_the_penalty(course, exporter, caplog):
     ada = next(row for row in rows if "ada" in row[:4])
     assert float(ada[-2] if exporter is not PlainExport else ada[9]) == 0
     assert "ps1 of ada: the late penalty is 9.125 now, it was 7.125" in caplog.text
+
+
+def test_the_verb_writes_where_the_caller_says_however_often(tmp_path, gradebook, monkeypatch):
+    course, elsewhere = tmp_path / "course", tmp_path / "elsewhere"
+    course.mkdir()
+    elsewhere.mkdir()
+    (course / "nbgrader_config.py").write_text(CONFIG)
+    shutil.copy(gradebook, course)
+    monkeypatch.chdir(elsewhere)
+    for platform, name in (("moodle", "first.csv"), ("canvas", "second.csv")):
+        words = ["--root", str(course), "--for", platform, "--to", name]
+        done = CliRunner().invoke(export_verb, words)
+        assert done.exit_code == 0, done.output
+    assert (elsewhere / "first.csv").read_text().startswith("Username,ps1,ps2")
+    assert (elsewhere / "second.csv").read_text().startswith("Student,ID,SIS Login ID")
+    assert Path.cwd() == elsewhere
+
+
+def test_the_verb_ends_as_nbgrader_ends(tmp_path, monkeypatch):
+    def ends(*arguments):
+        raise SystemExit(3)
+
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    monkeypatch.setattr("nbgrader.apps.NbGraderApp.launch_instance", ends)
+    assert CliRunner().invoke(export_verb, ["--root", str(tmp_path)]).exit_code == 3

@@ -1,5 +1,8 @@
 """The list of a class, as each platform and Excel write it."""
 
+import io
+import zipfile
+
 import pytest
 from click.testing import CliRunner
 from nbgrader.api import Gradebook
@@ -8,6 +11,15 @@ from bncourse.commands.roster import roster
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError
 from bncourse.platforms.roster import read_roster
+
+
+def zip_of(name):
+    """Return the bytes of a zip with one file."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr(name, "x")
+    return target.getvalue()
+
 
 ADA = {"id": "ada", "first_name": "Ada", "last_name": "Lovelace"}
 
@@ -40,6 +52,49 @@ def test_a_list_loads_as_it_is_written(text, more, encoding):
     assert read_roster(text.encode(encoding)) == [ADA | more]
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("First name,Last name,ID number,Email address\nA,L,0012,a@x.org\n", ["0012"]),
+        ("First name,Surname,ID number,Email address\nA,L,,a@x.org\nB,W,,b@x.org\n", "mails"),
+        ("Vorname;Nachname;ID-Nummer;E-Mail-Adresse\nA;L;12;a@x.org\n", ["12"]),
+        ("First name,Last name,Email address\nA,L,a@x.org\nB,W,b@x.org\n", "mails"),
+        ('Student,ID,SIS Login ID\n    Mögliche Punkte,,\n,,\n"L, A",1,ada\n', ["ada"]),
+        ("id \n mu\u0308ller\u00a0\n", ["m\u00fcller"]),
+    ],
+)
+def test_what_stands_for_an_id(text, ids):
+    mails = ["a@x.org", "b@x.org"]
+    assert [each["id"] for each in read_roster(text.encode())] == (mails if ids == "mails" else ids)
+
+
+def xlsx(cells, shared):
+    """Return the bytes of an Excel file with the cells of one sheet."""
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    texts = "".join(f"<si><t>{text}</t></si>" for text in shared)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as book:
+        sheet = f"<worksheet {space}><sheetData>{cells}</sheetData></worksheet>"
+        book.writestr("xl/worksheets/sheet1.xml", sheet)
+        book.writestr("xl/worksheets/sheet10.xml", "<no list/>")
+        book.writestr("xl/sharedStrings.xml", f"<sst {space}>{texts}</sst>")
+    return target.getvalue()
+
+
+def test_a_file_of_excel_loads_as_it_is():
+    head = '<row><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c></row>'
+    number = '<row><c r="A2"><v>1.23456789012E11</v></c><c r="C2" t="s"><v>2</v></c></row>'
+    text = '<row><c r="A3" t="inlineStr"><is><t>0042</t></is></c></row>'
+    found = read_roster(xlsx(head + number + text, ["ID", "Name", "Ada Lovelace"]))
+    assert found == [ADA | {"id": "123456789012"}, {"id": "0042"}]
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04 cut", zip_of("word/document.xml")])
+def test_what_is_no_sheet_is_asked_for_as_csv(data):
+    with pytest.raises(CourseError, match="Save it as CSV"):
+        read_roster(data)
+
+
 def test_letters_of_windows_are_read():
     (found,) = read_roster("id;name\r\neva;Eva M\xfcller\r\n".encode("cp1252"))
     assert found["last_name"] == "M\xfcller"
@@ -52,6 +107,15 @@ def test_letters_of_windows_are_read():
         ("a,b\n1,2\n", r"Received: \['a', 'b'\]"),
         ("id\n", "Received: none"),
         ("id\nada\nada\n", r"twice: \['ada'\]"),
+        ("id\nada\nADA \n", r"twice: \['ADA', 'ada'\]"),
+        # A student without an id would be graded under none.
+        ("id,name\n,Ada Lovelace\nben,Ben\n", "must have an id. Received: Ada Lovelace"),
+        ("First name,ID number,Email\nAda,,a@x\nBen,2,b@x\n", "must have an id. Received: Ada a@x"),
+        # Collecting could never read these off the name of a file.
+        ("id\n../x\n", "must begin with a letter or digit"),
+        ("id\n12/34\n", "must begin with a letter or digit"),
+        ("id\nGrace O'Brien\n", "without spaces, brackets and apostrophes"),
+        ("id\n1.2E+05\n", "must have all its digits"),
     ],
 )
 def test_a_list_that_cannot_be_meant_is_refused(text, says):

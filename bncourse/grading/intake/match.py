@@ -10,6 +10,7 @@ import re
 
 from nbformat import v4
 
+from bncourse.grading.intake.odd import said
 from bncourse.grading.intake.read import Cell, new_cell
 from bncourse.grading.intake.request import is_request
 
@@ -37,7 +38,10 @@ def match(cells, release):
         if index is not None:
             found[index] = original
     notebook = v4.new_notebook(metadata=_kernel(release))
-    cells, moved = _with_answers_below(cells, found, release, repairs)
+    for index, original in found.items():
+        if _is_locked(original) and _defines_more(cells[index], original):
+            repairs.setdefault(_IN_CHECK, []).append(_id(original))
+    cells, moved = _with_written_answers(cells, found, release, repairs)
     for index, cell in enumerate(cells):
         if index in moved:
             continue
@@ -46,13 +50,16 @@ def match(cells, release):
             _restored(original, cell) if original else new_cell(cell, f"student-{index}")
         )
     _insert_missing(notebook, known, list(found.values()), repairs)
-    return notebook, [_flag(*what, names) for what, names in repairs.items()]
+    flags = [_flag(*what, names) for what, names in repairs.items()]
+    return notebook, _of_another(cells, known) + flags
 
 
 # What had to be repaired, and how: one flag each, however many cells it was.
 _TWICE = ("duplicate", "was there more than once, the last one counts")
 _BY_CONTENT = ("metadata", "was found by its content")
-_BELOW = ("written", "stood in a new cell below the place of the answer")
+_BESIDE = ("written", "stood in a new cell beside the place of the answer")
+_ELSEWHERE = ("written", "has no answer in its place, but the student wrote text elsewhere")
+_IN_CHECK = ("answer", "is a check, and what the student defined in it does not count")
 _PUT_BACK = ("missing", "was put back")
 _MOST_NAMED = 3
 
@@ -85,6 +92,20 @@ def _find(original, cells, found, release, repairs):
     return index
 
 
+def _of_another(cells, known):
+    """Return a flag where all that a grader knows is of another notebook."""
+    ids = {cell.grade_id for cell in cells} - {None}
+    if not ids or ids & {_id(cell) for cell in known}:
+        return []
+    names = ", ".join(map(said, sorted(ids)[:_MOST_NAMED]))
+    return [f"wrong notebook: it holds {names} ..., and no cell of this one"]
+
+
+def _defines_more(cell, original):
+    defined = {*_DEFINITION.findall(cell.source)} - {*_DEFINITION.findall(original.source)}
+    return cell.cell_type == "code" and bool(defined)
+
+
 def _stands_for(original, cell):
     if cell.cell_type != original.cell_type:
         return False
@@ -106,7 +127,7 @@ def _by_place(original, cells, free, release):
     given = _texts(release)
     for index in free:
         # Where the answer was deleted, the next text of the task is not the answer.
-        if cells[index].source.strip() in given or is_request(cells[index].source):
+        if _words(cells[index].source) in given or is_request(cells[index].source):
             continue
         follows = index > 0 and cells[index - 1].source.strip() == before
         if follows and cells[index].cell_type == original.cell_type:
@@ -115,35 +136,78 @@ def _by_place(original, cells, free, release):
 
 
 def _texts(release):
-    """Return the texts of the release that no student wrote."""
-    return {cell.source.strip() for cell in release.cells if not _id(cell)}
+    """Return the texts of the release that no student wrote, as ``_words`` has them."""
+    return {_words(cell.source) for cell in release.cells if not _id(cell)} - {""}
 
 
-def _with_answers_below(cells, found, release, repairs):
+def _words(text):
+    # An editor may change the ends of lines.
+    return " ".join(text.split())
+
+
+def _own_texts(cells, found, release):
+    """Return the indices of the cells in which a student wrote text, outside of all answers."""
+    given = _texts(release)
+    return {
+        index
+        for index, cell in enumerate(cells)
+        if index not in found
+        and not is_request(cell.source)
+        and _words(cell.source) not in {"", *given}
+        and (cell.cell_type != "code" or _is_comment(cell.source))
+    }
+
+
+def _is_comment(source):
+    return all(line.lstrip().startswith("#") for line in source.splitlines() if line.strip())
+
+
+def _with_written_answers(cells, found, release, repairs):
     """Return the cells with each written answer in its place, and the indices that it came from.
 
-    A student may leave the line to replace as it is, and write in new cells below it.
+    A student may leave the line to replace as it is, and write in new cells beside it. What is
+    farther away may be anything: a human is told of it.
     """
-    cells, moved, given = list(cells), set(), _texts(release)
-    for index, original in found.items():
-        same = cells[index].source.strip() == original.source.strip()
-        if not (original.cell_type == "markdown" and same and not _is_locked(original)):
+    own, given = _own_texts(cells, found, release), _texts(release)
+    # A task that was written into is no cell of the answer alone.
+    new = {
+        index
+        for index in own
+        if cells[index].cell_type != "code"
+        and not any(_words(cells[index].source).startswith(text) for text in given)
+    }
+    cells, moved, open_answers = list(cells), set(), []
+    places = {_id(original): index for index, original in found.items()}
+    for original in release.cells:
+        name = _id(original)
+        if not name or original.cell_type != "markdown" or _is_locked(original):
             continue
-        below = []
-        for each in range(index + 1, len(cells)):
-            is_own = cells[each].cell_type == "markdown" and cells[each].grade_id is None
-            text = cells[each].source
-            if not is_own or each in found or text.strip() in given or is_request(text):
-                break
-            below.append(each)
-        parts = [cells[each] for each in below]
-        if any(part.source.strip() for part in parts):
+        index = places.get(name)
+        if index is not None and _words(cells[index].source) != _words(original.source):
+            continue
+        beside = [] if index is None else _beside(index, new - moved)
+        if beside:
+            parts = [cells[each] for each in beside]
             text = "\n\n".join(part.source for part in parts)
             pictures = {name: each for part in parts for name, each in part.attachments.items()}
-            cells[index] = Cell("markdown", text, _id(original), pictures)
-            moved |= {*below}
-            repairs.setdefault(_BELOW, []).append(_id(original))
+            cells[index] = Cell("markdown", text, name, pictures)
+            moved |= {*beside}
+            repairs.setdefault(_BESIDE, []).append(name)
+        else:
+            open_answers.append(name)
+    if open_answers and own - moved:
+        repairs[_ELSEWHERE] = open_answers
     return cells, moved
+
+
+def _beside(index, own):
+    """Return the cells of ``own`` that stand directly above and below a place, in order."""
+    first, last = index, index
+    while first - 1 in own:
+        first -= 1
+    while last + 1 in own:
+        last += 1
+    return [each for each in range(first, last + 1) if each != index]
 
 
 def _restored(original, cell):

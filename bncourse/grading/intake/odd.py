@@ -32,6 +32,9 @@ _LONGEST_TIMESTAMP = 100
 LEFTOVER = "is a leftover"
 _SYSTEM_FILES = {"desktop.ini", "ehthumbs.db", "thumbs.db"}
 
+# Begins what stands in the place of a notebook that was not collected; the reason follows.
+REFUSED = "Refused when it was collected."
+
 # Tells student and instructor what was taken out of a hand-in, also at the next grading.
 NOTE = "REFUSED.txt"
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 import nbformat
 from nbformat import v4
 
+from bncourse.grading.intake.odd import REFUSED
+from bncourse.grading.outcome import plain
 from bncourse.grading.sanitise import clean_attachments
 from bncourse.limits import MIB
 
 _MOST_CELLS = 2000
+_LONGEST_REASON = 300
 _LONGEST_SOURCE = MIB
 _LARGEST_IMAGE = 4 * MIB
 _HEADINGS = (1, 2, 3, 4, 5, 6)
@@ -48,6 +51,8 @@ def read_cells(path, limits):
         Malformed: for a link, a device, a file too large, broken JSON and so on.
     """
     text = _decode(_read_bytes(path, limits.notebook))
+    if text.startswith(REFUSED):
+        raise Malformed(plain(text.splitlines()[0][:_LONGEST_REASON]))
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

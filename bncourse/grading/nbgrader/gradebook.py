@@ -6,16 +6,19 @@ What is written, and how, is in ``writing``.
 import contextlib
 import json
 import math
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError, Locked
 from bncourse.grading.intake.odd import is_timestamp
+from bncourse.grading.kept import open_kept
 from bncourse.grading.nbgrader import rows
 from bncourse.grading.nbgrader.extensions import deadline
 from bncourse.grading.nbgrader.mark import mark_of
@@ -28,6 +31,26 @@ LATE = "late penalty"
 _TO_PUT_RIGHT = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR}
 
 
+def prepare(db_url):
+    """Make the file of a gradebook of SQLite, open to its owner and a group that shares the course.
+
+    SQLite itself would open it to everybody, and let no group write.
+
+    Args:
+        db_url: the address of the gradebook; elsewhere than in a file nothing is made.
+
+    Raises:
+        CourseError: it cannot be made.
+    """
+    url = make_url(db_url)
+    if url.get_backend_name() != "sqlite" or not url.database or os.path.exists(url.database):
+        return
+    try:
+        os.close(open_kept(url.database, os.O_RDWR))
+    except OSError as error:
+        raise CourseError(f"The gradebook cannot be made: {error}") from None
+
+
 @contextlib.contextmanager
 def opened(course):
     """Yield the Gradebook of a Course.
@@ -37,6 +60,7 @@ def opened(course):
         CourseError: it cannot be used.
     """
     url, course_id = course.directory.db_url, course.directory.course_id
+    prepare(url)
     try:
         with scripts_on_path(), Gradebook(url, course_id) as book:
             yield book
