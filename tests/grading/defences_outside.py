@@ -635,7 +635,7 @@ LIMITS = [
     Defence(
         (18,),
         "memory in sockets",
-        put(meter, "_in_sockets", lambda pid: 0),
+        put(meter, "_full", lambda count: 0),
         answer(
             "import os, socket, time",
             "os.fork(), os.fork()",
@@ -717,6 +717,13 @@ def _edited_tests(worker):
 
 
 FILES = [
+    Defence(
+        (18,),
+        "memory in sockets that are in no table",
+        put(meter, "_sockets", lambda pid: 0),
+        case("memory in sockets that nobody accepts", limits={"item_seconds": 4.0}),
+        "timeout instead of limit: memory",
+    ),
     Defence(
         (28,),
         "links beside the notebook are refused",
