@@ -101,7 +101,7 @@ def test_a_process_that_ended_with_the_zygote_is_no_zero(noticed, needs_sandbox,
     with Pliable() as worker:
         made = Session(worker.fork(LIMITS), time.monotonic() + 120, LIMITS)
         threading.Timer(0.5, worker._process.kill).start()
-        with pytest.raises(Infra if noticed else Lost, match="somebody ended|crashed"):
+        with pytest.raises(Infra if noticed else Lost, match=r"somebody ended|crashed"):
             made.run_cell("import time\ntime.sleep(600)")
         made.close()
 
