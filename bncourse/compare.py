@@ -38,7 +38,9 @@ def wrong_labels(exercise, case, outputs, expected):
 
 def _shape_problem(label, got, want):
     if got.shape != want.shape:
-        return f"{label} must have shape {want.shape}. Received: shape {got.shape}."
+        # Without values the other sides may be of any size, and say anything.
+        found = f"shape {got.shape}" if got.size else "an array without values"
+        return f"{label} must have shape {want.shape}. Received: {found}."
     return None
 
 

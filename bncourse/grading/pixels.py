@@ -23,17 +23,24 @@ def is_picture(content, mime, most):
     >>> is_picture("PHN2Zz4=", "image/png", 100)
     False
     """
-    if not isinstance(content, str) or len(content) > most or mime not in _SIZES:
+    if not isinstance(content, str) or len(content) > most:
         return False
+    return 0 < pixels_in(content, mime) <= MOST_PIXELS
+
+
+def pixels_in(content, mime):
+    """Return how many pixels the text of a picture in base64 stands for; 0 if it is none."""
+    if mime not in _SIZES:
+        return 0
     try:
         width, height = _SIZES[mime](base64.b64decode(content, validate=False))
     except (binascii.Error, ValueError, struct.error):
-        return False
-    return 0 < width * height <= MOST_PIXELS
+        return 0
+    return width * height
 
 
 def _size_of_png(data):
-    if not data.startswith(_PNG):
+    if not data.startswith(_PNG) or data[12:16] != b"IHDR":
         raise ValueError("a PNG must begin as one")
     return struct.unpack_from(">II", data, 16)
 

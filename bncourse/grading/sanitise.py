@@ -8,6 +8,7 @@ written answers, Markdown stays, and of HTML the harmless tags.
 
 import html
 import re
+from dataclasses import dataclass
 
 import bleach
 from jinja2 import pass_context
@@ -15,7 +16,8 @@ from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import v4
 
-from bncourse.grading.pixels import is_picture
+from bncourse.grading.pixels import is_picture, pixels_in
+from bncourse.limits import MIB
 
 _IMAGES = ("image/png", "image/jpeg")
 _MOST_OUTPUTS = 2000
@@ -30,8 +32,19 @@ _MOST_TAGS = 200
 # The page of feedback takes as long for an empty output as for one of so many characters.
 _LEAST_OUTPUT = 4_096
 
+# A picture may be named a thousand times and stand on the page as often, and some kilobytes of one
+# fill megabytes of the browser's memory. So many characters and pixels are shown of a notebook.
+_MOST_PICTURES = 20 * MIB
+_MOST_PIXELS = 2**28
+# What a page may hold is bounded in characters; so many pixels are worth one.
+_PIXELS_OF_A_CHARACTER = 16
+
 # A picture in the text itself, as the course and Colab put it there.
 _PASTED = re.compile(r"\(data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/=]+)\)")
+_PICTURE = re.compile(r"data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/=]+)$")
+
+# They turn the order of letters round: what a reader sees would not be what runs.
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 _LINK = re.compile(r"https?://|mailto:|#", re.IGNORECASE)
 
@@ -45,16 +58,21 @@ _TAGS = [
 @pass_context
 def safe_markdown(context, source):
     """Return Markdown as HTML without scripts; replaces nbconvert's filter ``markdown2html``."""
-    source, pasted = _lift_pictures(source)
+    source, pasted = _lift_pictures(_TURNS.sub("", source))
     if not _affords(context, source) or source.count("<") > _MOST_TAGS:
         return _plain_text(source)
     attachments = context.get("cell", {}).get("attachments", {}) | pasted
-    # An anchor would lead nowhere: the id of its heading is taken out below.
-    renderer = _Renderer(escape=False, attachments=attachments, exclude_anchor_links=True)
-    rendered = MarkdownWithMath(renderer=renderer).render(source)
+    spent = _spent(context)
+    rendered = MarkdownWithMath(renderer=_Renderer(attachments, spent)).render(source)
+
+    def is_safe(tag, name, value):
+        if tag == "img" and name == "src":
+            return spent.affords_pixels(value)
+        return _is_safe(tag, name, value)
+
     # Formulas are text at this point; MathJax typesets them in the browser.
     return bleach.clean(
-        rendered, tags=_TAGS, attributes=_is_safe, protocols=["http", "https", "mailto", "data"]
+        rendered, tags=_TAGS, attributes=is_safe, protocols=["http", "https", "mailto", "data"]
     )
 
 
@@ -73,7 +91,55 @@ def _lift_pictures(source):
     return _PASTED.sub(lift, source), pasted
 
 
+@dataclass
+class _Spent:
+    """What of a page the texts of one notebook have taken so far."""
+
+    text: int = 0
+    pictures: int = 0
+    pixels: int = 0
+
+    def affords_text(self, source):
+        self.text += len(source)
+        return len(source) <= _LONGEST_TEXT and self.text <= _MOST_TEXT
+
+    def affords_picture(self, content):
+        self.pictures += len(content)
+        return self.pictures <= _MOST_PICTURES
+
+    def affords_pixels(self, address):
+        """Return whether the address of a picture may be shown: only one that holds it.
+
+        One from elsewhere would tell its server who looks at it, and when.
+        """
+        found = _PICTURE.match(address)
+        if not found or not is_picture(found[2], found[1], _MOST_PICTURES):
+            return False
+        self.pixels += pixels_in(found[2], found[1])
+        return self.pixels <= _MOST_PIXELS
+
+
+def _spent(context):
+    return context.get("resources", {}).setdefault("bncourse", _Spent())
+
+
 class _Renderer(IPythonRenderer):
+    def __init__(self, attachments, spent):
+        # An anchor would lead nowhere: the id of its heading is taken out below.
+        super().__init__(escape=False, attachments=attachments, exclude_anchor_links=True)
+        self._spent = spent
+
+    def _embed_image_or_attachment(self, src):
+        # Before the picture is put in, since the text may name it a thousand times.
+        kind, _, name = src.partition(":")
+        if kind != "attachment":
+            return src
+        for mime, content in self.attachments.get(name, {}).items():
+            content = "".join(content.split())
+            if self._spent.affords_picture(content):
+                return f"data:{mime};base64,{content}"
+        return ""
+
     def block_code(self, code, info=None):
         # Colours need a lexer that the text chooses, and some take hours on hostile code.
         return _plain_text(code)
@@ -83,7 +149,7 @@ class _Renderer(IPythonRenderer):
 def safe_code(context, source, language=None, metadata=None):
     """Return code as HTML with colours; replaces nbconvert's filter ``highlight_code``."""
     # The lexer takes seconds for a thousand lines of blanks.
-    source = "\n".join(line.rstrip() for line in source.splitlines())
+    source = "\n".join(line.rstrip() for line in _TURNS.sub("\ufffd", source).splitlines())
     if not _affords(context, source):
         return _plain_text(source)
     return Highlight2HTML(pygments_lexer="ipython3")(source)
@@ -91,9 +157,7 @@ def safe_code(context, source, language=None, metadata=None):
 
 def _affords(context, source):
     """Return whether a text of this length may be rendered, and count it."""
-    spent = context.get("resources", {}).setdefault("bncourse", {"text": 0})
-    spent["text"] += len(source)
-    return len(source) <= _LONGEST_TEXT and spent["text"] <= _MOST_TEXT
+    return _spent(context).affords_text(source)
 
 
 def _plain_text(source):
@@ -101,9 +165,6 @@ def _plain_text(source):
 
 
 def _is_safe(tag, name, value):
-    if tag == "img" and name == "src":
-        # No image from elsewhere either: its server would learn who looks at it, and when.
-        return value.startswith(tuple(f"data:{mime};base64," for mime in _IMAGES))
     if tag == "a" and name == "href":
         # No relative address: it may be that of a file beside the notebook.
         return bool(_LINK.match(html.unescape(value)))
@@ -158,7 +219,7 @@ def cut_to(outputs, room):
     """Return the first outputs that fit into a number of characters, and the room that is left."""
     kept = []
     for output in outputs:
-        room -= max(_LEAST_OUTPUT, len(str(output)))
+        room -= max(_LEAST_OUTPUT, len(str(output)), _pixels(output) // _PIXELS_OF_A_CHARACTER)
         if room < 0:
             text = "[the outputs of this notebook are cut here]\n"
             return [*kept, v4.new_output("stream", name="stdout", text=text)], 0
@@ -168,6 +229,11 @@ def cut_to(outputs, room):
 
 def _size_of_images(node):
     return sum(len(node.get("data", {}).get(mime, "")) for mime in _IMAGES)
+
+
+def _pixels(node):
+    data = node.get("data", {})
+    return sum(pixels_in(data[mime], mime) for mime in _IMAGES if mime in data)
 
 
 def _stream(output, limits):

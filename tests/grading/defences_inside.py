@@ -290,6 +290,51 @@ _VMSPLICE = (
     "if libc.vmsplice(os.pipe()[1], part, 1, 0) > 0: print('a pipe holds it')"
 )
 
+_LOCK = (
+    "import fcntl, os\n"
+    "file = open('lock', 'w')\n"
+    "fcntl.lockf(file, fcntl.LOCK_EX)\n"
+    "if os.fork() == 0:\n"
+    "    try: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+    "    except OSError: os._exit(1)\n"
+    "    os._exit(0)\n"
+    "if os.wait()[1]: print('the kernel holds a lock')"
+)
+
+_TERMINALS = (
+    "import os\n"
+    "opened = []\n"
+    "while len(opened) < 40:\n"
+    "    try: opened.append(os.openpty())\n"
+    "    except OSError: break\n"
+    # Some are needed: the shell runs ``!ls`` in one.
+    "if not 8 < len(opened) < 32: print(len(opened), 'terminals')\n"
+    "for pair in opened: [os.close(fd) for fd in pair]"
+)
+
+_SIGNALS = (
+    "import ctypes, os, signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, {40})\n"
+    "libc = ctypes.CDLL(None)\n"
+    "sent = sum(libc.sigqueue(os.getpid(), 40, None) == 0 for _ in range(2000))\n"
+    "if sent > 1500: print(sent, 'signals wait')"
+)
+
+_LONG_CONNECTION = (
+    "for name in ('tcp_rmem', 'tcp_wmem'):\n"
+    "    most = int(open(f'/proc/sys/net/ipv4/{name}').read().split()[-1])\n"
+    "    if most > 2**17: print(most, 'bytes in a connection')"
+)
+
+_INOTIFY = (
+    "import ctypes, os\n"
+    "libc = ctypes.CDLL(None)\n"
+    "made = [fd for fd in (libc.inotify_init() for _ in range(40)) if fd >= 0]\n"
+    "if len(made) > 32: print(len(made), 'watches of files')\n"
+    "[os.close(fd) for fd in made]"
+)
+
+
 _BUFFER = (
     "import socket\n"
     "one, other = socket.socketpair()\n"
@@ -331,6 +376,59 @@ BOMBS = [
     ),
     Defence((18,), "no memory in a pipe", _NO_FILTER, cell(_VMSPLICE), "a pipe holds it"),
     Defence((18,), "no larger buffers of sockets", _NO_FILTER, cell(_BUFFER), "a larger buffer"),
+    Defence((18,), "no locks in the kernel", _NO_FILTER, cell(_LOCK), "holds a lock"),
+    Defence(
+        (18,),
+        "short buffers of connections",
+        "isolate._TCP_BUFFERS = {}",
+        cell(_LONG_CONNECTION),
+        "in a connection",
+    ),
+    Defence(
+        (20,),
+        "few terminals",
+        "skip_mount('/dev/pts')",
+        cell(_TERMINALS),
+        "40 terminals",
+    ),
+    Defence(
+        (20,),
+        "few signals that wait",
+        "no_limit(resource.RLIMIT_SIGPENDING)",
+        cell(_SIGNALS),
+        "signals wait",
+    ),
+    Defence(
+        (20,),
+        "few watches of files",
+        "write = isolate.Path.write_text\n"
+        "isolate.Path.write_text = lambda path, text: (\n"
+        "    path.name == 'max_inotify_instances' or write(path, text)\n)",
+        cell(_INOTIFY),
+        "watches of files",
+    ),
+    Defence(
+        (27,),
+        "no calls of a debugger",
+        _NO_FILTER,
+        # Of a child, since it cannot be undone.
+        cell(
+            "import ctypes, os\n"
+            "if os.fork() == 0: os._exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) == 0)\n"
+            "if os.wait()[1]: print('it can be debugged')"
+        ),
+        "can be debugged",
+    ),
+    Defence(
+        (26,),
+        "no program collects its crashes",
+        "no_limit(resource.RLIMIT_CORE)",
+        cell(
+            "import resource\n"
+            "if resource.getrlimit(resource.RLIMIT_CORE) != (1, 1): print('a core is collected')"
+        ),
+        "a core is collected",
+    ),
     Defence(
         (18,),
         "no device of zeros",

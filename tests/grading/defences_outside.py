@@ -1,5 +1,6 @@
 """The defences on the grader's side, each with the hand-in that gets through without it."""
 
+import base64
 import json
 import os
 import select
@@ -248,6 +249,22 @@ def _written_answer(worker):
     return [html] if "<script" in html or "<img src" in html else []
 
 
+def _named_again(worker):
+    """What a text that names one picture again and again makes of a page."""
+    content = "A" * 2**20
+    cell = {"attachments": {"a": {"image/png": content}}}
+    html = sanitise.MarkdownWithMath(
+        renderer=sanitise._Renderer(cell["attachments"], sanitise._Spent())
+    ).render("![](attachment:a)" * 60)
+    return [f"{len(html)} characters"] if len(html) > 2**25 else []
+
+
+def _large_picture(worker):
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * (32_000).to_bytes(4, "big")
+    address = f"data:image/png;base64,{base64.b64encode(head).decode()}"
+    return ["a billion pixels"] if "data:" in sanitise.safe_markdown({}, f"![]({address})") else []
+
+
 def _pasted_picture(worker):
     bundle = {"image/svg+xml": "<svg onload=EVIL>"}
     content = v4.new_notebook(cells=[v4.new_markdown_cell("![a](attachment:a)")])
@@ -361,6 +378,22 @@ WORDS = [
         put(normalise, "clean_attachments", lambda attachments, most: attachments or {}),
         _pasted_picture,
         "EVIL",
+    ),
+    Defence(
+        (22,),
+        "a picture that is named again counts again",
+        put(sanitise, "_MOST_PICTURES", 2**40),
+        _named_again,
+        "characters",
+    ),
+    Defence(
+        (22,),
+        "pictures in a text are of a size that a browser can show",
+        together(
+            put(sanitise, "is_picture", lambda *_: True), put(sanitise, "_MOST_PIXELS", 2**60)
+        ),
+        _large_picture,
+        "a billion pixels",
     ),
 ]
 
@@ -636,7 +669,7 @@ LIMITS = [
     Defence(
         (18,),
         "memory in sockets",
-        put(meter, "_in_sockets", lambda pid: 0),
+        put(meter, "_full", lambda count: 0),
         answer(
             "import os, socket, time",
             "os.fork(), os.fork()",
@@ -718,6 +751,13 @@ def _edited_tests(worker):
 
 
 FILES = [
+    Defence(
+        (18,),
+        "memory in sockets that are in no table",
+        put(meter, "_sockets", lambda pid: 0),
+        case("memory in sockets that nobody accepts", limits={"item_seconds": 4.0}),
+        "timeout instead of limit: memory",
+    ),
     Defence(
         (28,),
         "links beside the notebook are refused",

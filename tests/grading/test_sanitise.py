@@ -8,6 +8,7 @@ import pytest
 from jinja2 import Environment
 from PIL import Image
 
+from bncourse.grading import sanitise
 from bncourse.grading.pixels import is_picture
 from bncourse.grading.sanitise import clean_outputs, cut_to, safe_code, safe_markdown
 from bncourse.limits import Limits
@@ -154,6 +155,57 @@ def test_a_picture_of_a_billion_pixels_goes(mime, made):
     assert not shown(other(800, 600))
 
 
+def _address(side):
+    return f"data:image/png;base64,{png_of(side, side)}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["![d]({})", "<img alt=d src='{}'>", "![d][r]\n\n[r]: {}\n", "[![d]({})](https://a.org)"],
+)
+def test_a_picture_of_a_billion_pixels_in_the_text_goes(source):
+    assert _address(800) in rendered(source.format(_address(800)))
+    html = rendered(source.format(_address(32_000)))
+    assert "data:" not in html
+    assert 'alt="d"' in html
+
+
+def test_what_calls_itself_a_picture_in_the_text_goes():
+    assert "data:" not in rendered('<img src="data:image/png;base64,PHN2Zz4=">')
+    hidden = base64.b64encode(base64.b64decode(png_of(8, 8)).replace(b"IHDR", b"tEXt")).decode()
+    assert "data:" not in rendered(f"![d](data:image/png;base64,{hidden})")
+
+
+def test_a_picture_that_is_named_a_thousand_times_is_shown_a_few(monkeypatch):
+    content = png_of(8, 8)
+    monkeypatch.setattr(sanitise, "_MOST_PICTURES", 10 * len(content))
+    attachments = {"d": {"image/png": content}}
+    resources = {}
+    for source in ("![](attachment:d)" * 40, "![][d] " * 40 + "\n\n[d]: attachment:d"):
+        html = rendered(source, attachments, resources=resources)
+        assert html.count("data:") == (10 if "](" in source else 0)
+        assert html.count("<img") == 40
+
+
+def test_a_picture_in_lines_is_shown():
+    html = rendered("![d](attachment:d)", {"d": {"image/png": f"{PIXEL[:9]}\n{PIXEL[9:]}\n"}})
+    assert f'src="data:image/png;base64,{PIXEL}"' in html
+
+
+def test_a_picture_that_is_not_there_leaves_its_name():
+    assert 'alt="d"' in rendered("![d](attachment:e)") == rendered("![d](&#97;ttachment:e)")
+
+
+def test_the_pixels_of_a_notebook_are_bounded():
+    resources = {}
+    few = [rendered(f"![d]({_address(4000)})", resources=resources) for _ in range(20)]
+    assert sum("data:" in html for html in few) == 16
+    bundle = {"output_type": "display_data", "data": {"image/png": png_of(4000, 4000)}}
+    kept, _ = cut_to(clean_outputs([bundle] * 40, Limits()), Limits().shown)
+    assert len(kept) == 17
+    assert "cut here" in kept[-1].text
+
+
 def test_a_picture_that_a_library_wrote_stays():
     for mime, kind in (("image/png", "png"), ("image/jpeg", "jpeg")):
         file = io.BytesIO()
@@ -223,6 +275,13 @@ def test_lines_of_blanks_are_shown_without_them():
     html = rendered(" \n\t\r" * 1000 + "x = 1", name="highlight_code")
     assert '<span class="n">x</span>' in html
     assert " \n" not in html
+
+
+@pytest.mark.parametrize("name", ["markdown2html", "highlight_code"])
+def test_what_turns_the_order_of_letters_goes(name):
+    html = rendered("ab \u202e\u2066cd\u2069 \u05d0", name=name)
+    assert not {*html} & {*"\u202e\u2066\u2069"}
+    assert "\u05d0" in html
 
 
 def test_colours_are_bounded_in_a_notebook():

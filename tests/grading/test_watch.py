@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 
@@ -13,10 +14,12 @@ from bncourse.errors import CourseError, Infra
 from bncourse.grading.outside import meter as meters
 from bncourse.grading.outside import sandbox
 from bncourse.grading.outside.meter import _held
-from bncourse.grading.outside.session import Session
-from bncourse.grading.outside.warm import Process
+from bncourse.grading.outside.session import Lost, Session
+from bncourse.grading.outside.warm import Process, WarmProcess
 from bncourse.limits import MIB, Limits
 from bncourse.platforms.unpack import members
+
+from .defences import Pliable
 
 LIMITS = Limits(item_seconds=60, total_seconds=120, memory=512 * MIB)
 
@@ -89,6 +92,18 @@ def test_a_process_that_the_kernel_killed_for_want_of_memory_is_no_zero(session,
     monkeypatch.setattr(session.job._meter, "starved", lambda: True)
     with pytest.raises(Infra, match="ran out of memory"):
         session.run_cell("import os\nos.kill(os.getpid(), 9)")
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_process_that_ended_with_the_zygote_is_no_zero(noticed, needs_sandbox, monkeypatch):
+    if not noticed:
+        monkeypatch.setattr(WarmProcess, "ended", lambda self: False)
+    with Pliable() as worker:
+        made = Session(worker.fork(LIMITS), time.monotonic() + 120, LIMITS)
+        threading.Timer(0.5, worker._process.kill).start()
+        with pytest.raises(Infra if noticed else Lost, match=r"somebody ended|crashed"):
+            made.run_cell("import time\ntime.sleep(600)")
+        made.close()
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,19 @@ _ALL = _NEWNS | _NEWCGROUP | _NEWUTS | _NEWIPC | _NEWUSER | _NEWPID | _NEWNET
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND_REC, _MS_PRIVATE_REC = 2, 4, 8, 0x5000, 0x44000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
+# What a connection may hold: the least, the first and the most bytes. By itself it grows to
+# megabytes, which the watch outside counts as one plain socket.
+_TCP_BUFFERS = {"tcp_rmem": "4096 131072 131072", "tcp_wmem": "4096 65536 131072"}
+
+# Terminals of one submission: the machine has some thousands for all.
+_TERMINAL_OPTIONS = "newinstance,ptmxmode=0666,mode=620,max=16"
+
 # The flags of a network interface, and the first of them.
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 UNPRIVILEGED = 65534
+
+_MOST_SIGNALS = 1024
 
 
 def drop_root():
@@ -76,8 +85,13 @@ def furnish(disk, kept=()):
     _mount("proc", "/proc", "proc", flags | _MS_NOEXEC)
     # A submission needs no namespaces, and making them is the usual first step of an escape.
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    for name, sizes in _TCP_BUFFERS.items():
+        Path("/proc/sys/net/ipv4", name).write_text(sizes)
+    # These count for the user of all submissions, who has some hundred.
+    Path("/proc/sys/user/max_inotify_instances").write_text("16")
     # Mapped into memory it is memory that nobody can count; see ``seccomp``.
     _mount("/dev/null", "/dev/zero", None, _MS_BIND_REC)
+    _mount("devpts", "/dev/pts", "devpts", _MS_NOSUID | _MS_NOEXEC, _TERMINAL_OPTIONS)
     for folder in ("/tmp", "/dev/shm"):
         _mount("tmpfs", folder, "tmpfs", flags, f"size={disk},nr_inodes=10k,mode=700")
     for folder, descriptor in kept.items():
@@ -102,8 +116,14 @@ def limit(memory, disk, processes, open_files, cpu_seconds):
         resource.RLIMIT_NPROC: processes,
         resource.RLIMIT_NOFILE: open_files,
         resource.RLIMIT_CPU: int(cpu_seconds) + 1,
-        resource.RLIMIT_CORE: 0,
+        # At 0 a program of the machine that collects crashes still runs; at 1 it does not.
+        resource.RLIMIT_CORE: 1,
         resource.RLIMIT_MEMLOCK: 0,
+        # A machine may let its users go before others.
+        resource.RLIMIT_RTPRIO: 0,
+        resource.RLIMIT_NICE: 0,
+        # They wait in the kernel, and count for the user of all submissions.
+        resource.RLIMIT_SIGPENDING: _MOST_SIGNALS,
         resource.RLIMIT_MSGQUEUE: 0,
     }.items():
         if value is not None:

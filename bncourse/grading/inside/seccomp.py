@@ -3,9 +3,11 @@
 It answers two threats. Memory that nobody can count: memory files, the shared memory of System V
 and shared memory without a file stay while no process has them in its tables, and pages in a pipe
 belong to nobody, so neither a limit nor the watch sees them; what waits in a socket is nobody's
-either, so its buffer keeps the size that the watch counts. Ways around the namespaces: keys
-that the kernel keeps outlive a submission, and the next one or the grader's user shares them;
-sockets to the host of a virtual machine know no network namespace; a ring makes calls unfiltered.
+either, so its buffer keeps the size that the watch counts; locks on parts of a file are the
+kernel's, as many as there are bytes. Ways around the namespaces: keys that the kernel keeps outlive
+a submission, and the next one or the grader's user shares them; sockets to the host of a virtual
+machine know no network namespace; a ring makes calls unfiltered; a few further calls, such as that
+of a debugger, are there to take over other programs or the kernel, and no answer needs them.
 """
 
 import ctypes
@@ -14,17 +16,26 @@ import os
 import platform
 import struct
 
-# By machine: its number for the audit, those of socket, mmap and setsockopt, and memfd_create,
-# memfd_secret, shmget, msgget, semget, add_key, request_key, keyctl, io_uring_setup, vmsplice.
+# By machine: its number for the audit, those of socket, mmap, setsockopt and fcntl, and
+# memfd_create, memfd_secret, shmget, msgget, semget, add_key, request_key, keyctl, io_uring_setup,
+# vmsplice, io_setup, ptrace, bpf, perf_event_open, userfaultfd.
 _CALLS = {
-    "x86_64": (0xC000003E, 41, 9, 54, (319, 447, 29, 68, 64, 248, 249, 250, 425, 278)),
-    "aarch64": (0xC00000B7, 198, 222, 208, (279, 447, 194, 186, 190, 217, 218, 219, 425, 75)),
+    "x86_64": (
+        *(0xC000003E, 41, 9, 54, 72),
+        (319, 447, 29, 68, 64, 248, 249, 250, 425, 278, 206, 101, 321, 298, 323),
+    ),
+    "aarch64": (
+        *(0xC00000B7, 198, 222, 208, 25),
+        (279, 447, 194, 186, 190, 217, 218, 219, 425, 75, 0, 117, 280, 241, 282),
+    ),
 }
 _AF_VSOCK = 40
 # MAP_SHARED and MAP_ANONYMOUS among the flags of mmap.
 _SHARED_MEMORY = 0x21
 # SOL_SOCKET, and of its options SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE.
 _SOL_SOCKET, _BUFFERS = 1, (7, 8, 32, 33)
+# F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW.
+_LOCKS = (6, 7, 37, 38)
 # A number that no call has, below those of x32.
 _NO_CALL = 0x3FFFFFFF
 # Above it are the calls of the x32 interface: the same under other numbers.
@@ -34,7 +45,8 @@ _LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 # Where the filter finds them; of an argument its lower half, which is all of an int.
 _NUMBER, _MACHINE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000
-# The call does nothing and says that all went well: honest programs ask for larger buffers, too.
+# The call does nothing and says that all went well: honest programs ask for larger buffers and lock
+# their files, too.
 _IGNORE = 0x00050000
 _PR_SET_SECCOMP, _FILTER = 22, 2
 
@@ -60,9 +72,9 @@ def refuse_calls(shared_memory=False):
             errno.ENOSYS,
             f"the sandbox knows the machines {sorted(_CALLS)}. Received: {platform.machine()}",
         )
-    machine, socket, mmap, setsockopt, calls = _CALLS[platform.machine()]
+    machine, socket, mmap, setsockopt, fcntl, calls = _CALLS[platform.machine()]
     mmap = _NO_CALL if shared_memory else mmap
-    code = _program(machine, socket, mmap, setsockopt, calls)
+    code = _program(machine, socket, mmap, setsockopt, fcntl, calls)
     packed = b"".join(struct.pack("HBBI", *line) for line in code)
     held = ctypes.create_string_buffer(packed, len(packed))
     program = _Program(len(code), ctypes.addressof(held))
@@ -71,7 +83,7 @@ def refuse_calls(shared_memory=False):
         raise OSError(number, f"seccomp: {os.strerror(number)}")
 
 
-def _program(machine, socket, mmap, setsockopt, calls):
+def _program(machine, socket, mmap, setsockopt, fcntl, calls):
     """Return the filter as lines of (operation, lines to skip if true, if false, operand)."""
     # Label of the line, operation, label to go to if true, if false ("": the next line), operand.
     lines = [
@@ -82,6 +94,7 @@ def _program(machine, socket, mmap, setsockopt, calls):
         *(("", _EQUAL, "refuse", "", call) for call in calls),
         ("", _EQUAL, "socket", "", socket),
         ("", _EQUAL, "mmap", "", mmap),
+        ("", _EQUAL, "lock", "", fcntl),
         ("", _EQUAL, "option", "allow", setsockopt),
         ("socket", _LOAD, "", "", _FIRST),
         ("", _EQUAL, "refuse", "allow", _AF_VSOCK),
@@ -93,6 +106,9 @@ def _program(machine, socket, mmap, setsockopt, calls):
         ("", _LOAD, "", "", _THIRD),
         *(("", _EQUAL, "ignore", "", option) for option in _BUFFERS),
         ("allow", _RETURN, "", "", _ALLOW),
+        ("lock", _LOAD, "", "", _SECOND),
+        *(("", _EQUAL, "ignore", "", command) for command in _LOCKS),
+        ("", _RETURN, "", "", _ALLOW),
         ("refuse", _RETURN, "", "", _REFUSE),
         ("ignore", _RETURN, "", "", _IGNORE),
         ("kill", _RETURN, "", "", _KILL),

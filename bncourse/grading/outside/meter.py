@@ -47,6 +47,7 @@ class Meter:
         self._inherited, self._image = _held(self.root), _image(self.root)
         self._ooms = _oom_kills()
         self._shared = {} if shared_memory else None
+        self._own_network = _network(self.root) != _network("self")
         self._stop = threading.Event()
         self.exceeded, self.peak, self.peak_tasks, self.failed = None, 0, 0, None
         self._runner, self._waited = None, 0.0
@@ -92,8 +93,9 @@ class Meter:
             pids.append(pid)
             # First its share: of one that ends in between nothing is left to count.
             share = self._share_of(pid)
-            memory += max(0, _held(pid) - share) + _in_sockets(pid)
+            memory += max(0, _held(pid) - share) + _full(_descriptors(pid))
         memory += self._in_shared(pids) if self._shared is not None else 0
+        memory += _full(_sockets(self.root)) if self._own_network else 0
         self.peak, self.peak_tasks = max(self.peak, memory), max(self.peak_tasks, tasks)
         if memory > self._limits.memory:
             return "memory"
@@ -171,15 +173,38 @@ def _mapped(pid):
                     yield inode, int(offset, 16) + stop - start, b"w" in rights
 
 
-def _in_sockets(pid):
-    """Return the most bytes that may wait in the sockets of a process.
+def _full(count):
+    """Return the most bytes that may wait in so many sockets.
 
     They belong to no process, and inside of the sandbox no buffer can be made larger.
     """
+    return max(0, count - _FREE_DESCRIPTORS) * _buffer()
+
+
+def _descriptors(pid):
+    """Return how many descriptors a process has; any may be a pipe or a socket."""
     with contextlib.suppress(OSError):
-        descriptors = len(os.listdir(f"/proc/{pid}/fd"))
-        return max(0, descriptors - _FREE_DESCRIPTORS) * _buffer()
+        return len(os.listdir(f"/proc/{pid}/fd"))
     return 0
+
+
+def _sockets(pid):
+    """Return how many sockets the network of a process has.
+
+    One that waits to be accepted, or in a message, is in no table of a process, and can be full.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/net/sockstat").read_bytes().splitlines():
+            if line.startswith(b"sockets: used "):
+                return int(line.split()[2])
+    return 0
+
+
+def _network(pid):
+    """Return what the network of a process is called, or nothing where nobody may know."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/net")
+    return ""
 
 
 @functools.cache

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _START_SECONDS = 300
 _FORK_SECONDS = 60
 _FATE_SECONDS = 5
+_MOMENT_SECONDS = 1
 _MOST_DYING = 2
 # The range of what a process can end with.
 _SIGNALS, _LARGEST_STATUS = 64, 255
@@ -115,6 +116,14 @@ class WarmProcess:
         """Whether the zygote can take another submission."""
         return self._process.poll() is None
 
+    def ended(self):
+        """Return whether the zygote has ended, or does so within a moment."""
+        try:
+            self._process.wait(_MOMENT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def bury(self, most=0):
         """Wait until at most this many of the killed submissions are not quite dead.
 
@@ -158,7 +167,7 @@ class WarmProcess:
             raise
         channel = Channel(ours, limits.control, limits.arrays)
         group = self._group_for(handle, limits)
-        return Process(channel, status, handle, limits, self._dying, self._gpu, group)
+        return Process(channel, status, handle, limits, self._dying, self._gpu, group, self.ended)
 
     def _group_for(self, handle, limits):
         """Return the Group of a submission, which has got no request so far, or None."""
@@ -235,13 +244,16 @@ class Process:
         dying: takes the handle when the job is closed.
         gpu: whether it may use the GPU.
         group: the Group that bounds it, or None.
+        orphaned: returns whether what all submissions come from has ended.
     """
 
-    def __init__(self, channel, status, handle, limits, dying, gpu=False, group=None):
+    def __init__(
+        self, channel, status, handle, limits, dying, gpu=False, group=None, orphaned=lambda: False
+    ):
         self.channel, self._status, self._handle, self._group = channel, status, handle, group
         self._dying = dying
         self._meter = Meter(handle, limits, self.kill, shared_memory=gpu)
-        self._limits = limits
+        self._limits, self._orphaned, self._killed = limits, orphaned, False
 
     def waited(self):
         """Return the seconds for which the runner was ready so far and got no processor."""
@@ -274,6 +286,7 @@ class Process:
         except TimeoutError:
             return "it closed its connection to the grader"
         except (ValueError, KeyError, TypeError, OSError, RecursionError):
+            self._killed = True
             return "its processes were killed"
 
     @property
@@ -283,6 +296,9 @@ class Process:
             return f"the watch over a submission failed: {self._meter.failed}"
         if self._meter.starved() and not self.exceeded:
             return "the machine ran out of memory, and the kernel killed a process of it"
+        # Nobody inside can end process 1.
+        if self._killed and not self.exceeded and self._orphaned():
+            return "somebody ended the warm process, and with it the submission"
         return None
 
     @property

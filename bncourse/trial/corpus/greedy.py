@@ -101,6 +101,21 @@ def _shared_memory():
             word="limit: memory",
             limits=_BOMBS,
         ),
+        trick(
+            18,
+            "memory in sockets that nobody accepts",
+            "import socket, time",
+            "asked = []",
+            "for number in range(40):",
+            "    asked.append(socket.socket(socket.AF_UNIX))",
+            "    asked[-1].bind(f'\\0{number}')",
+            "    asked[-1].listen(100)",
+            # Each would hold what is sent to it.
+            "    for _ in range(90): socket.socket(socket.AF_UNIX).connect(f'\\0{number}')",
+            "time.sleep(60)",
+            word="limit: memory",
+            limits=_BOMBS,
+        ),
     ]
 
 

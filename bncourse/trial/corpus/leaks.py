@@ -74,6 +74,13 @@ def _in_words():
         ),
         trick(
             46,
+            "spells inputs as the sides of an array",
+            "return np.zeros((10**7 * 31415926 + int(1e6 * abs(x.flat[0])), 0))",
+            word="wrong",
+            hidden=_DIGITS,
+        ),
+        trick(
+            46,
             "prints inputs and fails",
             "print('SMUGG' + 'LED', x); return x",
             word="wrong",
