@@ -7,7 +7,7 @@ import copy
 import difflib
 import warnings
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from bncourse.attempt import attempt
 from bncourse.exercise import draw_cases
 from bncourse.exercises.ps7_batches.bugs import BUGS
 from bncourse.lab import data
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 from bncourse.solution import source_of, start_of
 
@@ -318,7 +319,7 @@ class Trained(NamedTuple):
     bias: float  # by how much the first bias has moved, root mean square
 
 
-@cache
+@once
 @one_thread()
 def train(kind: str, seed: int, lr: float) -> Trained:
     """Train a Net by plain gradient descent, batches of 60.

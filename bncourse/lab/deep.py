@@ -1,7 +1,6 @@
 """Very deep networks with batch norm, with and without shortcuts; all seeds train side by side."""
 
 from collections.abc import Callable
-from functools import cache
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bncourse.lab import data
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -157,7 +157,7 @@ class Start(NamedTuple):
     neighbour: np.ndarray  # share of images whose nearest image there has the same label
 
 
-@cache
+@once
 @one_thread()
 def start(
     kind: str,
@@ -195,7 +195,7 @@ def _same_label(state: Tensor, labels: Tensor) -> np.ndarray:
     return (nearest == labels).float().mean(1).numpy()
 
 
-@cache
+@once
 @one_thread()
 def twins(depth: int = 25, width: int = 400, apart: float = 1e-6) -> np.ndarray:
     """Return how far apart two almost equal images are after each layer, in plain ReLU nets.
@@ -228,7 +228,7 @@ class Run(NamedTuple):
         return np.nan_to_num(self.loss[-20:].mean(0), nan=np.inf)
 
 
-@cache
+@once
 @one_thread()
 def train(
     kind: str,

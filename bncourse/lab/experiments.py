@@ -1,7 +1,7 @@
 """The runs that several figures and tables share; each is computed once in a process."""
 
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bncourse.lab import data, models, probes, training
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -110,7 +111,7 @@ def sigmoid_net(
     return models.mlp([inputs, *[100] * depth, 10], norm=norm, std=std, seed=seed)
 
 
-@cache
+@once
 @one_thread()
 def shift_trace(batch_norm: bool, seed: int, lr: float = 0.5, steps: int = 1000) -> Trace:
     """Train the net of ioffe2015batch, figure 1, on digits, and watch its last hidden layer.
@@ -152,7 +153,7 @@ def _look(model: nn.Module, digits: data.Split, lr: float) -> tuple:
     )
 
 
-@cache
+@once
 @one_thread()
 def early_jumps(
     batch_norm: bool, seed: int, lr: float, steps: int = 25, dataset: str = "digits"
@@ -192,7 +193,7 @@ class DeepStart(NamedTuple):
     gradient: np.ndarray  # (layers,): length of the gradient of each layer's weights
 
 
-@cache
+@once
 @one_thread()
 def deep_start(batch_norm: bool, std: float, seed: int) -> DeepStart:
     """Return how a net of eight hidden layers of 100 sigmoids starts.
@@ -211,7 +212,7 @@ def deep_start(batch_norm: bool, std: float, seed: int) -> DeepStart:
     return DeepStart(saturated, np.array([before.norm() for before, _ in pairs]))
 
 
-@cache
+@once
 @one_thread()
 def deep_accuracy(batch_norm: bool, std: float, seed: int, lr: float, steps: int = 200) -> float:
     """Return the test accuracy of the net of ``deep_start`` after plain gradient descent.

@@ -1,6 +1,5 @@
 """Where batch norm stands in a network: at the input, in hidden layers, at the output."""
 
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from torch import nn
 
 from bncourse.lab import data, models, training
 from bncourse.lab.experiments import SEEDS, cross_entropy
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 PLACES = ("without", "before", "after")
@@ -56,7 +56,7 @@ def deep_net(place: str, activation: str, seed: int) -> nn.Sequential:
     return nn.Sequential(*normed)
 
 
-@cache
+@once
 @one_thread()
 def hidden(place: str, activation: str, lr: float, seed: int, steps: int = 200) -> Run:
     """Train a ``deep_net`` with plain gradient descent on batches of 60 digits."""
@@ -73,7 +73,7 @@ def at_its_best(place: str, activation: str) -> list[Run]:
     return [hidden(place, activation, lr, seed) for seed in SEEDS]
 
 
-@cache
+@once
 @one_thread()
 def input_accuracy(treatment: str, lr: float, seed: int, steps: int = 200) -> float:
     """Return the test accuracy, in percent, of a ReLU net on digits with pixels of mixed units.
@@ -107,7 +107,7 @@ class Errors(NamedTuple):
     test: float  # in inference mode
 
 
-@cache
+@once
 @one_thread()
 def output_errors(output: str, size: int, seed: int, lr: float = 0.01, steps: int = 400) -> Errors:
     """Train a regression net with or without batch norm at its output.

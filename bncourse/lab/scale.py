@@ -1,7 +1,7 @@
 """Weights whose length does not count: what gradient descent, weight decay and Adam do to them."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bncourse.lab import data, models, training
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -53,7 +54,7 @@ class Trace(NamedTuple):
     outputs: np.ndarray  # (test images, classes) of the net at the end, as one batch in training
 
 
-@cache
+@once
 @one_thread()
 def train(
     seed: int,
@@ -139,7 +140,7 @@ def plane(seed: int = 0) -> Plane:
     return Plane(x, (t - t.mean()) / t.std())
 
 
-@cache
+@once
 @one_thread()
 def adam_angles(seed: int, scale: float, lr: float = 1e-3, steps: int = 20) -> np.ndarray:
     """Return the angle by which each of the first steps of Adam turns the watched weights.
