@@ -2,6 +2,8 @@
 
 import copy
 import importlib.util
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -65,6 +67,31 @@ def test_a_split_is_the_same_for_the_same_seed_and_loses_nothing(digits):
         ]  # fmt: skip
     assert digits.x.min() == 0
     assert digits.x.max() == 1
+
+
+def test_the_tables_are_those_that_scikit_learn_hands_out():
+    datasets = pytest.importorskip("sklearn.datasets")
+    x, y = datasets.load_digits(return_X_y=True)
+    split, order = data.digits(3), np.random.default_rng(3).permutation(len(x))
+    got = [torch.cat(pair) for pair in ((split.x_test, split.x), (split.y_test, split.y))]
+    assert torch.equal(got[0], torch.tensor(x[order] / 16, dtype=torch.float32))
+    assert torch.equal(got[1], torch.tensor(y[order]))
+    x, y = datasets.load_diabetes(return_X_y=True, scaled=False)
+    task, order = data.diabetes(3), np.random.default_rng(3).permutation(len(x))
+    assert torch.equal(torch.cat([task.y_test, task.y]), torch.tensor(y[order]).float()[:, None])
+    # The inputs are standardised: each column is a straight line of what was read.
+    got, read = torch.cat([task.x_test, task.x]).numpy(), x[order]
+    assert all(np.corrcoef(a, b)[0, 1] > 1 - 1e-9 for a, b in zip(got.T, read.T, strict=True))
+
+
+def test_reading_a_table_imports_no_other_library():
+    lines = (
+        "import sys",
+        "from bncourse.lab import data",
+        "data.digits(), data.diabetes()",
+        "assert 'sklearn' not in sys.modules",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
 
 
 def test_diabetes_is_standardised_by_its_training_part():
