@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import inspect
 import io
 import sys
@@ -257,9 +258,15 @@ def students_line(error):
 
 
 def _is_students(frame):
-    ours = str(Path(__file__).parent)
-    libraries = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
-    return not frame.filename.startswith((ours, *libraries, "<frozen", sys.prefix))
+    return not frame.filename.startswith(_not_students())
+
+
+@functools.cache
+def _not_students():
+    """Return how the files of this course and of libraries begin: Python takes long to say it."""
+    paths = sysconfig.get_paths()
+    libraries = (paths[key] for key in ("stdlib", "purelib", "platlib"))
+    return (str(Path(__file__).parent), *libraries, "<frozen", sys.prefix)
 
 
 def _require_signature(exercise, obj):

@@ -56,6 +56,18 @@ def group_of(nodeid):
     return SHARED.get(name, path)
 
 
+def pytest_configure(config):
+    """Have all processes of one run, the pages of the website too, share their experiments."""
+    from bncourse.lab.once import FOLDER, shared_by_processes
+
+    # What another run has measured, or a worker's own folder, would hide what is to be shared.
+    if not hasattr(config, "workerinput"):
+        os.environ.pop(FOLDER, None)
+        sharing = shared_by_processes()
+        sharing.__enter__()
+        config.add_cleanup(lambda: sharing.__exit__(None, None, None))
+
+
 def pytest_xdist_make_scheduler(config, log):
     """Spread groups of tests over processes."""
     from xdist.scheduler import LoadScopeScheduling

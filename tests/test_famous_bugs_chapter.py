@@ -56,8 +56,8 @@ def test_the_error_of_a_gradient_is_the_expected_one(offset):
 
 
 def test_training_repeats_and_moves_what_it_should():
-    right, one, seven = (bugs.train.__wrapped__(kind, 0, 1.0) for kind in bugs.KINDS)
-    assert bugs.train.__wrapped__("bug 1", 0, 1.0) == one
+    right, one, seven = (bugs.train.__wrapped__(kind, 1.0, (0,))[0] for kind in bugs.KINDS)
+    assert bugs.train.__wrapped__("bug 1", 1.0, (0,)) == [one]
     assert right.bias < 1e-5 < 1e-2 < one.bias
     assert seven.bias == 0
     assert all(each.loss < 0.3 for each in (right, one, seven))

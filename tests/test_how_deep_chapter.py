@@ -40,18 +40,32 @@ def test_the_gradient_grows_by_the_factor_in_a_wide_net():
 
 
 def test_relative_steps_move_each_layer_by_its_share():
-    run = deep.train.__wrapped__("plain", 4, 0.1, steps=3, relative=True)
-    again = deep.train.__wrapped__("plain", 4, 0.1, steps=3, relative=True)
+    rates = 0.1, 0.03
+    run, slow = deep.at_rates.__wrapped__("plain", 4, rates, steps=3, relative=True)
+    again = deep.at_rates.__wrapped__("plain", 4, rates, steps=3, relative=True)[0]
     assert run.loss.shape == (3, 5)
     assert run.gradient.shape == (3, 4, 5)
     for one, other in zip(run, again, strict=True):
         np.testing.assert_array_equal(one, other)
+    assert (run.loss[0] == slow.loss[0]).all()
+    assert (run.loss[1] != slow.loss[1]).all()
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "scale 0, no norm"])
+def test_a_rate_is_the_same_beside_others(kind, relative):
+    options = {"steps": 4, "relative": relative}
+    many = deep.at_rates.__wrapped__(kind, 5, deep.RATES[:3], **options)
+    for lr, found in zip(deep.RATES, many, strict=False):
+        (alone,) = deep.at_rates.__wrapped__(kind, 5, (lr,), **options)
+        for a, b in zip(found, alone, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "depth"), deep.BEST_RATE)
 def test_each_net_is_shown_at_its_best_rate(kind, depth):
-    runs = {lr: deep.train(kind, depth, lr) for lr in deep.RATES}
+    runs = dict(zip(deep.RATES, deep.at_rates(kind, depth, deep.RATES), strict=True))
     found = {lr: np.median(run.final) for lr, run in runs.items()}
     # Rates that differ by rounding share the first place.
     assert found[deep.BEST_RATE[kind, depth]] <= 1.1 * min(found.values())

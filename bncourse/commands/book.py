@@ -19,6 +19,7 @@ from bncourse.commands.bundle import bundle
 from bncourse.commands.course import root_option
 from bncourse.course import require_course
 from bncourse.errors import CourseError
+from bncourse.lab.once import shared_by_processes
 
 _LAST_LINES = 40
 
@@ -60,7 +61,7 @@ def execute_pages(root, cache, workers, say=print):
     if not pages:
         return
     say(f"executing {len(pages)} pages, {workers} at a time")
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    with shared_by_processes(), concurrent.futures.ProcessPoolExecutor(workers) as pool:
         # What takes longest first: the guides run the real grader; else the longest text.
         pages.sort(key=lambda page: ("instructors" not in page.name, -page.stat().st_size))
         limit = yaml.safe_load((root / "_config.yml").read_text())["execute"]["timeout"]

@@ -145,7 +145,7 @@ def training(seeds=bugs.SEEDS):
     titles = "loss, last / first", "test accuracy, %", "dead bias moves"
     for axis, title, part in zip(axes, titles, ("loss", "accuracy", "bias"), strict=True):
         for place, kind in enumerate(bugs.KINDS):
-            runs = [getattr(bugs.train(kind, seed, bugs.best_rate(kind)), part) for seed in seeds]
+            runs = [getattr(each, part) for each in bugs.train(kind, bugs.best_rate(kind), seeds)]
             line = LINES[0] if kind == "repaired" else LINES[4]
             marks = np.maximum(runs, 1e-10)
             axis.plot([place] * len(runs), marks, line["marker"], color=line["color"])

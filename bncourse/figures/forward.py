@@ -349,10 +349,10 @@ def output_losses(seeds=SEEDS):
     sizes = np.array([2, 4, 8, 32])
     made, axes = plt.subplots(1, 2, sharey=True, figsize=(6.4, 3.1))
     for line, output in zip(LINES, placement.OUTPUTS[1:], strict=False):
-        runs = [[placement.output_errors(output, int(n), seed) for n in sizes] for seed in seeds]
+        runs = np.array([placement.output_errors(output, int(n), seeds) for n in sizes])
         for column, axis in enumerate(axes):
             shift = 0.95 if output == "batch norm" else 1.05
-            points(axis, sizes * shift, np.array(runs)[:, :, column], line)
+            points(axis, sizes * shift, runs[:, :, column].T, line)
     floor = [placement.output_floor(int(n)) for n in sizes]
     axes[0].plot(sizes, floor, color=COLORS["black"], linestyle=":")
     axes[0].text(2, 0.1, "floor (F16)")

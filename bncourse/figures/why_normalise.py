@@ -1,6 +1,6 @@
 """Figures of the chapter on why to normalise."""
 
-from functools import cache, partial
+from functools import cache
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -213,5 +213,5 @@ BEST_RATE = {
 
 def accuracies(label, seeds=experiments.SEEDS):
     """Return the test accuracies of a start of STARTS, in percent, at its best rate."""
-    run = partial(experiments.deep_accuracy, *STARTS[label])
-    return [100 * run(seed, BEST_RATE[label]) for seed in seeds]
+    found = experiments.deep_accuracies(*STARTS[label], BEST_RATE[label], seeds)
+    return [100 * share for share in found]

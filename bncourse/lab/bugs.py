@@ -7,7 +7,8 @@ import copy
 import difflib
 import warnings
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from bncourse.attempt import attempt
 from bncourse.exercise import draw_cases
 from bncourse.exercises.ps7_batches.bugs import BUGS
-from bncourse.lab import data
+from bncourse.lab import ensemble
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 from bncourse.solution import source_of, start_of
 
@@ -273,33 +275,37 @@ def passes(check: Check, number: int, obj: Callable) -> bool | None:
 # --- training -------------------------------------------------------------------------------------
 
 
-class Net(nn.Module):
-    """A classifier of digits: two hidden layers of 50, with a bias before batch norm.
+class Nets(nn.Module):
+    """Classifiers of digits side by side: two hidden layers of 50, with a bias before batch norm.
 
     Args:
-        norm: a function of x, gamma and beta: of bug 1, of bug 7 or of a repair.
-        seed: of the weights.
+        norm: a function of x, gamma and beta: of bug 1, of bug 7 or of a repair. For it the units
+            of all nets are units of one layer.
+        seeds: of the weights, one net each.
     """
 
-    def __init__(self, norm: Callable, seed: int):
+    def __init__(self, norm: Callable, seeds: tuple[int, ...]):
         super().__init__()
         self.norm = norm
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.first, self.second, self.last = (
-                nn.Linear(64, 50),
-                nn.Linear(50, 50),
-                nn.Linear(50, 10),
-            )
-        self.gammas = nn.ParameterList([torch.ones(50), torch.ones(50)])
-        self.betas = nn.ParameterList([torch.zeros(50), torch.zeros(50)])
+        self.first, self.second, self.last = ensemble.stack([_linears(seed) for seed in seeds])
+        units = len(seeds) * 50
+        self.gammas = nn.ParameterList([torch.ones(units), torch.ones(units)])
+        self.betas = nn.ParameterList([torch.zeros(units), torch.zeros(units)])
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, gamma, beta in zip(
             (self.first, self.second), self.gammas, self.betas, strict=True
         ):
-            x = torch.relu(self.norm(layer(x), gamma, beta))
+            z = layer(x)
+            y = self.norm(z.transpose(0, 1).flatten(1), gamma, beta)
+            x = torch.relu(y.view(z.shape[1], z.shape[0], -1).transpose(0, 1))
         return self.last(x)
+
+
+def _linears(seed: int) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(64, 50), nn.Linear(50, 50), nn.Linear(50, 10))
 
 
 KINDS = ("repaired", "bug 1", "bug 7")
@@ -307,7 +313,7 @@ KINDS = ("repaired", "bug 1", "bug 7")
 
 def best_rate(kind: str) -> float:
     """Return the rate at which the median loss is least at the end: no test image has a say."""
-    return min(RATES, key=lambda lr: np.median([train(kind, seed, lr).loss for seed in SEEDS]))
+    return min(RATES, key=lambda lr: np.median([each.loss for each in train(kind, lr)]))
 
 
 class Trained(NamedTuple):
@@ -318,30 +324,34 @@ class Trained(NamedTuple):
     bias: float  # by how much the first bias has moved, root mean square
 
 
-@cache
+@once
 @one_thread()
-def train(kind: str, seed: int, lr: float) -> Trained:
-    """Train a Net by plain gradient descent, batches of 60.
+def train(kind: str, lr: float, seeds: tuple[int, ...] = SEEDS) -> list[Trained]:
+    """Train Nets by plain gradient descent, batches of 60.
 
     Args:
         kind: "repaired", "bug 1" or "bug 7".
-        seed: of split, weights and batches.
         lr: learning rate.
+        seeds: of split, weights and batches.
     """
     norm = code(7).bug if kind == "bug 7" else getattr(code(1), {"bug 1": "bug"}.get(kind, kind))
-    split, net = data.digits(seed), Net(norm, seed)
-    start, losses = net.first.bias.detach().clone(), []
-    batches = data.batches(split.x, split.y, 60, seed)
-    for (x, y), _ in zip(batches, range(STEPS), strict=False):
-        loss = nn.functional.cross_entropy(net(x), y)
-        losses.append(loss.item())
-        net.zero_grad()
-        loss.backward()
+    sweep, nets = ensemble.Sweep((lr,), seeds), Nets(norm, seeds)
+    start, losses = nets.first.bias.detach().clone(), []
+    for x, y in islice(sweep.batches(), STEPS):
+        loss = ensemble.losses(nets(x), y)
+        losses.append(loss.detach())
+        nets.zero_grad()
+        loss.sum().backward()
         with torch.no_grad():
-            for parameter in net.parameters():
+            for parameter in nets.parameters():
                 if parameter.grad is not None:
                     parameter -= lr * parameter.grad
+    x, y = (torch.stack([split[part] for split in sweep.splits]) for part in (2, 3))
     with torch.no_grad():
-        right = (net(split.x_test).argmax(1) == split.y_test).double().mean().item()
-    moved = (net.first.bias.detach() - start).square().mean().sqrt().item()
-    return Trained(float(np.mean(losses[-10:]) / losses[0]), 100 * right, moved)
+        right = (nets(x).argmax(2) == y).double().mean(1)
+    found = (
+        torch.stack(losses[-10:]).mean(0) / losses[0],
+        100 * right,
+        (nets.first.bias.detach() - start).square().mean((1, 2)).sqrt(),
+    )
+    return [Trained(*each) for each in zip(*(part.tolist() for part in found), strict=True)]

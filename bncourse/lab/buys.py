@@ -5,7 +5,6 @@ chosen by one half of the held-out images is reported on the other.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import islice
 from time import thread_time
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from bncourse.lab import data, ensemble, interventions, models, training
 from bncourse.lab.experiments import SEEDS
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 DEPTH, WIDTH = 3, 50
@@ -139,7 +139,7 @@ class Speed(NamedTuple):
         return int(np.median(self.chosen_by, axis=1).argmax())
 
 
-@cache
+@once
 @one_thread()
 def speed(
     name: str,
@@ -182,7 +182,7 @@ START_RATES = {
 }
 
 
-@cache
+@once
 @one_thread()
 def start(
     name: str,
@@ -301,7 +301,7 @@ class Few(NamedTuple):
     at_best = property(ensemble.at_best)
 
 
-@cache
+@once
 @one_thread()
 def few(
     norm: bool,

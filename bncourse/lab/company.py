@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bncourse.lab import buys, ensemble, models
+from bncourse.lab.once import once
 from bncourse.lab.small_batches import NORMS, SEEDS, WIDTH, Result, mlps, result
 from bncourse.lab.threads import one_thread
 
@@ -59,7 +60,7 @@ def trained(lr: float = 0.3, norm: str | None = "batch norm", steps: int = STEPS
     return Trained(net, sweep, x, y)
 
 
-@cache
+@once
 def trained_accuracy() -> np.ndarray:
     """Return the accuracy, in percent, of the trained networks in inference mode, (seeds,)."""
     net, _, x, y = trained()
@@ -77,7 +78,7 @@ def outputs_in_training(net: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-@cache
+@once
 @one_thread()
 def bad_image(factor: float, draws: int = 40) -> np.ndarray:
     """Return the accuracy, in percent, of 59 images beside one that is multiplied by a factor.
@@ -103,7 +104,7 @@ def bad_image(factor: float, draws: int = 40) -> np.ndarray:
     return 100 * right.numpy() / draws
 
 
-@cache
+@once
 @one_thread()
 def values(factor: float, unit: int = 0) -> np.ndarray:
     """Return what a unit of the first batch norm makes of a batch with a bad image, (60,).
@@ -120,7 +121,7 @@ def values(factor: float, unit: int = 0) -> np.ndarray:
     return ((z - z.mean()) / (z.var(correction=0) + 1e-5).sqrt()).numpy()
 
 
-@cache
+@once
 @one_thread()
 def train_beside(
     factor: float,
@@ -168,7 +169,7 @@ BLANK_NORMS = {
 }
 
 
-@cache
+@once
 @one_thread()
 def blank(norm: str, rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0), steps: int = 100) -> Blank:
     """Train on groups of ten digits of one class and ten blank images with the label of that class.
@@ -243,7 +244,7 @@ DOMAINS = {
 }
 
 
-@cache
+@once
 @one_thread()
 def domain(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return accuracies in another domain, with old statistics and with its own, (seeds,) each.
@@ -266,7 +267,7 @@ def domain(name: str) -> tuple[np.ndarray, np.ndarray]:
     return tuple(100 * (out.argmax(dim=2) == y).float().mean(dim=1).numpy() for out in (old, own))
 
 
-@cache
+@once
 @one_thread()
 def lagging(momentum: float, lr: float = 0.3, steps: int = 50) -> tuple[np.ndarray, np.ndarray]:
     """Return accuracies after a short training, (seeds,) each.
@@ -326,7 +327,7 @@ class Rows(nn.Module):
 PADDINGS = (0, 8, 24, 56)
 
 
-@cache
+@once
 @one_thread()
 def sequences(masked: bool, rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0), steps: int = 120):
     """Train on batches whose longest sequence differs, and return accuracies at the best rate.
@@ -363,7 +364,7 @@ def sequences(masked: bool, rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0), st
 PUSHES = (0.0, 0.05, 0.1)
 
 
-@cache
+@once
 @one_thread()
 def attacked(norm: str | None, rates: tuple[float, ...] = RATES) -> tuple[np.ndarray, float]:
     """Return accuracies, (pushes, seeds), of images pushed up the loss, and the rate.
@@ -397,7 +398,7 @@ def _pushed(trained_: Trained, push: float, steps: int = 10) -> np.ndarray:
     return 100 * right.numpy()
 
 
-@cache
+@once
 @one_thread()
 def loss_by_size(norm: str, size: int) -> np.ndarray:
     """Return the mean loss of trained networks over batches of a size, in training mode, (seeds,).

@@ -8,12 +8,12 @@ somebody asks for it.
 import gzip
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.datasets import load_diabetes, load_digits
 from torch import Tensor
 
 
@@ -41,8 +41,21 @@ def digits(seed: int = 0, test_share: float = 0.2) -> Split:
 
     Source: alpaydin1998optical.
     """
-    x, y = load_digits(return_X_y=True)
-    return _split(torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y), seed, test_share)
+    rows = _bundled("digits.csv.gz", ",")
+    x, y = torch.tensor(rows[:, :-1] / 16, dtype=torch.float32), torch.tensor(rows[:, -1]).long()
+    return _split(x, y, seed, test_share)
+
+
+@cache
+def _bundled(name: str, delimiter: str | None = None) -> np.ndarray:
+    """Return the numbers of a table of scikit-learn.
+
+    Its import takes longer than many an experiment, and only its files are needed.
+    """
+    found = find_spec("sklearn")
+    if found is None:
+        raise ModuleNotFoundError("The data come with scikit-learn: pip install scikit-learn")
+    return np.loadtxt(Path(found.origin).parent / "datasets" / "data" / name, delimiter=delimiter)
 
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -154,8 +167,8 @@ def diabetes(seed: int = 0, test_share: float = 0.2) -> Split:
 
     Source: efron2004least.
     """
-    x, y = load_diabetes(return_X_y=True, scaled=False)
-    x, y = (torch.tensor(part, dtype=torch.float32) for part in (x, y[:, None]))
+    files = _bundled("diabetes_data_raw.csv.gz"), _bundled("diabetes_target.csv.gz")[:, None]
+    x, y = (torch.tensor(part, dtype=torch.float32) for part in files)
     split = _split(x, y, seed, test_share)
     mean, std = split.x.mean(0), split.x.std(0, correction=0)
     return split._replace(x=(split.x - mean) / std, x_test=(split.x_test - mean) / std)

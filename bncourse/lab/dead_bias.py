@@ -1,7 +1,6 @@
 """What training does to a bias that batch norm makes redundant."""
 
 from collections import OrderedDict
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from bncourse.lab import data, models
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 from bncourse.lab.training import accuracy
 
@@ -34,7 +34,7 @@ def net_with_a_dead_bias(seed: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict((n, parts.get(n) or nn.BatchNorm1d(50)) for n in names))
 
 
-@cache
+@once
 @one_thread()
 def drift(optimizer: str, seed: int, steps: int = 300) -> Drift:
     """Train the net on digits and watch the redundant bias.

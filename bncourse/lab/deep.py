@@ -1,7 +1,6 @@
 """Very deep networks with batch norm, with and without shortcuts; all seeds train side by side."""
 
 from collections.abc import Callable
-from functools import cache
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bncourse.lab import data
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -157,7 +157,7 @@ class Start(NamedTuple):
     neighbour: np.ndarray  # share of images whose nearest image there has the same label
 
 
-@cache
+@once
 @one_thread()
 def start(
     kind: str,
@@ -195,7 +195,7 @@ def _same_label(state: Tensor, labels: Tensor) -> np.ndarray:
     return (nearest == labels).float().mean(1).numpy()
 
 
-@cache
+@once
 @one_thread()
 def twins(depth: int = 25, width: int = 400, apart: float = 1e-6) -> np.ndarray:
     """Return how far apart two almost equal images are after each layer, in plain ReLU nets.
@@ -228,8 +228,6 @@ class Run(NamedTuple):
         return np.nan_to_num(self.loss[-20:].mean(0), nan=np.inf)
 
 
-@cache
-@one_thread()
 def train(
     kind: str,
     depth: int,
@@ -240,48 +238,76 @@ def train(
 ) -> Run:
     """Train five nets of a kind by plain gradient descent, on batches of 60.
 
-    Each has a split, weights and batches of its own seed.
+    Each has a split, weights and batches of its own seed. Arguments as for ``at_rates``.
+    """
+    (run,) = at_rates(kind, depth, (lr,), steps, relative, source)
+    return run
+
+
+@once
+@one_thread()
+def at_rates(
+    kind: str,
+    depth: int,
+    rates: tuple[float, ...],
+    steps: int = 100,
+    relative: bool = False,
+    source: Callable[[int], data.Split] = data.digits,
+) -> list[Run]:
+    """Return the Run of each learning rate; all of them train side by side.
 
     Args:
         kind, depth: of the nets, as in ``Deep``.
-        lr: learning rate.
+        rates: learning rates.
         steps: number of batches.
         relative: move the weights of each layer by the share ``lr`` of their length, however long
             their gradient is; scales and shifts as usual.
         source: the data set, a function of the seed of its split.
     """
     splits = [source(seed) for seed in SEEDS]
-    net = Deep(kind, depth, inputs=splits[0].x.shape[1])
+    net = Deep(kind, depth, SEEDS * len(rates), inputs=splits[0].x.shape[1])
     streams = [data.batches(s.x, s.y, 60, seed) for s, seed in zip(splits, SEEDS, strict=True)]
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
-    history, gradients = [], []
+    lr = torch.tensor(rates).repeat_interleave(len(SEEDS))[:, None]
+    parameters = list(net.parameters())
+    history, shares = [], []
     for batches in islice(zip(*streams, strict=True), steps):
-        x, y = _side_by_side(list(batches))
+        x, y = (_each(part, rates) for part in _side_by_side(list(batches)))
         loss = losses(net(x), y)
-        optimizer.zero_grad()
-        loss.sum().backward()
-        history.append(loss.detach().numpy())
-        gradients.append([_share(linear.weight) for linear in net.linears])
-        if relative:
-            for linear in (*net.linears, net.last):
-                linear.weight.grad /= _length(linear.weight.grad) / _length(linear.weight.detach())
-        optimizer.step()
-    return Run(np.array(history), _accuracy(net, splits), np.array(gradients))
+        gradients = torch.autograd.grad(loss.sum(), parameters)
+        history.append(loss.detach())
+        with torch.no_grad():
+            of = dict(zip(map(id, parameters), gradients, strict=True))
+            shares.append(torch.stack([_share(each.weight, of) for each in net.linears]))
+            if relative:
+                for linear in (*net.linears, net.last):
+                    gradient = of[id(linear.weight)]
+                    gradient *= _length(linear.weight) / _length(gradient)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.view(len(lr), -1).addcmul_(-lr, gradient.reshape(len(lr), -1))
+    found = torch.stack(history), _accuracy(net, splits, rates), torch.stack(shares)
+    parts = zip(*(each.split(len(SEEDS), dim=-1) for each in found), strict=True)
+    return [Run(*(each.numpy() for each in part)) for part in parts]
+
+
+def _each(of_seeds: Tensor, rates: tuple[float, ...]) -> Tensor:
+    """Return what belongs to the seeds, once for each rate."""
+    return of_seeds.repeat(len(rates), *[1] * (of_seeds.ndim - 1))
 
 
 def _length(x: Tensor) -> Tensor:
     return x.norm(dim=(1, 2), keepdim=True)
 
 
-def _share(weight: Tensor) -> np.ndarray:
-    return (_length(weight.grad) / _length(weight.detach())).flatten().numpy()
+def _share(weight: Tensor, gradients: dict[int, Tensor]) -> Tensor:
+    return (_length(gradients[id(weight)]) / _length(weight)).flatten()
 
 
-def _accuracy(net: Deep, splits: list[data.Split]) -> np.ndarray:
-    x, y = _side_by_side([(split.x_test, split.y_test) for split in splits])
+def _accuracy(net: Deep, splits: list[data.Split], rates: tuple[float, ...]) -> Tensor:
+    pairs = _side_by_side([(split.x_test, split.y_test) for split in splits])
+    x, y = (_each(part, rates) for part in pairs)
     net.eval()
     with torch.no_grad():
-        return (net(x).argmax(1) == y).float().mean(1).numpy()
+        return (net(x).argmax(1) == y).float().mean(1)
 
 
 # Of RATES, the one with the least median of ``final``: a test tries them all, since a page has no

@@ -121,7 +121,7 @@ def hundred(dataset: str) -> Values:
     for kind, depth in (("plain", 100), ("residual", 101)):
         # On digits the best rate is known, by a test.
         rates = (deep.BEST_RATE[kind, depth],) if dataset == "digits" else deep.RATES
-        runs = [deep.train(kind, depth, lr, source=data.DATASETS[dataset]) for lr in rates]
+        runs = deep.at_rates(kind, depth, rates, source=data.DATASETS[dataset])
         best = min(runs, key=lambda run: np.median(run.final))
         found[kind] = 100 * best.accuracy
     return found

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from bncourse.lab import data
 from bncourse.lab.data import Split
 
+Losses = Callable[[Tensor, Tensor], Tensor]
+
 
 class Linear(nn.Module):
     """One linear map for each member.
@@ -64,11 +66,12 @@ class BatchNorm(nn.Module):
 
     Args:
         members, width: of the input.
+        affine: whether there are gamma and beta.
     """
 
-    def __init__(self, members: int, width: int):
+    def __init__(self, members: int, width: int, affine: bool = True):
         super().__init__()
-        self.layer = nn.BatchNorm1d(members * width)
+        self.layer = nn.BatchNorm1d(members * width, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         members, n, width = x.shape
@@ -111,17 +114,29 @@ def losses(outputs: Tensor, y: Tensor) -> Tensor:
         outputs: (members, N, classes).
         y: (members, N) labels.
     """
-    each = nn.functional.cross_entropy(outputs.transpose(1, 2), y, reduction="none")
-    return each.mean(dim=1)
+    # Classes last: their logarithms then lie side by side in memory.
+    each = nn.functional.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="none")
+    return each.view(y.shape).mean(dim=1)
 
 
-def steps(net: nn.Module, batches: Iterator, lr: Tensor) -> Iterator[Tensor]:
+def squared_errors(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return the mean squared error of each member, (members,); both are (members, N, outputs)."""
+    return (outputs - y).square().mean(dim=(1, 2))
+
+
+def steps(
+    net: nn.Module,
+    batches: Iterator,
+    lr: Tensor,
+    losses: Losses = losses,
+) -> Iterator[Tensor]:
     """Take a step of plain gradient descent on each batch; yield the losses before it, (members,).
 
     Args:
         net: of ``stack``, trained in place, in the mode it is in.
-        batches: pairs (members, N, K) and (members, N).
+        batches: pairs (members, N, K) and (members, N), or targets of another shape.
         lr: (members,) learning rates.
+        losses: of outputs and targets, one for each member.
     """
     parameters = list(net.parameters())
     for x, y in batches:
@@ -139,7 +154,7 @@ class Sweep:
     Args:
         rates: learning rates.
         seeds: of the split, the weights and the batches.
-        dataset: a key of ``data.DATASETS``.
+        dataset: a key of ``data.DATASETS``, or a function of the seed.
         size: of a batch.
         images: number of training images that are used; None takes all.
     """
@@ -148,12 +163,13 @@ class Sweep:
         self,
         rates: Sequence[float],
         seeds: Sequence[int],
-        dataset: str = "digits",
+        dataset: str | Callable[[int], Split] = "digits",
         size: int = 60,
         images: int | None = None,
     ):
         self.rates, self.seeds, self.size = tuple(rates), tuple(seeds), size
-        self.splits: list[Split] = [data.DATASETS[dataset](seed) for seed in seeds]
+        source = data.DATASETS[dataset] if isinstance(dataset, str) else dataset
+        self.splits: list[Split] = [source(seed) for seed in seeds]
         self.lr = torch.tensor(rates).repeat_interleave(len(seeds))
         self.x = torch.stack([split.x[:images] for split in self.splits])
         self.y = torch.stack([split.y[:images] for split in self.splits])

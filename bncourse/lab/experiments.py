@@ -1,7 +1,7 @@
 """The runs that several figures and tables share; each is computed once in a process."""
 
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bncourse.lab import data, models, probes, training
+from bncourse.lab import data, ensemble, models, probes, training
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -20,7 +21,7 @@ def _losses(model: nn.Module, x: Tensor, y: Tensor, lr: float, seed: int) -> Ite
     return training.sgd_steps(model, data.batches(x, y, 60, seed), cross_entropy, lr)
 
 
-def _train(losses: Iterator[float], steps: int) -> None:
+def _train(losses: Iterator, steps: int) -> None:
     for _ in islice(losses, steps):
         pass
 
@@ -110,7 +111,7 @@ def sigmoid_net(
     return models.mlp([inputs, *[100] * depth, 10], norm=norm, std=std, seed=seed)
 
 
-@cache
+@once
 @one_thread()
 def shift_trace(batch_norm: bool, seed: int, lr: float = 0.5, steps: int = 1000) -> Trace:
     """Train the net of ioffe2015batch, figure 1, on digits, and watch its last hidden layer.
@@ -152,7 +153,7 @@ def _look(model: nn.Module, digits: data.Split, lr: float) -> tuple:
     )
 
 
-@cache
+@once
 @one_thread()
 def early_jumps(
     batch_norm: bool, seed: int, lr: float, steps: int = 25, dataset: str = "digits"
@@ -192,7 +193,7 @@ class DeepStart(NamedTuple):
     gradient: np.ndarray  # (layers,): length of the gradient of each layer's weights
 
 
-@cache
+@once
 @one_thread()
 def deep_start(batch_norm: bool, std: float, seed: int) -> DeepStart:
     """Return how a net of eight hidden layers of 100 sigmoids starts.
@@ -211,16 +212,19 @@ def deep_start(batch_norm: bool, std: float, seed: int) -> DeepStart:
     return DeepStart(saturated, np.array([before.norm() for before, _ in pairs]))
 
 
-@cache
+@once
 @one_thread()
-def deep_accuracy(batch_norm: bool, std: float, seed: int, lr: float, steps: int = 200) -> float:
-    """Return the test accuracy of the net of ``deep_start`` after plain gradient descent.
+def deep_accuracies(
+    batch_norm: bool, std: float, lr: float, seeds: tuple[int, ...] = SEEDS, steps: int = 200
+) -> list[float]:
+    """Return the test accuracies of the nets of ``deep_start`` after plain gradient descent.
 
     Args:
-        batch_norm, std, seed: as there; the seed is that of the batches of 60 too.
+        batch_norm, std: as there.
         lr, steps: of the descent.
+        seeds: as there, and of the batches of 60.
     """
-    digits = data.digits(seed)
-    model = sigmoid_net(batch_norm, 8, seed, std)
-    _train(_losses(model, digits.x, digits.y, lr, seed), steps)
-    return training.accuracy(model, digits.x_test, digits.y_test)
+    sweep = ensemble.Sweep((lr,), seeds)
+    net = ensemble.stack(sweep.nets(lambda seed: sigmoid_net(batch_norm, 8, seed, std)))
+    _train(ensemble.steps(net, sweep.batches(), sweep.lr), steps)
+    return sweep.test_accuracy(net)[0].tolist()

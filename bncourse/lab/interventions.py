@@ -4,7 +4,6 @@ All of them have eight hidden layers of 50 units, start from the same weights an
 batches.
 """
 
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from bncourse.lab import ensemble, models, probes
 from bncourse.lab.experiments import SEEDS
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 DEPTH, WIDTH = 8, 50
@@ -123,7 +123,7 @@ def nets(kind: str, activation: str, sweep: ensemble.Sweep, noise: tuple) -> nn.
     return net
 
 
-@cache
+@once
 @one_thread()
 def train(
     kind: str,

@@ -1,7 +1,6 @@
 """The loss along the gradient, with steps that are measured against the weights."""
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from torch.func import functional_call
 
 from bncourse.lab import ensemble, interventions
 from bncourse.lab.experiments import SEEDS
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SIZES = tuple(float(size) for size in np.geomspace(0.003, 1, 11).round(4))
@@ -60,7 +60,7 @@ def _apply(net: nn.Module, moved: dict[str, Tensor], x: Tensor) -> Tensor:
     return functional_call(net, {**buffers, **moved}, (x,))
 
 
-@cache
+@once
 @one_thread()
 def at_equal_loss(
     kind: str,

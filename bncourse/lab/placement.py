@@ -1,6 +1,6 @@
 """Where batch norm stands in a network: at the input, in hidden layers, at the output."""
 
-from functools import cache
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from bncourse.lab import data, models, training
-from bncourse.lab.experiments import SEEDS, cross_entropy
+from bncourse.lab import data, ensemble, models
+from bncourse.lab.experiments import SEEDS
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 PLACES = ("without", "before", "after")
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "ReLU": nn.ReLU}
 RATES = (0.1, 0.3, 1.0)
-# Of RATES, the one with the least training loss on the first seed: a test tries them all, since
-# a page has no time for it.
+# Of RATES, the one with the least median training loss: a test tries them all, since a page has no
+# time for it.
 BEST_RATE = {
     ("sigmoid", "without"): 1.0,
     ("sigmoid", "before"): 0.3,
@@ -56,34 +57,26 @@ def deep_net(place: str, activation: str, seed: int) -> nn.Sequential:
     return nn.Sequential(*normed)
 
 
-@cache
+@once
 @one_thread()
-def hidden(place: str, activation: str, lr: float, seed: int, steps: int = 200) -> Run:
-    """Train a ``deep_net`` with plain gradient descent on batches of 60 digits."""
-    digits, net = data.digits(seed), deep_net(place, activation, seed)
-    stream = data.batches(digits.x, digits.y, 60, seed)
-    losses = list(islice(training.sgd_steps(net, stream, cross_entropy, lr), steps))
-    accuracy = training.accuracy(net, digits.x_test, digits.y_test)
-    return Run(float(np.mean(losses[-20:])), 100 * accuracy)
+def hidden(
+    place: str, activation: str, lr: float, seeds: tuple[int, ...] = SEEDS, steps: int = 200
+) -> list[Run]:
+    """Train a ``deep_net`` for each seed with plain gradient descent on batches of 60 digits."""
+    sweep = ensemble.Sweep((lr,), seeds)
+    net = ensemble.stack(sweep.nets(lambda seed: deep_net(place, activation, seed)))
+    met = list(islice(ensemble.steps(net, sweep.batches(), sweep.lr), steps))
+    losses, (right,) = torch.stack(met[-20:]).mean(0), sweep.test_accuracy(net)
+    return [Run(*each) for each in zip(losses.tolist(), (100 * right).tolist(), strict=True)]
 
 
 def at_its_best(place: str, activation: str) -> list[Run]:
     """Return one Run for each seed, at the rate that suits the net best."""
-    lr = BEST_RATE[activation, place]
-    return [hidden(place, activation, lr, seed) for seed in SEEDS]
+    return hidden(place, activation, BEST_RATE[activation, place])
 
 
-@cache
-@one_thread()
-def input_accuracy(treatment: str, lr: float, seed: int, steps: int = 200) -> float:
-    """Return the test accuracy, in percent, of a ReLU net on digits with pixels of mixed units.
-
-    Args:
-        treatment: "raw", "standardised" (with training statistics) or "batch norm" (as the first
-            layer, on raw inputs).
-        lr, steps: of plain gradient descent on batches of 60.
-        seed: of the split, the units (factors between 0.1 and 10), the weights and the batches.
-    """
+def _mixed(treatment: str, seed: int) -> data.Split:
+    """Return digits whose pixels have units of their own, factors between 0.1 and 10."""
     digits = data.digits(seed)
     units = torch.tensor(10 ** np.random.default_rng(seed).uniform(-1, 1, 64)).float()
     x, x_test = digits.x * units, digits.x_test * units
@@ -91,13 +84,37 @@ def input_accuracy(treatment: str, lr: float, seed: int, steps: int = 200) -> fl
         mean, std = x.mean(0), x.std(0, correction=0)
         std[std == 0] = 1
         x, x_test = (x - mean) / std, (x_test - mean) / std
-    model = models.mlp([64, 50, 10], activation=nn.ReLU, seed=seed)
+    return digits._replace(x=x, x_test=x_test)
+
+
+@once
+@one_thread()
+def input_accuracy(
+    treatment: str,
+    rates: tuple[float, ...] = RATES,
+    seeds: tuple[int, ...] = SEEDS,
+    steps: int = 200,
+) -> np.ndarray:
+    """Return the test accuracies, in percent, of ReLU nets on digits with pixels of mixed units.
+
+    Args:
+        treatment: "raw", "standardised" (with training statistics) or "batch norm" (as the first
+            layer, on raw inputs).
+        rates, steps: of plain gradient descent on batches of 60.
+        seeds: of the split, the units, the weights and the batches.
+
+    Returns:
+        (rates, seeds).
+    """
+    sweep = ensemble.Sweep(rates, seeds, partial(_mixed, treatment))
+    net = ensemble.stack(
+        sweep.nets(lambda seed: models.mlp([64, 50, 10], activation=nn.ReLU, seed=seed))
+    )
     if treatment == "batch norm":
-        model = nn.Sequential(nn.BatchNorm1d(64), model)
-    stream = data.batches(x, digits.y, 60, seed)
-    for _ in islice(training.sgd_steps(model, stream, cross_entropy, lr), steps):
+        net = nn.Sequential(ensemble.BatchNorm(sweep.members, 64), net)
+    for _ in islice(ensemble.steps(net, sweep.batches(), sweep.lr), steps):
         pass
-    return 100 * training.accuracy(model, x_test, digits.y_test)
+    return sweep.shape(100 * sweep.test_accuracy(net)[0]).numpy()
 
 
 class Errors(NamedTuple):
@@ -107,35 +124,46 @@ class Errors(NamedTuple):
     test: float  # in inference mode
 
 
-@cache
+@once
 @one_thread()
-def output_errors(output: str, size: int, seed: int, lr: float = 0.01, steps: int = 400) -> Errors:
-    """Train a regression net with or without batch norm at its output.
+def output_errors(
+    output: str,
+    size: int,
+    seeds: tuple[int, ...] = SEEDS,
+    lr: float = 0.01,
+    steps: int = 400,
+) -> list[Errors]:
+    """Train regression nets with or without batch norm at their output, one for each seed.
 
     Args:
         output: "standardised targets" (no batch norm), "batch norm" (on raw targets) or
             "batch norm, fixed" (the same without gamma and beta).
         size: of a batch.
-        seed: of the split, the weights and the batches.
+        seeds: of the split, the weights and the batches.
         lr, steps: of plain gradient descent on the mean squared error.
     """
-    task = data.diabetes(seed)
-    model = models.mlp([10, 32, 1], activation=nn.ReLU, seed=seed)
-    y, mean, std = task.y, 0.0, 1.0
-    if output == "standardised targets":
-        mean, std = y.mean(), y.std(correction=0)
-        y = (y - mean) / std
-    else:
-        model.append(nn.BatchNorm1d(1, affine=output == "batch norm"))
-    stream = data.batches(task.x, y, size, seed)
-    losses = list(islice(training.sgd_steps(model, stream, nn.functional.mse_loss, lr), steps))
-    model.eval()
-    with torch.no_grad():
-        error = nn.functional.mse_loss(mean + std * model(task.x_test), task.y_test)
-    return Errors(
-        float(np.mean(losses[-100:]) / y.var(correction=0)),
-        (error / task.y_test.var(correction=0)).item(),
+    sweep = ensemble.Sweep((lr,), seeds, data.diabetes, size)
+    net = ensemble.stack(
+        sweep.nets(lambda seed: models.mlp([10, 32, 1], activation=nn.ReLU, seed=seed))
     )
+    mean, var = sweep.y.mean(1, keepdim=True), sweep.y.var(1, correction=0, keepdim=True)
+    if output == "standardised targets":
+        sweep.y = (sweep.y - mean) / var.sqrt()
+    else:
+        net.append(ensemble.BatchNorm(sweep.members, 1, affine=output == "batch norm"))
+    stream = ensemble.steps(net, sweep.batches(), sweep.lr, ensemble.squared_errors)
+    met = torch.stack(list(islice(stream, steps))[-100:]).mean(0)
+    x, y = (torch.stack([split[part] for split in sweep.splits]) for part in (2, 3))
+    net.eval()
+    with torch.no_grad():
+        answers = net(x)
+    if output == "standardised targets":
+        answers = mean + var.sqrt() * answers
+    shares = (
+        met / sweep.y.var((1, 2), correction=0),
+        ensemble.squared_errors(answers, y) / y.var((1, 2), correction=0),
+    )
+    return [Errors(*each) for each in zip(*(part.tolist() for part in shares), strict=True)]
 
 
 def output_floor(size: int, seed: int = 0, draws: int = 20_000) -> float:

@@ -3,7 +3,6 @@
 One hidden layer of 128 ReLUs, ten epochs of Adam, digits; all seeds and rates side by side.
 """
 
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from bncourse.lab import buys, ensemble, models
 from bncourse.lab.experiments import SEEDS
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 WIDTH, EPOCHS, SIZE = 128, 10, 32
@@ -81,7 +81,7 @@ class Curves(NamedTuple):
         return int(np.median(self.chosen_by[-1], axis=1).argmin())
 
 
-@cache
+@once
 @one_thread()
 def curves(
     kind: str,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bncourse.lab import data, models
+from bncourse.lab.once import once
 from bncourse.lab.training import sgd_steps
 from bncourse.reference.layers import pooled_statistics
 
@@ -113,7 +113,7 @@ def accuracy_with(model: nn.Module, statistics: Statistics, x: Tensor, y: Tensor
     return right
 
 
-@cache
+@once
 def accuracy_in_company(seed: int, size: int, by_class: bool) -> float:
     """Return the test accuracy of a net whose user has forgotten ``model.eval()``.
 
@@ -138,7 +138,7 @@ def _training_output(model: nn.Module, x: Tensor) -> Tensor:
         return functional_call(model, buffers, (x,))
 
 
-@cache
+@once
 def course(seed: int, size: int = 60, lr: float = 0.1) -> Course:
     """Train a net on digits and follow its statistics with several averages at once.
 

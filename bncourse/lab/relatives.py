@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from bncourse.lab import ensemble
 from bncourse.lab.experiments import SEEDS
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 WIDTH, SHALLOW, DEEP = 50, 3, 20
@@ -640,7 +641,7 @@ def _reported(sweep: ensemble.Sweep) -> tuple[Tensor, Tensor]:
     )
 
 
-@cache
+@once
 @one_thread()
 def stretched(method: str, factor: float = 10.0) -> np.ndarray:
     """Return how much the outputs change when all hidden weights are ``factor`` times as large.
@@ -660,7 +661,7 @@ def stretched(method: str, factor: float = 10.0) -> np.ndarray:
     return ((after - before).norm(dim=(1, 2)) / before.norm(dim=(1, 2))).numpy()
 
 
-@cache
+@once
 @one_thread()
 def one_by_one(method: str) -> np.ndarray:
     """Return the accuracy, in percent, on single test images in training mode, (seeds,).
@@ -674,7 +675,7 @@ def one_by_one(method: str) -> np.ndarray:
     return 100 * (outputs.argmax(2) == y).float().mean(1).numpy()
 
 
-@cache
+@once
 @one_thread()
 def losses_in_batches(size: int) -> np.ndarray:
     """Return the mean training loss of trained batch-norm nets, in training mode, (seeds,).
@@ -703,7 +704,7 @@ class Inference(NamedTuple):
 ALPHAS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
-@cache
+@once
 @one_thread()
 def inference(task: str) -> Inference:
     """Return what corrected statistics do for batch-norm nets, on the test images reported.

@@ -1,7 +1,7 @@
 """Weights whose length does not count: what gradient descent, weight decay and Adam do to them."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bncourse.lab import data, models, training
+from bncourse.lab import data, ensemble, models
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -53,21 +54,39 @@ class Trace(NamedTuple):
     outputs: np.ndarray  # (test images, classes) of the net at the end, as one batch in training
 
 
-@cache
+class ExactBatchNorm(ensemble.BatchNorm):
+    """Batch norm without eps, in float64."""
+
+    def __init__(self, members: int, width: int):
+        super().__init__(members, width)
+        self.layer = nn.BatchNorm1d(members * width, eps=EPS, dtype=torch.float64)
+
+
+def train(seed: int, decay: float = 0.0, scale: float = 1.0, **options) -> Trace:
+    """Return the Trace of one seed; those of SEEDS train together.
+
+    Args:
+        seed, decay, scale, options: as for ``together``.
+    """
+    seeds = SEEDS if seed in SEEDS else (seed,)
+    return together(seeds, decay, scale, **options)[seeds.index(seed)]
+
+
+@once
 @one_thread()
-def train(
-    seed: int,
+def together(
+    seeds: tuple[int, ...],
     decay: float = 0.0,
     scale: float = 1.0,
     lr: float = 0.1,
     steps: int = 400,
     growing: bool = False,
     source: Callable[[int], data.Split] = data.digits,
-) -> Trace:
-    """Train by plain gradient descent; only scale-invariant weights decay.
+) -> list[Trace]:
+    """Train a net for each seed by plain gradient descent; only scale-invariant weights decay.
 
     Args:
-        seed: of the split, the weights and the batches of 60.
+        seeds: of the split, the weights and the batches of 60.
         decay: lambda, the share of the weights per unit of rate that each step takes away.
         scale: of the scale-invariant weights at the start.
         lr: learning rate.
@@ -75,16 +94,16 @@ def train(
         growing: have no decay, and the rate of (I6) instead.
         source: the data set, a function of the seed of its split.
     """
-    split = source(seed)
-    net = invariant_net(seed, scale, split.x.shape[1])
-    scale_free = {id(weight) for weight in invariant(net)}
-    watched = net.get_parameter(WATCHED)
+    sweep = ensemble.Sweep((lr,), seeds, source)
+    nets = sweep.nets(lambda seed: invariant_net(seed, scale, sweep.x.shape[-1]))
+    net = ensemble.stack(nets, ExactBatchNorm)
+    scale_free, watched = {id(weight) for weight in invariant(net)}, net.get_parameter(WATCHED)
     keep = 1 - lr * decay
     rows = []
-    for t, (x, y) in enumerate(islice(data.batches(split.x, split.y, 60, seed), steps)):
-        loss = cross_entropy(net(x.double()), y)
+    for t, (x, y) in enumerate(islice(sweep.batches(), steps)):
+        losses = ensemble.losses(net(x.double()), y)
         before = watched.detach().clone()
-        gradients = torch.autograd.grad(loss, list(net.parameters()))
+        gradients = torch.autograd.grad(losses.sum(), list(net.parameters()))
         rate = lr * keep ** -(2 * t + 1) if growing else lr
         with torch.no_grad():
             for parameter, gradient in zip(net.parameters(), gradients, strict=True):
@@ -92,17 +111,25 @@ def train(
                 if free and not growing:
                     parameter *= keep
                 parameter -= (rate if free else lr) * gradient
-        rows.append((loss.item(), watched.norm().item(), _angle(before, watched.detach()), rate))
-    accuracy = training.accuracy(net, split.x_test.double(), split.y_test)
+            row = losses, watched.norm(dim=(1, 2)), _angle(before, watched)
+        rows.append(torch.stack([*row, torch.full_like(losses, rate)]).detach())
+    x, y = (torch.stack([split[part] for split in sweep.splits]) for part in (2, 3))
+    shares = ensemble.accuracy(net, x.double(), y).tolist()
     with torch.no_grad():
-        outputs = net(split.x_test.double()).numpy()
-    return Trace(*map(np.array, zip(*rows, strict=True)), accuracy, outputs)
+        outputs = net(x.double()).numpy()
+    columns = torch.stack(rows, dim=2).numpy()
+    return [
+        Trace(*columns[:, member], share, outputs[member]) for member, share in enumerate(shares)
+    ]
 
 
-def _angle(before: Tensor, after: Tensor) -> float:
-    """Return the angle between two weights, from the sine: the cosine is blind to small angles."""
-    u, v = (x.flatten() / x.norm() for x in (before, after))
-    return 2 * torch.asin((u - v).norm() / 2).item()
+def _angle(before: Tensor, after: Tensor) -> Tensor:
+    """Return the angle between two weights of each member, (members,).
+
+    It is taken from the sine: the cosine is blind to small angles.
+    """
+    u, v = (x / x.norm(dim=(1, 2), keepdim=True) for x in (before, after))
+    return 2 * torch.asin((u - v).norm(dim=(1, 2)) / 2)
 
 
 class Plane(NamedTuple):
@@ -139,7 +166,7 @@ def plane(seed: int = 0) -> Plane:
     return Plane(x, (t - t.mean()) / t.std())
 
 
-@cache
+@once
 @one_thread()
 def adam_angles(seed: int, scale: float, lr: float = 1e-3, steps: int = 20) -> np.ndarray:
     """Return the angle by which each of the first steps of Adam turns the watched weights.
@@ -157,5 +184,5 @@ def adam_angles(seed: int, scale: float, lr: float = 1e-3, steps: int = 20) -> n
         optimizer.zero_grad()
         cross_entropy(net(x.double()), y).backward()
         optimizer.step()
-        angles.append(_angle(before, watched.detach()))
+        angles.append(_angle(before[None], watched.detach()[None]).item())
     return np.array(angles)

@@ -5,7 +5,7 @@ and rates side by side. What is chosen by one half of the held-out images is rep
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bncourse.lab import data, ensemble, models
+from bncourse.lab.once import once
 from bncourse.lab.threads import one_thread
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -125,7 +126,7 @@ def mlps(sweep: ensemble.Sweep, norm: Callable[[int, int], nn.Module]) -> nn.Seq
     return ensemble.stack(nets, norm=norm)
 
 
-@cache
+@once
 @one_thread()
 def train(
     norm: str,
@@ -149,7 +150,7 @@ def train(
     return _trained(norm, sweep, sweep.batches(), examples // size)
 
 
-@cache
+@once
 @one_thread()
 def of_few_classes(
     norm: str,
@@ -333,7 +334,7 @@ def filter_noise(block: int, seeds: tuple[int, ...] = SEEDS) -> np.ndarray:
     return np.array(found)
 
 
-@cache
+@once
 @one_thread()
 def conv(
     block: int,
