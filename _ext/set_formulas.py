@@ -1,16 +1,19 @@
 """Set the formulas when the site is built, so that a page shows them without running anything.
 
 KaTeX does it, in one process of Node for the whole site; see web/formulas.js. Style and fonts are
-served from the site. A formula that KaTeX refuses is a warning, which stops the build.
+served from the site, of each font the letters that the site shows: half of it at most. A formula
+that KaTeX refuses is a warning, which stops the build.
 """
 
 import json
+import logging as plain_logging
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from fontTools import subset
 from sphinx.util import logging
 
 from bncourse.commands.bundle import install, node_command
@@ -22,10 +25,24 @@ SERVED = "_build/formulas"
 _LOG = logging.getLogger(__name__)
 # The environments in which MyST and Sphinx expect what KaTeX calls a display.
 _AROUND = re.compile(r"\s*\\begin\{equation\*\}(.*)\\end\{equation\*\}\s*", re.DOTALL)
-# Of each font the first form, which every browser takes.
-_EARLY_FONTS = ("KaTeX_Main-Regular", "KaTeX_Math-Italic")
-_PRELOAD = '<link rel="preload" href="{}" as="font" type="font/woff2" crossorigin>\n'
-_OLDER_FONTS = re.compile(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)')
+# Each font, and the classes of what KaTeX sets in it.
+_FONTS = {
+    "Main-Regular": "katex",
+    "Math-Italic": "mathnormal",
+    "Main-Bold": "mathbf|textbf",
+    "Main-Italic": "mathit|textit",
+    "Math-BoldItalic": "boldsymbol",
+    "AMS-Regular": "amsrm|mathbb",
+    "Caligraphic-Regular": "mathcal",
+    "SansSerif-Regular": "mathsf|textsf",
+    "Typewriter-Regular": "mathtt|texttt",
+    "Size1-Regular": "delimsizing size1|delim-size1|small-op",
+    "Size2-Regular": "delimsizing size2|large-op",
+    "Size3-Regular": "delimsizing size3",
+    "Size4-Regular": "delimsizing size4|delim-size4",
+}
+_PRELOAD = '<link rel="preload" href="{}" as="font" type="font/woff" crossorigin>\n'
+_SOURCES = re.compile(r"src:(url\([^)]*?)\.woff2\) format\(\"woff2\"\)[^;}]*")
 
 
 class Setter:
@@ -68,30 +85,62 @@ def _start(app):
     app.formulas = Setter(install(Path(app.confdir)))
 
 
-def serve(katex, target):
-    """Copy the style of KaTeX and the fonts that it needs.
+def fonts_of(html):
+    """Return the names of the fonts in which the formulas of a page are set.
+
+    >>> fonts_of('<span class="katex"><span class="mord mathnormal">x</span></span>')
+    ['Main-Regular', 'Math-Italic']
+    """
+    return [
+        font
+        for font, classes in _FONTS.items()
+        if re.search(rf'class="(?:[^"]* )?(?:{classes})[ "]', html)
+    ]
+
+
+def cut_fonts(fonts, letters, target):
+    """Write the fonts of KaTeX with no more letters than are needed.
 
     Args:
-        katex: the folder of the package.
+        fonts: the folder of the package, which holds them whole.
+        letters: all that any of them has to show.
         target: the folder to make.
     """
     shutil.rmtree(target, ignore_errors=True)
-    (target / "fonts").mkdir(parents=True)
-    style = (katex / "katex.min.css").read_text(encoding="utf-8")
-    (target / "katex.min.css").write_text(_OLDER_FONTS.sub("", style), encoding="utf-8")
-    for font in (katex / "fonts").glob("*.woff2"):
-        shutil.copy(font, target / "fonts")
+    target.mkdir(parents=True)
+    # It finds the dates in these files early.
+    plain_logging.getLogger("fontTools").setLevel(plain_logging.ERROR)
+    options = subset.Options(flavor="woff", ignore_missing_unicodes=True, notdef_outline=True)
+    for path in sorted(fonts.glob("*.ttf")):
+        font = subset.load_font(path, options)
+        cut = subset.Subsetter(options)
+        cut.populate(text=letters)
+        cut.subset(font)
+        subset.save_font(font, target / f"{path.stem}.woff", options)
 
 
 def _end(app, exception):
-    if hasattr(app, "formulas"):
-        app.formulas.close()
+    if not hasattr(app, "formulas"):
+        return
+    app.formulas.close()
+    if not exception:
+        pages = (path.read_text("utf-8") for path in Path(app.outdir).rglob("*.html"))
+        letters = "".join(sorted(set().union(*pages)))
+        cut_fonts(_dist(app) / "fonts", letters, Path(app.outdir, "_static", "katex", "fonts"))
+
+
+def _dist(app):
+    return install(Path(app.confdir)) / "node_modules" / "katex" / "dist"
 
 
 def _serve_static(app, config):
     # Before Sphinx asks whether the folder is there.
-    katex = install(Path(app.confdir)) / "node_modules" / "katex" / "dist"
-    serve(katex, Path(app.confdir, SERVED, "katex"))
+    target = Path(app.confdir, SERVED, "katex")
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    style = (_dist(app) / "katex.min.css").read_text(encoding="utf-8")
+    style = _SOURCES.sub(r'src:\1.woff) format("woff")', style)
+    (target / "katex.min.css").write_text(style, encoding="utf-8")
     config.html_static_path.append(SERVED)
 
 
@@ -101,8 +150,8 @@ def _add_style(app, pagename, templatename, context, doctree):
     ):
         app.add_css_file(STYLE)
         # They come with the text: a line of it breaks elsewhere once a formula has its own letters.
-        for font in _EARLY_FONTS:
-            address = context["pathto"](f"_static/katex/fonts/{font}.woff2", 1)
+        for font in fonts_of(context["body"]):
+            address = context["pathto"](f"_static/katex/fonts/KaTeX_{font}.woff", 1)
             context["metatags"] = context.get("metatags", "") + _PRELOAD.format(address)
 
 
