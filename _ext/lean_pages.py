@@ -3,8 +3,9 @@
 A page is trimmed as it comes from its template, since the theme offers no option for any of this:
 icons as a script of 1.5 MB beside the same icons as a font; the index of Sphinx's search on each
 page, and next to our own; a kernel of a third party that no button starts; scripts that are to come
-before the letters of the formulas. And the theme learns whether a page is dark from a script that
-comes last: here the head says it, before anything shows.
+before the letters of the formulas; a second heading and list of contents, for paper. And the theme
+learns whether a page is dark from a script that comes last: here the head says it, before anything
+shows.
 """
 
 import functools
@@ -19,9 +20,12 @@ _SCRIPT = r"\s*<script\b[^>]*\b(?:{})\b[^>]*></script>"
 _UNUSED = re.compile(
     _SCRIPT.format(r"fontawesome\.js|searchtools\.js|searchindex\.js")
     + r'|\s*<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = .*?</script>'
-    + r'|\s*<link rel="preload" as="script"[^>]*>',
+    + r'|\s*<link rel="preload" as="script"[^>]*>'
+    + r'|\s*<div id="jb-print-docs-body" class="onlyprint">.*?(?=<div id="searchbox">)',
     re.S,
 )
+# Who walks a page by its landmarks finds the way home, too.
+_LOGO = re.compile(r'(?<!<nav aria-label="Home">)<a class="navbar-brand logo".*?</a>', re.S)
 _THEME = re.compile(
     r'<script data-cfasync="false">.*?localStorage\.getItem\("theme"\).*?</script>', re.S
 )
@@ -59,6 +63,7 @@ def trimmed(html):
     html = _UNUSED.sub("", html)
     if "search_places.js" not in html:
         html = _STEMMER.sub("", html)
+    html = _LOGO.sub(r'<nav aria-label="Home">\g<0></nav>', html)
     return _BLOCKING.sub("<script defer", _THEME.sub(_EARLY_THEME, html))
 
 

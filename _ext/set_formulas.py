@@ -14,6 +14,7 @@ from pathlib import Path
 
 from docutils import nodes
 from fontTools import subset
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 from bncourse.commands.bundle import install, node_command
@@ -41,6 +42,9 @@ _FONTS = {
     "Size3-Regular": "delimsizing size3",
     "Size4-Regular": "delimsizing size4|delim-size4",
 }
+# What touches a formula and is short enough to go with it: a word that it begins, a bracket.
+_BEFORE = re.compile(r"(?<!\S)\S{1,12}$")
+_AFTER = re.compile(r"\S{1,12}(?!\S)|[.,;:!?)\]]+")
 _PRELOAD = '<link rel="preload" href="{}" as="font" type="font/woff" crossorigin>\n'
 _SOURCES = re.compile(r"src:(url\([^)]*?)\.woff2\) format\(\"woff2\"\)[^;}]*")
 
@@ -155,8 +159,39 @@ def _add_style(app, pagename, templatename, context, doctree):
             context["metatags"] = context.get("metatags", "") + _PRELOAD.format(address)
 
 
+class Joined(SphinxPostTransform):
+    """Keep a formula in the line of what touches it: no full stop begins a line."""
+
+    default_priority = 900
+    formats = ("html",)
+
+    def run(self):
+        """Move what touches a formula from the text to the formula."""
+        for node in list(self.document.findall(nodes.math)):
+            before, after = _beside(node, -1), _beside(node, 1)
+            head = _BEFORE.search(before) if before else None
+            tail = _AFTER.match(after) if after else None
+            if head:
+                node["head"] = head[0]
+                before.parent.replace(before, nodes.Text(before[: head.start()]))
+            if tail:
+                node["tail"] = tail[0]
+                after.parent.replace(after, nodes.Text(after[tail.end() :]))
+
+
+def _beside(node, step):
+    """Return the text beside a node, or None."""
+    at = node.parent.index(node) + step
+    found = node.parent[at] if 0 <= at < len(node.parent) else None
+    return found if isinstance(found, nodes.Text) else None
+
+
 def _inline(translator, node):
-    translator.body.append(_set(translator, node, display=False))
+    html = _set(translator, node, display=False)
+    around = [translator.encode(node.get(side, "")) for side in ("head", "tail")]
+    if any(around):
+        html = f'<span class="joined">{around[0]}{html}{around[1]}</span>'
+    translator.body.append(html)
     raise nodes.SkipNode
 
 
@@ -179,6 +214,7 @@ def _set(translator, node, display):
 
 def setup(app):
     """Take the place of MathJax, which would set each formula again in each reader's browser."""
+    app.add_post_transform(Joined)
     app.add_html_math_renderer("katex", (_inline, None), (_block, None))
     app.connect("config-inited", _serve_static)
     app.connect("builder-inited", _start)
