@@ -5,11 +5,13 @@ served from the site, of each font the letters that the site shows: half of it a
 that KaTeX refuses is a warning, which stops the build.
 """
 
+import base64
 import json
 import logging as plain_logging
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 
 from docutils import nodes
@@ -19,7 +21,8 @@ from sphinx.util import logging
 
 from bncourse.commands.bundle import install, node_command
 
-STYLE = "katex/katex.min.css"
+CSS = "katex.min.css"
+STYLE = f"katex/{CSS}"
 # What comes with the site, as a folder of static files.
 SERVED = "_build/formulas"
 
@@ -45,8 +48,19 @@ _FONTS = {
 # What touches a formula and is short enough to go with it: a word that it begins, a bracket.
 _BEFORE = re.compile(r"(?<!\S)\S{1,12}$")
 _AFTER = re.compile(r"\S{1,12}(?!\S)|[.,;:!?)\]]+")
-_PRELOAD = '<link rel="preload" href="{}" as="font" type="font/woff" crossorigin>\n'
-_SOURCES = re.compile(r"src:(url\([^)]*?)\.woff2\) format\(\"woff2\"\)[^;}]*")
+_PART = '<span class="base">'
+_OF_MOST_LETTERS = ("Main-Regular", "Math-Italic")
+# In bytes.
+_SMALL = 5000
+_PRELOAD = '<link rel="preload" data-formulas href="{}" as="font" type="font/woff" crossorigin>'
+# Read before the text is laid out, and not because of it.
+_LOADED = '<script data-formulas>document.fonts.load("{} 1em KaTeX_{}")</script>'
+_OWN_FONTS = re.compile(
+    r"<link rel=\"preload\" data-formulas[^>]*>|<(style|script) data-formulas>[^<]*</\1>"
+)
+_FACE = re.compile(r"@font-face\{[^}]*?url\(fonts/KaTeX_([\w-]+)\.woff2\)[^}]*\}")
+_PIECE = re.compile(r"(<[^>]*>)|([^<]+)")
+_SOURCES = re.compile(r"src:url\([^}]*")
 
 
 class Setter:
@@ -102,6 +116,23 @@ def fonts_of(html):
     ]
 
 
+def drawn(html):
+    """Return the letters of the formulas of a page, as the fonts of KaTeX have to show them.
+
+    >>> "".join(sorted(drawn('<span class="katex-html"><b><span>x</span>&lt;</b></span> and y')))
+    '<x'
+    """
+    letters = set()
+    for part in html.split('<span class="katex-html"')[1:]:
+        depth = 1
+        for tag, text in _PIECE.findall(part.partition(">")[2]):
+            depth += tag.startswith("<span") - (tag == "</span>")
+            letters |= set(unescape(text))
+            if not depth:
+                break
+    return letters
+
+
 def cut_fonts(fonts, letters, target):
     """Write the fonts of KaTeX with no more letters than are needed.
 
@@ -118,9 +149,49 @@ def cut_fonts(fonts, letters, target):
     for path in sorted(fonts.glob("*.ttf")):
         font = subset.load_font(path, options)
         cut = subset.Subsetter(options)
-        cut.populate(text=letters)
+        cut.populate(text="".join(sorted(letters)))
         cut.subset(font)
         subset.save_font(font, target / f"{path.stem}.woff", options)
+
+
+def put_fonts(root, katex):
+    """Give each page of a site the fonts of its formulas, small ones and the main ones in it.
+
+    They come with the text: a line of it breaks elsewhere once a formula has its own letters.
+
+    Args:
+        root: the folder of the site.
+        katex: the folder of the package.
+    """
+    folder = Path(root, "_static", "katex", "fonts")
+    # The page for a missing address has a style of its own, and no formula.
+    paths = [
+        path for path in Path(root).rglob("*.html") if not {"_static", "404.html"} & {*path.parts}
+    ]
+    pages = {path: _OWN_FONTS.sub("", path.read_text("utf-8")) for path in paths}
+    cut_fonts(katex / "fonts", set().union(*map(drawn, pages.values())), folder)
+    faces = {found[1]: found[0] for found in _FACE.finditer((katex / CSS).read_text("utf-8"))}
+    for path, text in pages.items():
+        head, end, rest = text.partition("</head>")
+        up = "../" * (len(path.relative_to(root).parts) - 1)
+        own = _own_fonts(folder, faces, fonts_of(rest), up)
+        path.write_text(f"{head}{own}{end}{rest}", "utf-8")
+
+
+def _own_fonts(folder, faces, used, up):
+    """Return what the head of a page says of each font; a preview of another page may need any."""
+    written, early = [], []
+    for font, face in faces.items():
+        file = folder / f"KaTeX_{font}.woff"
+        address = f"{up}_static/katex/fonts/{file.name}"
+        if font in used and (font in _OF_MOST_LETTERS or file.stat().st_size < _SMALL):
+            style = "italic" if "font-style:italic" in face else "normal"
+            early.append(_LOADED.format(style, font.split("-")[0]))
+            address = f"data:font/woff;base64,{base64.b64encode(file.read_bytes()).decode()}"
+        elif font in used:
+            early.append(_PRELOAD.format(address))
+        written.append(_SOURCES.sub(f'src:url({address}) format("woff")', face))
+    return f"<style data-formulas>{''.join(written)}</style>{''.join(early)}"
 
 
 def _end(app, exception):
@@ -128,9 +199,7 @@ def _end(app, exception):
         return
     app.formulas.close()
     if not exception:
-        pages = (path.read_text("utf-8") for path in Path(app.outdir).rglob("*.html"))
-        letters = "".join(sorted(set().union(*pages)))
-        cut_fonts(_dist(app) / "fonts", letters, Path(app.outdir, "_static", "katex", "fonts"))
+        put_fonts(app.outdir, _dist(app))
 
 
 def _dist(app):
@@ -142,9 +211,9 @@ def _serve_static(app, config):
     target = Path(app.confdir, SERVED, "katex")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    style = (_dist(app) / "katex.min.css").read_text(encoding="utf-8")
-    style = _SOURCES.sub(r'src:\1.woff) format("woff")', style)
-    (target / "katex.min.css").write_text(style, encoding="utf-8")
+    # The faces of its fonts stand in each page.
+    style = _FACE.sub("", (_dist(app) / CSS).read_text(encoding="utf-8"))
+    (target / CSS).write_text(style, encoding="utf-8")
     config.html_static_path.append(SERVED)
 
 
@@ -153,10 +222,6 @@ def _add_style(app, pagename, templatename, context, doctree):
         next(doctree.findall(kind), None) is not None for kind in (nodes.math, nodes.math_block)
     ):
         app.add_css_file(STYLE)
-        # They come with the text: a line of it breaks elsewhere once a formula has its own letters.
-        for font in fonts_of(context["body"]):
-            address = context["pathto"](f"_static/katex/fonts/KaTeX_{font}.woff", 1)
-            context["metatags"] = context.get("metatags", "") + _PRELOAD.format(address)
 
 
 class Joined(SphinxPostTransform):
@@ -190,6 +255,9 @@ def _inline(translator, node):
     html = _set(translator, node, display=False)
     around = [translator.encode(node.get(side, "")) for side in ("head", "tail")]
     if any(around):
+        # Where a formula alone may break, it still may.
+        first, *others = html.split(_PART)
+        html = _PART.join([first, *others[:1]]) + "".join(f"<wbr>{_PART}{o}" for o in others[1:])
         html = f'<span class="joined">{around[0]}{html}{around[1]}</span>'
     translator.body.append(html)
     raise nodes.SkipNode

@@ -1,5 +1,7 @@
 """What stands in the head of a page: its whole style, and whether it is dark."""
 
+import re
+
 import head_of_page
 import lean_pages
 import pytest
@@ -76,15 +78,54 @@ def test_the_text_of_a_page_waits_for_no_other_file(html):
 
 
 @pytest.mark.slow
-def test_a_page_asks_early_for_the_fonts_of_its_formulas(html):
+def test_a_page_brings_the_fonts_of_its_formulas(html):
     asked = 0
     for path in pages(html):
-        text = path.read_text()
-        for font in set_formulas.fonts_of(text.partition("</head>")[2]):
-            asked += 1
-            assert f'KaTeX_{font}.woff" as="font"' in text, f"{path}: {font}"
-            assert (html / "_static" / "katex" / "fonts" / f"KaTeX_{font}.woff").exists()
+        head, _, rest = path.read_text().partition("</head>")
+        early = re.findall(r'data-formulas href="[^"]*/KaTeX_([\w-]+)\.woff"', head)
+        inside = re.findall(r'fonts\.load\("\w+ 1em KaTeX_(\w+)"\)', head)
+        assert head.count("data:font/woff;base64,") == len(inside)
+        used = set_formulas.fonts_of(rest)
+        late = [each for each in used if each not in early and each.split("-")[0] not in inside]
+        assert not late, path
+        asked += len(used)
     assert asked
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_no_font_of_a_formula_is_asked_for_late(site, browser):
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{site}/chapters/backward.html", wait_until="networkidle")
+    early = page.locator("head link[rel=preload][as=font]").evaluate_all(
+        "all => all.map(e => e.href)"
+    )
+    assert {url for url in asked if "katex" in url} == set(early)
+    # Each letter of a formula has its own, and none comes from another font of the machine.
+    missing = page.evaluate(MISSING)
+    assert missing == []
+    page.close()
+
+
+# Letters of formulas that no font of KaTeX has, by the width of a text in it and in two others.
+MISSING = """() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  const missing = new Set();
+  for (const each of document.querySelectorAll("article .katex-html span")) {
+    const text = [...each.childNodes].filter((e) => e.nodeType === 3).map((e) => e.data).join("");
+    const letters = text.replace(/[\\u200b\\s]/g, "");
+    if (!letters) continue;
+    const { fontStyle, fontWeight, fontFamily } = getComputedStyle(each);
+    const widths = ["serif", "monospace"].map((other) => {
+      pen.font = `${fontStyle} ${fontWeight} 100px ${fontFamily.split(",")[0]}, ${other}`;
+      return [...letters].map((letter) => pen.measureText(letter).width).join();
+    });
+    if (widths[0] !== widths[1]) missing.add(`${letters} ${fontFamily}`);
+  }
+  return [...missing];
+}"""
 
 
 # What each element looks like, in what a rule may set here.
