@@ -41,6 +41,8 @@ _EARLY_THEME = """<script>{
     const theme = mode === "auto" ? system : mode;
     Object.assign(document.documentElement.dataset, { mode, theme });
   }</script>"""
+# An entry of the list of works, by a role that is no longer one, and that a list may not hold.
+_ENTRY = ('role="doc-biblioentry"', 'role="listitem"')
 _STEMMER = re.compile(_SCRIPT.format(r"language_data\.js"))
 # Those that run as they come; scripts in the page itself read what documentation_options.js sets.
 _BLOCKING = re.compile(
@@ -63,6 +65,7 @@ def trimmed(html):
     html = _UNUSED.sub("", html)
     if "search_places.js" not in html:
         html = _STEMMER.sub("", html)
+    html = html.replace(*_ENTRY)
     html = _LOGO.sub(r'<nav aria-label="Home">\g<0></nav>', html)
     return _BLOCKING.sub("<script defer", _THEME.sub(_EARLY_THEME, html))
 

@@ -109,6 +109,19 @@ def test_no_font_of_a_formula_is_asked_for_late(site, browser):
     page.close()
 
 
+# What touches the end of a formula, and stands in the line below it.
+ORPHANS = """[...document.querySelectorAll("article .katex")].flatMap((formula) => {
+  const next = formula.nextSibling;
+  const end = next?.nodeType === 3 ? next.data.match(/^[.,;:!?)]+/) : null;
+  if (!end || formula.closest(".katex-display") || !formula.checkVisibility()) return [];
+  const range = document.createRange();
+  range.setStart(next, 0);
+  range.setEnd(next, end[0].length);
+  const last = [...formula.querySelectorAll(".base")].at(-1).getBoundingClientRect();
+  return range.getBoundingClientRect().top > last.bottom - 2 ? [formula.textContent] : [];
+})"""
+
+
 # Letters of formulas that no font of KaTeX has, by the width of a text in it and in two others.
 MISSING = """() => {
   const pen = document.createElement("canvas").getContext("2d");
@@ -203,6 +216,45 @@ def test_the_style_in_the_head_does_what_all_files_of_style_do(site, browser, na
             assert one == other
         whole.close()
     page.close()
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_scripts_do_not_meet(site, browser):
+    for name in ("search", "index", "chapters/forward", "exercises/ps1_forward/forward"):
+        page = browser.new_page()
+        problems = []
+        page.on("pageerror", lambda error, seen=problems: seen.append(str(error)))
+        page.goto(f"{site}/{name}.html", wait_until="networkidle")
+        assert not problems, f"{name}: {problems}"
+        page.close()
+
+
+@pytest.mark.slow
+@needs_chromium
+@pytest.mark.parametrize("name", ["chapters/backward", "chapters/forward", "chapters/inference"])
+def test_no_line_begins_with_the_full_stop_of_a_formula(site, browser, name):
+    page = browser.new_page()
+    page.goto(f"{site}/{name}.html")
+    page.evaluate("document.fonts.ready")
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    for width in (1280, 390, 360, 320):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(ORPHANS) == [], width
+    page.close()
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_each_part_of_each_page_has_a_landmark_and_axe_is_silent(site, html, browser):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for name in ("index", "search", "chapters/bibliography", "exercises/ps1_forward/forward"):
+        page = browser.new_page()
+        page.goto(f"{site}/{name}.html", wait_until="networkidle")
+        found = axe.run(page, options={"rules": {"region": {"enabled": True}}}).response
+        assert [each["id"] for each in found["violations"]] == [], name
+        assert page.locator("h1").count() == 1, name
+        page.close()
 
 
 @pytest.mark.slow
