@@ -104,11 +104,18 @@ def sized(html, size_of):
 
 
 @functools.cache
-def size_of_png(path):
-    """Return (width, height) of a picture in the format PNG; nothing for another format."""
+def size_of(path):
+    """Return (width, height) of a PNG in pixels, or of an SVG in half points, as in a PNG here.
+
+    Args:
+        path: of a picture; of another kind, nothing is returned.
+    """
     with open(path, "rb") as file:
-        head = file.read(24)
-    return struct.unpack(">II", head[16:]) if head.startswith(b"\x89PNG") else None
+        head = file.read(1000)
+    if head.startswith(b"\x89PNG"):
+        return struct.unpack(">II", head[16:24])
+    points = re.search(rb'<svg\b[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', head)
+    return tuple(round(2 * float(each)) for each in points.groups()) if points else None
 
 
 def _size_pictures(app, pagename, templatename, context, doctree):
@@ -116,10 +123,10 @@ def _size_pictures(app, pagename, templatename, context, doctree):
         return
     sources = {name: uri for uri, name in app.builder.images.items()}
 
-    def size_of(name):
-        return size_of_png(Path(app.srcdir, sources[name])) if name in sources else None
+    def size(name):
+        return size_of(Path(app.srcdir, sources[name])) if name in sources else None
 
-    context["body"] = sized(context["body"], size_of)
+    context["body"] = sized(context["body"], size)
 
 
 def _do_not_measure(app, exception):
