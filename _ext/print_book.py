@@ -34,7 +34,6 @@ _PAGE = re.compile(rb"\n(\d+) 0 obj\n<</Type /Page\n")
 
 # Makes one document of the pages, given as [{part, page}], and says how it begins.
 JOIN = """async ({ pages, title, licence }) => {
-  const styles = new Map();
   const parts = [];
   const contents = document.createElement("ol");
   const name = (page, id) => `${page.replaceAll("/", "-")}${id ? `--${id}` : ""}`;
@@ -42,10 +41,6 @@ JOIN = """async ({ pages, title, licence }) => {
     const address = new URL(`${page}.html`, location.href);
     const text = await (await fetch(address)).text();
     const read = new DOMParser().parseFromString(text, "text/html");
-    for (const link of read.querySelectorAll("link[rel=stylesheet]")) {
-      const style = new URL(link.getAttribute("href"), address).href;
-      if (!styles.has(style.split("?")[0])) styles.set(style.split("?")[0], style);
-    }
     const article = read.querySelector("article");
     article.querySelectorAll("img").forEach((each) => each.removeAttribute("loading"));
     article.querySelectorAll("script, .headerlink, .prev-next-footer").forEach((e) => e.remove());
@@ -91,14 +86,9 @@ JOIN = """async ({ pages, title, licence }) => {
   head.querySelector("h1").className = "book-title";
   contents.className = "book-contents";
   head.append(contents);
-  document.head.replaceChildren();
+  // All pages have the same style.
+  document.head.replaceChildren(document.querySelector("style[data-sheets]"));
   document.title = title;
-  for (const style of styles.values()) {
-    const link = document.createElement("link");
-    Object.assign(link, { rel: "stylesheet", href: style });
-    document.head.append(link);
-    await new Promise((done) => (link.onload = link.onerror = done));
-  }
   document.body.className = "book";
   document.body.replaceChildren(head, ...parts);
   document.documentElement.dataset.theme = document.documentElement.dataset.mode = "light";

@@ -51,20 +51,6 @@ function copyOf(target) {
   });
 }
 
-/** Have the style of formulas here, which a page without any does not load. */
-function styled(page) {
-  const name = 'link[href*="katex"]';
-  const there = page.querySelector(name);
-  if (!there || document.querySelector(name)) return null;
-  const style = document.createElement("link");
-  style.rel = "stylesheet";
-  // An address of another page: all of them count from the same root.
-  const root = document.documentElement.dataset.content_root;
-  style.href = root + there.getAttribute("href").replace(/^(\.\.\/)+/, "");
-  document.head.append(style);
-  return new Promise((resolve) => (style.onload = style.onerror = resolve));
-}
-
 class Previews {
   constructor(article) {
     this.article = article;
@@ -105,7 +91,6 @@ class Previews {
     try {
       const page = await pageOf(link);
       target = page.getElementById(decodeURIComponent(link.hash.slice(1)));
-      if (target) await styled(page);
     } catch {
       // The link still leads there.
     }

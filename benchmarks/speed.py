@@ -46,7 +46,7 @@ new PerformanceObserver((list) => {
 """
 _READ = """async () => {
   await document.fonts.ready;
-  const fonts = performance.getEntriesByType("resource").filter((e) => /katex.*woff2/.test(e.name));
+  const fonts = performance.getEntriesByType("resource").filter((e) => /katex.*woff/.test(e.name));
   const text = performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN;
   const all = ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind));
   return {

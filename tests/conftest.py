@@ -36,6 +36,7 @@ needs_chromium = pytest.mark.skipif(
 SHARED = {
     "test_site.py": "the website",
     "test_browser.py": "the website",
+    "test_browser_head.py": "the website",
     "test_browser_reading.py": "the website",
     "test_on_page.py": "the website",
     "test_release.py": "the exercises",

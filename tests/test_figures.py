@@ -7,6 +7,7 @@ import pkgutil
 from itertools import pairwise
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 from bncourse import figures
@@ -40,6 +41,22 @@ def test_a_figure_is_labelled_closed_and_repeatable(draw):
         assert_labelled(axis)
     assert image(made) == image(draw()), "one seed, one picture"
     assert draw.__doc__
+
+
+def test_a_figure_is_lines_without_a_background_unless_pixels_are_fewer_bytes():
+    few = style.figure(lambda: drawn_points(10))()
+    lines = few._repr_svg_()
+    assert lines == style.figure(lambda: drawn_points(10))()._repr_svg_()
+    # Of what fills a shape, nothing is white.
+    assert "#ffffff" not in lines
+    assert "<text" not in lines
+    assert style.figure(lambda: drawn_points(10_000))()._repr_svg_() is None
+
+
+def drawn_points(count):
+    made, axis = mpl.pyplot.subplots()
+    axis.plot(np.random.default_rng(0).normal(size=count), ".")
+    return made
 
 
 def assert_labelled(axis):

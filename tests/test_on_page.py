@@ -165,6 +165,20 @@ def test_answers_are_judged_on_the_page_and_by_nobody_else(exercises, site):
 
 @pytest.mark.slow
 @needs_chromium
+def test_python_loads_while_one_writes(exercises):
+    editor = exercises.locator("[data-exercise=batch_statistics] .cm-content")
+    press(exercises, "batch_statistics", "reset")
+    assert not any("worker.js" in url for url in exercises.requested)
+    with exercises.expect_request("**/pyodide.asm.wasm", timeout=PATIENCE):
+        editor.press_sequentially("a")
+    write(exercises, "batch_statistics", RIGHT)
+    press(exercises, "batch_statistics", "run")
+    assert verdict(exercises, "batch_statistics")[0] == "ok"
+    assert sum("worker.js" in url for url in exercises.requested) == 1
+
+
+@pytest.mark.slow
+@needs_chromium
 def test_an_endless_loop_ends_and_holds_up_nothing(exercises):
     write(exercises, "batch_statistics", LOOP)
     press(exercises, "batch_statistics", "run")

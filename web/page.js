@@ -49,10 +49,11 @@ class Answers {
   }
 }
 
-/** The Python of this page: one worker at a time, started by the first run. */
+/** The Python of this page: one worker at a time, started by the first answer or the first run. */
 class Python {
   constructor() {
     this.worker = null;
+    this.step = "";
     this.ran = new Map();
     // What was stopped: it must not hold up every cell below it.
     this.stopped = new Map();
@@ -63,12 +64,21 @@ class Python {
     return this.ending !== null;
   }
 
+  /** Load Python, unless it is there: who begins to write is going to run it. */
+  load() {
+    if (this.worker) return;
+    this.ran.clear();
+    this.step = "Loading Python";
+    this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.worker.onmessage = ({ data }) => (this.step = data.step);
+    // The next run tries again, and says what is wrong.
+    this.worker.onerror = () => (this.worker = null);
+  }
+
   /** Run cells; those that ran already with the same text are left out, the last ones never. */
   run(above, asked, onProgress) {
-    if (!this.worker) {
-      this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-      this.ran.clear();
-    }
+    this.load();
+    onProgress(this.step);
     const due = above.filter(
       ({ name, source }) => this.ran.get(name) !== source && this.stopped.get(name) !== source,
     );
@@ -85,7 +95,7 @@ class Python {
       };
       const failed = (text) => this.stop({ ok: false, text: `Python could not run here. ${text}` });
       this.worker.onmessage = ({ data }) => {
-        if (data.kind === "progress") onProgress(data.step);
+        if (data.kind === "progress") onProgress((this.step = data.step));
         else if (data.kind === "failed") failed(data.text);
         else this.ending?.(data);
       };
@@ -147,7 +157,11 @@ class Cell {
           keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
           EditorView.contentAttributes.of({ "aria-label": `${label}. ${HELP}`, tabindex: "0" }),
           EditorView.updateListener.of((update) => {
-            if (update.docChanged) this.page.answers.set(this.cell, this.source);
+            if (!update.docChanged) return;
+            this.page.answers.set(this.cell, this.source);
+            const written = update.transactions.some((each) => each.isUserEvent("input"));
+            // Not where a reader asks to be spared.
+            if (written && !navigator.connection?.saveData) this.page.python.load();
           }),
         ],
       }),
@@ -251,7 +265,7 @@ class Page {
     button.addEventListener("click", () => this.download());
     const words =
       "Answer here: each cell below is an editor, and Run checks it in your browser. " +
-      "The first run loads Python, about 9 MB. Your answers stay in this browser; " +
+      "Your first change loads Python, about 9 MB. Your answers stay in this browser; " +
       "the notebook you download holds them, ready to hand in. A cell that draws needs Matplotlib, " +
       "which this page does not carry.";
     document.querySelector(".run-intro").append(make("p", {}, words), button);
