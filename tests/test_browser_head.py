@@ -254,6 +254,8 @@ def test_each_part_of_each_page_has_a_landmark_and_axe_is_silent(site, html, bro
         found = axe.run(page, options={"rules": {"region": {"enabled": True}}}).response
         assert [each["id"] for each in found["violations"]] == [], name
         assert page.locator("h1").count() == 1, name
+        page.emulate_media(media="print")
+        assert page.locator("h1").is_visible(), name
         page.close()
 
 
