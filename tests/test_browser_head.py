@@ -277,7 +277,13 @@ def test_no_line_begins_with_the_full_stop_of_a_formula(site, browser, name):
 @needs_chromium
 def test_each_part_of_each_page_has_a_landmark_and_axe_is_silent(site, html, browser):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for name in ("index", "search", "chapters/bibliography", "exercises/ps1_forward/forward"):
+    for name in (
+        "index",
+        "search",
+        "chapters/bibliography",
+        "chapters/system",
+        "exercises/ps1_forward/forward",
+    ):
         page = browser.new_page()
         page.goto(f"{site}/{name}.html", wait_until="networkidle")
         found = axe.run(page, options={"rules": {"region": {"enabled": True}}}).response
