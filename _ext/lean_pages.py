@@ -43,6 +43,8 @@ _EARLY_THEME = """<script>{
   }</script>"""
 # An entry of the list of works, by a role that is no longer one, and that a list may not hold.
 _ENTRY = ('role="doc-biblioentry"', 'role="listitem"')
+# A corner of a table that names nothing is no heading.
+_CORNER = re.compile(r"<th\b([^>]*)>\s*(?:<p>\s*</p>\s*)?</th>")
 _STEMMER = re.compile(_SCRIPT.format(r"language_data\.js"))
 # Those that run as they come; scripts in the page itself read what documentation_options.js sets.
 _BLOCKING = re.compile(
@@ -61,11 +63,13 @@ def trimmed(html):
 
     >>> trimmed('<script src="a/searchtools.js"></script><script src="b.js"></script>')
     '<script defer src="b.js"></script>'
+    >>> trimmed('<th class="head"><p></p></th><th><p>N</p></th>')
+    '<td class="head"></td><th><p>N</p></th>'
     """
     html = _UNUSED.sub("", html)
     if "search_places.js" not in html:
         html = _STEMMER.sub("", html)
-    html = html.replace(*_ENTRY)
+    html = _CORNER.sub(r"<td\1></td>", html.replace(*_ENTRY))
     html = _LOGO.sub(r'<nav aria-label="Home">\g<0></nav>', html)
     return _BLOCKING.sub("<script defer", _THEME.sub(_EARLY_THEME, html))
 

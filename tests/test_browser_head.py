@@ -122,6 +122,35 @@ ORPHANS = """[...document.querySelectorAll("article .katex")].flatMap((formula) 
 })"""
 
 
+# Whether one sees where the keyboard stands.
+SEEN = """() => {
+  const here = document.activeElement;
+  const drawn = ({ outlineStyle, outlineWidth, boxShadow }) =>
+    (outlineStyle !== "none" && parseFloat(outlineWidth) > 0) || boxShadow !== "none";
+  return here === document.body || drawn(getComputedStyle(here.closest(".cm-editor") ?? here));
+}"""
+
+
+@pytest.mark.slow
+@needs_chromium
+@pytest.mark.parametrize("name", ["chapters/inference", "exercises/ps1_forward/forward"])
+def test_one_sees_where_the_keyboard_stands(site, browser, name):
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page.set_default_timeout(120_000)
+    page.goto(f"{site}/{name}.html", wait_until="networkidle")
+    # From the last link of the sidebar on: the buttons of the head, then the page.
+    page.locator(".bd-docs-nav a").last.focus()
+    stops = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        page.wait_for_function(SEEN)
+        stops.add(page.evaluate("document.activeElement.outerHTML.slice(0, 90)"))
+        # An editor keeps the Tab that does not follow an Escape.
+        page.keyboard.press("Escape")
+    assert len(stops) > 15
+    page.close()
+
+
 # Letters of formulas that no font of KaTeX has, by the width of a text in it and in two others.
 MISSING = """() => {
   const pen = document.createElement("canvas").getContext("2d");
@@ -248,12 +277,20 @@ def test_no_line_begins_with_the_full_stop_of_a_formula(site, browser, name):
 @needs_chromium
 def test_each_part_of_each_page_has_a_landmark_and_axe_is_silent(site, html, browser):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for name in ("index", "search", "chapters/bibliography", "exercises/ps1_forward/forward"):
+    for name in (
+        "index",
+        "search",
+        "chapters/bibliography",
+        "chapters/system",
+        "exercises/ps1_forward/forward",
+    ):
         page = browser.new_page()
         page.goto(f"{site}/{name}.html", wait_until="networkidle")
         found = axe.run(page, options={"rules": {"region": {"enabled": True}}}).response
         assert [each["id"] for each in found["violations"]] == [], name
         assert page.locator("h1").count() == 1, name
+        page.emulate_media(media="print")
+        assert page.locator("h1").is_visible(), name
         page.close()
 
 
