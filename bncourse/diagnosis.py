@@ -437,6 +437,8 @@ def _without_values(exercise, evidence):
             continue
         if any(like.other for like in candidate.everywhere):
             continue
+        if any(_raises(candidate, each) for each in evidence if not each.fails):
+            continue
         unclear = any(candidate.at(each).unclear for each in failing)
         if raises and not all(_says_the_same(each, candidate) for each in evidence):
             continue
@@ -444,6 +446,10 @@ def _without_values(exercise, evidence):
         if not unclear and shown == len(failing):
             return Diagnosis((mistake,), candidate.rules <= _rules(evidence))
     return Diagnosis()
+
+
+def _raises(candidate, each):
+    return bool(each.try_out(candidate.name, candidate.obj)[0].error)
 
 
 def _says_the_same(each, candidate):

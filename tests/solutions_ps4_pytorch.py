@@ -274,6 +274,32 @@ class ByAffineMap(_Layer):
         return mean, var
 
 
+class ByInheritance(_BatchNorm):
+    """Take everything from torch's layer but forward."""
+
+    def forward(self, x):
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        count = x.numel() // x.shape[1]
+        if self.training and count < 2:
+            raise ValueError(f"one value per channel: {tuple(x.shape)}")
+        if self.training or self.running_mean is None:
+            var, mean = torch.var_mean(wide, axes, correction=0)
+        else:
+            mean, var = self.running_mean, self.running_var
+        if self.training and self.running_mean is not None:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                m = self.momentum
+                m = 1 / self.num_batches_tracked.item() if m is None else m
+                self.running_mean.lerp_(mean, m)
+                self.running_var.lerp_(var * (count / (count - 1)), m)
+        y = (wide.transpose(1, -1) - mean) / (var + self.eps).sqrt()
+        if self.affine:
+            y = y * self.weight + self.bias
+        return y.transpose(1, -1).to(x.dtype)
+
+
 # --- fold_conv_bn -----------------------------------------------------------------------------
 
 
@@ -444,7 +470,7 @@ CORRECT = {
         Projected,
         TwoFunctions,
     ],
-    "BatchNorm": [BatchNorm, ByReduction, ByRows, ByChannels, ByAffineMap],
+    "BatchNorm": [BatchNorm, ByReduction, ByRows, ByChannels, ByAffineMap, ByInheritance],
     "fold_conv_bn": [fold, fold_copy, fold_new, fold_matrix, fold_in_default_dtype],
     "recalibrate": [
         recalibrate_pooled,

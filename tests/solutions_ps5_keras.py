@@ -218,6 +218,19 @@ def classifier_compiled(input_dim, hidden=(64, 32)):
     return model
 
 
+def classifier_of_functions(input_dim, hidden=(64, 32)):
+    """Activations written as functions, in both kinds of layer that take one."""
+    model = keras.Sequential([keras.Input((input_dim,))])
+    for number, units in enumerate(hidden):
+        model.add(layers.Dense(units, use_bias=False))
+        model.add(layers.BatchNormalization())
+        kind = layers.Lambda if number else layers.Activation
+        model.add(kind(lambda x: ops.maximum(x, 0)))
+    model.add(layers.Dense(1))
+    model.add(layers.Activation(lambda z: 1 / (1 + ops.exp(-z))))
+    return model
+
+
 def classifier_nested(input_dim, hidden=(64, 32)):
     def block(units):
         dense = layers.Dense(units, use_bias=False)
@@ -235,6 +248,7 @@ CORRECT = {
         classifier_list,
         classifier_built_at_the_end,
         classifier_compiled,
+        classifier_of_functions,
         classifier_nested,
     ],
 }

@@ -288,7 +288,7 @@ def test_a_model_that_cannot_be_judged_gets_a_sentence(obj, said):
 @pytest.mark.parametrize(
     ("activation", "output", "received"),
     [
-        (lambda t: ops.maximum(t, 0), {"units": 1, "activation": "sigmoid"}, "a lambda"),
+        (lambda t: ops.maximum(t, -1), {"units": 1, "activation": "sigmoid"}, "a lambda"),
         ("relu", {"units": 2, "activation": "softmax"}, "Dense(2) with bias and softmax"),
         ("relu", {"units": 10, "activation": "sigmoid"}, "Dense(10) with bias and sigmoid"),
     ],

@@ -1,6 +1,7 @@
 """Wrong solutions of problem set 5."""
 
 import keras
+import torch
 from keras import ops
 
 from unseen import Table, written
@@ -51,6 +52,8 @@ class BatchNormalization(keras.layers.Layer):
         return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 """
 SHIFT = "        if self.beta is not None:\n            y = y + ops.reshape(self.beta, wide)\n"
+NEGATIVE = "only -1 counted from the end"
+NO_MODE = "always at inference"
 for changes, names in [
     ([("new = 1 - self.momentum", "new = self.momentum")], ["momentum reversed"]),
     ([("+ self.epsilon)", "+ 1e-5)")], ["epsilon ignored"]),
@@ -60,11 +63,43 @@ for changes, names in [
     ([("if training and self.trainable", "if training")], ["trainable=False ignored"]),
     ([("if training and self.trainable", "if self.trainable")], ["training argument missing"]),
     ([("super().__init__(**kwargs)", "super().__init__()")], ["keyword arguments dropped"]),
+    (
+        [("axis = self.axis % rank", "axis = rank - 1 if self.axis == -1 else self.axis")],
+        [NEGATIVE],
+    ),
+    ([("training=None):", "**kwargs):\n        training = kwargs.get('training')")], [NO_MODE]),
+    (
+        [
+            ("{**super().get_config(), **{key", '{"dtype": super().get_config()["dtype"], **{key'),
+        ],
+        [],
+    ),
+    ([("axis, momentum, epsilon\n", "axis, momentum or 0.99, epsilon\n")], []),
+    (
+        [
+            (
+                "        self.gamma = self.beta = None",
+                "        self.n = input_shape[0] * 1.0\n        self.gamma = self.beta = None",
+            )
+        ],
+        [],
+    ),
+    (
+        [
+            (
+                "        rank = len",
+                "        inputs.requires_grad_(training is not None)\n        rank = len",
+            )
+        ],
+        [],
+    ),
+    ([("        rank = len", "        torch.set_grad_enabled(True)\n        rank = len")], []),
 ]:
     TABLE.of("BatchNormalization", *names)(
-        written(LAYER, "BatchNormalization", changes, keras=keras, ops=ops)
+        written(LAYER, "BatchNormalization", changes, keras=keras, ops=ops, torch=torch)
     )
 
+CLIPPED = "def relu(x):\n    return keras.ops.clip(x, 0, 6)\n\n\n"
 MODEL = """\
 def build_classifier(input_dim, hidden=(64, 32)):
     model = keras.Sequential()
@@ -82,5 +117,10 @@ for changes, names in [
     ([("Dense(1)", "Dense(1, use_bias=False)")], ["output bias missing"]),
     ([('    model.add(keras.layers.Activation("sigmoid"))\n', "")], ["sigmoid missing"]),
     ([("keras.layers.ReLU()", 'keras.layers.Activation("tanh")')], []),
+    ([("ReLU()", "ReLU(max_value=4)")], ["relu with options"]),
+    ([("ReLU()", "Activation(relu)"), ("def build", CLIPPED + "def build")], []),
+    ([("Input((input_dim,))", "Input((input_dim,), 16)")], []),
+    ([("width, use_bias=False", "width, use_bias=False, dtype='mixed_float16'")], []),
+    ([("width, use_bias=False", "width, use_bias=False, kernel_initializer='ones'")], []),
 ]:
     TABLE.of("build_classifier", *names)(written(MODEL, "build_classifier", changes, keras=keras))

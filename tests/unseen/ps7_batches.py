@@ -203,6 +203,12 @@ take_in(
             [],
         ),
         ([("    return", "    dist.destroy_process_group()\n    return")], []),
+        ([("    n, mean", "    torch.manual_seed(0)\n    n, mean")], []),
+        ([("    n, mean", "    torch.set_default_dtype(torch.float64)\n    n, mean")], []),
+        ([("    n, mean", "    x.requires_grad_()\n    n, mean")], []),
+        ([("return mean, q / n", "return mean.double(), (q / n).double()")], []),
+        # Asynchronous, and not waited for.
+        ([("dist.all_reduce(q)", "dist.all_reduce(q, async_op=True)")], ["squares not exchanged"]),
     ],
 )
 
@@ -239,6 +245,9 @@ take_in(
             ["cancellation"],
         ),
         ([("    return torch", "    beta.data += 1\n    return torch")], []),
+        ([("    s = x\n", "    s = x.requires_grad_()\n")], []),
+        ([("def fix", "@torch.enable_grad()\ndef fix")], []),
+        ([("    s = x\n", "    s = x\n    torch.set_grad_enabled(True)\n")], []),
     ],
 )
 take_in(
@@ -350,6 +359,33 @@ take_in(
         ),
         ([("self.momentum)\n", "1 - self.momentum)\n")], ["momentum reversed"]),
         ([("x.var(0, unbiased=False)", "(x * x).mean(0) - x.mean(0) ** 2")], ["cancellation"]),
+        (
+            [
+                (
+                    "            self.running_mean = torch",
+                    "            with torch.inference_mode():\n"
+                    "                self.running_mean = self.running_mean + 0\n"
+                    "            self.running_mean = torch",
+                ),
+                ("self.running_mean, mu.detach()", "self.running_mean, mu.data"),
+                (
+                    "            self.running_var = torch",
+                    "            with torch.inference_mode():\n"
+                    "              self.running_var = torch",
+                ),
+            ],
+            [],
+        ),
+        ([("    def forward", "    @torch.enable_grad()\n    def forward")], []),
+        (
+            [
+                (
+                    "torch.ones(num_features))\n        self.bias",
+                    "torch.ones(num_features), False)\n        self.bias",
+                )
+            ],
+            [],
+        ),
     ],
 )
 
@@ -436,6 +472,8 @@ take_in(
             [("mu.data, v.data * n / (n - 1)", "mu.data, v")],
             ["graph behind the running variance", "biased variance remembered"],
         ),
+        ([("y = (x - mu) *", "x -= mu.data\n    y = (x - mu + mu.data) *")], []),
+        ([("keep_mu, keep_v", "gamma.data += 1\n    keep_mu, keep_v")], []),
     ],
 )
 

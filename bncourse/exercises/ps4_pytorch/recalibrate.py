@@ -159,7 +159,7 @@ def _require_same_model(model, before, norms, momentum):
         raise Unusable("Gradients are tracked while the batches pass. Nothing is trained here.")
     if tuple(norm.momentum for norm in norms) != tuple(momentum):
         raise Unusable("The momentum of a batch norm is not what it was.")
-    for name in dict(model.named_parameters()).keys() - before.keys():
+    for name in sorted(dict(model.named_parameters()).keys() - before.keys()):
         raise Unusable(f"{name} is a parameter now, which an optimizer trains. Leave it a buffer.")
     if any(not torch.equal(value, before[name]) for name, value in model.named_parameters()):
         raise Unusable("A weight of the model has changed. Only the running statistics may.")

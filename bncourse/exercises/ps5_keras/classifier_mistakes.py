@@ -120,6 +120,19 @@ MISTAKES = (
         block="[dense, norm]",
     ),
     slip(
+        "relu with options",
+        "The relu has an upper bound or a slope. The exercise asks for the plain one, max(x, 0).",
+        "F4",
+        block="[dense, norm, layers.ReLU(max_value=6.0)]",
+    ),
+    slip(
+        "batch size fixed",
+        "The batch size is a part of the model's input. It then trains with batches of that size "
+        "only: leave it out of keras.Input.",
+        "F5",
+        stack="[keras.Input((input_dim,), batch_size=32)]",
+    ),
+    slip(
         "batch norm missing",
         "There is no batch norm. Add a BatchNormalization between each hidden Dense and its "
         "activation.",

@@ -119,8 +119,9 @@ def _life_of_a_layer(obj, inputs):
     if not hasattr(layer, "dtype_policy"):
         raise Unusable("__init__ must call super().__init__(**kwargs) first.")
     _require_dtype(layer, inputs["dtype"])
-    layer.build(inputs["x_new"].shape)
-    _require_same_shape(layer, inputs["x_new"].shape)
+    shape = (None, *inputs["x_new"].shape[1:])
+    layer.build(shape)
+    _require_same_shape(layer, shape)
     weights = _weights(layer, inputs)
     outputs = {f"{name} at the start": to_numpy(weight) for name, weight in weights.items()}
     with so_far(outputs):
@@ -165,7 +166,7 @@ def _require_same_shape(layer, shape):
 def _another(obj, inputs, options):
     """Return a second layer, with other options: the first must not know of it."""
     other = obj(**options | {"momentum": 0.25, "epsilon": 0.75}, dtype=inputs["dtype"])
-    other.build(inputs["x_new"].shape)
+    other.build((None, *inputs["x_new"].shape[1:]))
     return other
 
 
@@ -251,7 +252,23 @@ def _state(layer, weights, moment):
 
 
 def _run(layer, x, **options):
-    return to_numpy(_checked(layer, layer(ops.convert_to_tensor(x), **options), x))
+    """Return y of a call that asks for no gradient and owns what it hands in."""
+    given = ops.convert_to_tensor(x)
+    with _no_gradients():
+        y = _checked(layer, layer(given, **options), x)
+    if not np.array_equal(to_numpy(given), x):
+        raise Unusable("It changes its input in place. Work on new tensors.")
+    if any(getattr(each, "requires_grad", False) for each in (given, y)):
+        raise Unusable("It turns gradients on where the caller has turned them off.")
+    return to_numpy(y)
+
+
+def _no_gradients():
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()
 
 
 def _checked(layer, y, x):
@@ -279,7 +296,7 @@ def _rebuilt(layer, weights, inputs):
         twin = _from_file(layer, inputs["x_new"].shape)
     else:
         twin = type(layer).from_config(layer.get_config())
-        twin.build(inputs["x_new"].shape)
+        twin.build((None, *inputs["x_new"].shape[1:]))
     _require_dtype(twin, inputs["dtype"], of)
     copies = _weights(twin, inputs, of)
     if inputs["rebuild"] == "config":
@@ -296,6 +313,9 @@ def _require_config(layer, inputs):
     if not isinstance(config, dict):
         raise Unusable(f"get_config must return a dict. Received: {describe(config)}.")
     wanted = [name for name in (*OPTIONS, "dtype") if name in inputs]
+    # What Keras makes by itself, where a layer has no get_config, holds neither.
+    if type(layer).get_config is not keras.layers.Layer.get_config:
+        wanted += ["name", "trainable"]
     missing = [name for name in wanted if name not in config]
     if missing:
         raise Unusable(
@@ -413,10 +433,17 @@ def _require_structure(model):
             "The model must be built, so that its weights exist: give it a "
             "keras.Input((input_dim,)) first."
         )
+    if model.input_shape[0] is not None:
+        raise Unusable(
+            "The model must take any number of examples: leave the batch size out of keras.Input. "
+            f"Received: an input of shape {model.input_shape}."
+        )
     names = _names(_layers(model))
     # The activation of the last layer may stand in it or after it.
     if names[-2:] == ["Dense(1) with bias", "sigmoid"]:
         names[-2:] = [_OUTPUT]
+    if names[-2:] == ["Dense(1) without bias", "sigmoid"]:
+        names[-2:] = ["Dense(1) with sigmoid"]
     if names != [*_HIDDEN * ((len(names) - 1) // len(_HIDDEN)), _OUTPUT]:
         raise Unusable(
             f"Each hidden layer must be {', '.join(_HIDDEN)}; the end, {_OUTPUT}. "
@@ -425,6 +452,24 @@ def _require_structure(model):
     if len({id(layer) for layer in _layers(model)}) < len(names):
         raise Unusable("One layer stands in the model at several places. Make a new one for each.")
     _require_defaults(_layers(model))
+    _require_start(_layers(model))
+
+
+def _require_start(layers):
+    """Raise Unusable if a layer has another dtype than the default, or units that stay alike."""
+    for layer, name in zip(layers, _names(layers), strict=True):
+        if layer.dtype_policy.name != keras.config.dtype_policy().name:
+            raise Unusable(
+                f"Each layer must have the default dtype of Keras. Received: {name} with "
+                f"{layer.dtype_policy.name}."
+            )
+        if isinstance(layer, keras.layers.Dense) and layer.units > 1:
+            kernel = to_numpy(layer.kernel)
+            if np.array_equal(kernel, kernel[:, :1] + 0 * kernel):
+                raise Unusable(
+                    "All units of a Dense layer start with the same numbers, so they get the same "
+                    "gradient and stay alike. Leave kernel_initializer out."
+                )
 
 
 def _require_another(twin, model):
@@ -485,8 +530,9 @@ def _name(layer):
         return f"Dense with {' and '.join(extra)}" if extra else "Dense without bias"
     if isinstance(layer, keras.layers.Activation):
         return _activation(layer)
-    if isinstance(layer, keras.layers.ReLU):
-        return "relu"
+    if isinstance(layer, keras.layers.ReLU | keras.layers.Lambda):
+        other = "ReLU with options" if isinstance(layer, keras.layers.ReLU) else "Lambda"
+        return _by_value(layer) or other
     kind = type(layer).__name__
     # The layer of the exercise before has this name too. In grading a message must be short.
     return "batch norm" if kind == "BatchNormalization" else kind
@@ -494,7 +540,33 @@ def _name(layer):
 
 def _activation(layer):
     name = getattr(layer.activation, "__name__", "an activation")
-    return "a lambda" if name == "<lambda>" else name
+    known = _by_value(layer.activation)
+    if known:
+        return known
+    # What it is called is not what it is.
+    return {"<lambda>": "a lambda", "relu": "another relu", "sigmoid": "another sigmoid"}.get(
+        name, name
+    )
+
+
+def _by_value(function):
+    """Return "linear", "relu" or "sigmoid" if that is what a function of numbers is, or None."""
+    try:
+        got = to_numpy(function(ops.convert_to_tensor(_POINTS)))
+    except Exception:
+        return None
+    for name, want in _KNOWN.items():
+        if got.shape == want.shape and np.allclose(got, want, atol=1e-5):
+            return name
+    return None
+
+
+_POINTS = np.array([[-100.0], [-3.0], [-0.5], [0.0], [0.2], [1.5], [8.0], [100.0]], np.float32)
+_KNOWN = {
+    "linear": _POINTS,
+    "relu": np.maximum(_POINTS, 0),
+    "sigmoid": 1 / (1 + np.exp(-_POINTS.astype(np.float64))),
+}
 
 
 def _fill(model, weights):

@@ -32,7 +32,8 @@ def _given(rng, shape=(7, 4), dtype="float32", rebuild="", offset=0.0, spread=1.
     channels = shape[axis]
     rows = math.prod(shape) // channels
 
-    def x():
+    def x(shape=shape):
+        rows = math.prod(shape) // channels
         return from_features(batch(rng, rows, channels, offset, spread), shape, axis)
 
     def dy():
@@ -41,7 +42,8 @@ def _given(rng, shape=(7, 4), dtype="float32", rebuild="", offset=0.0, spread=1.
     given = {
         "x": np.stack([x() for _ in range(STEPS)]),
         "dy": np.stack([dy() for _ in range(STEPS)]),
-        "x_new": x(),
+        # Of another size, as the last batch of an epoch is.
+        "x_new": x((shape[0] - 1, *shape[1:])),
         **scale_and_shift(rng, channels),
         "moving_mean": offset + rng.uniform(1.0, 3.0, channels),
         "moving_variance": spread**2 * rng.uniform(2.0, 4.0, channels),
@@ -75,11 +77,12 @@ def _cases(rng):
         "sequences (N, T, C)": _given(rng, (4, 3, 5)),
         "images (N, H, W, C)": _given(rng, (4, 2, 3, 5)),
         "images (N, C, H, W) with axis=1": _given(rng, (4, 5, 2, 3), axis=1),
+        "images (N, C, H, W) with axis=-3": _given(rng, (4, 5, 2, 3), axis=-3),
         "volumes (N, D, H, W, C)": _given(rng, (3, 2, 2, 2, 4)),
         "one channel": _given(rng, (7, 1)),
         "one place": _given(rng, (5, 1, 1, 3)),
         "center=False": _given(rng, center=False, momentum=0.8),
-        "scale=False": _given(rng, scale=False, momentum=0.8),
+        "scale=False": _given(rng, scale=False, momentum=0.0),
     }
     half = {
         "mixed_float16": _half(rng, "mixed_float16", offset=1000.0, spread=2.0),

@@ -161,6 +161,30 @@ MISTAKES = (
         learns="self.trainable",
     ),
     slip(
+        "always at inference",
+        "No call trains: the statistics of the batch are neither used nor stored. Keras hands the "
+        "mode to an argument that is called training: call(self, inputs, training=None).",
+        "F7",
+        learns="False",
+    ),
+    slip(
+        "only -1 counted from the end",
+        "Of all negative axes only -1 is understood. Each counts from the end: axis % rank.",
+        "C1",
+        axes="[a for a in range(rank) if a != (rank - 1 if self.place == -1 else self.place)]",
+    ),
+    slip(
+        "number of values taken in build",
+        "The number of values is taken from the shape in build. The batch size is not known there, "
+        "and may be another in each call: take it from x.",
+        "F1",
+        channels=Instead(
+            "channels = input_shape[self.place]\n"
+            "self.values = float(np.prod(input_shape)) / channels"
+        ),
+        mean="ops.sum(x, axes) / self.values",
+    ),
+    slip(
         "trains by default",
         "The default is training=True. When nobody names the mode, a Keras layer is at inference: "
         "make the default None or False.",

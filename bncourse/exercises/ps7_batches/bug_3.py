@@ -14,6 +14,7 @@ from bncourse.exercises.ps4_pytorch.drive import (
     differentiate,
     one_thread,
     require_no_graph,
+    require_usable,
     tensor,
 )
 from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
@@ -56,10 +57,13 @@ def _drive(obj, inputs):
     with so_far(outputs):
         (outputs["dx in training"],) = differentiate(y, (x1,), tensor(inputs["dy"], "cpu"))
         require_no_graph(layer)
+        require_usable(layer)
         with torch.no_grad():
             outputs["y in training, under no_grad"] = called(layer, x2)
             outputs |= {name: _buffer(layer, name).clone() for name in _BUFFERS}
-            outputs["y in eval, under no_grad"] = called(layer.eval(), x_eval)
+            # As the layers of a model are told, by the model.
+            nn.Sequential(layer).eval()
+            outputs["y in eval, under no_grad"] = called(layer, x_eval)
             outputs["y in eval of a copy by its state_dict"] = called(
                 _copied(obj, layer, inputs), x_eval
             )
@@ -78,6 +82,8 @@ def _made(obj, inputs):
     for name in ("weight", "bias"):
         if not isinstance(getattr(layer, name, None), nn.Parameter):
             raise Unusable(f"It must hold the parameter {name}, as it did.")
+        if not getattr(layer, name).requires_grad:
+            raise Unusable(f"{name} must require gradients: an optimizer trains it.")
         getattr(layer, name).data.copy_(torch.from_numpy(inputs[name]))
     return layer.train()
 

@@ -7,6 +7,7 @@ them: the group is then a list that all of them write to.
 
 import contextlib
 import datetime
+import functools
 import io
 import os
 import pickle
@@ -26,6 +27,7 @@ import torch.distributed as dist
 
 from bncourse.attempt import as_array, students_line
 from bncourse.exercise import Unusable, unpack
+from bncourse.rules import GlobalState
 
 WAITS = (
     "It waits for ever: one process takes part in an exchange that the other has not begun. All "
@@ -71,9 +73,15 @@ def _can_fork():
 def _called(obj, shard, returns):
     x = torch.from_numpy(shard.copy())
     result = unpack(obj(x), returns)
+    for label, value in result.items():
+        # What is less precise shows when it is compared.
+        if isinstance(value, torch.Tensor) and value.element_size() > x.element_size():
+            raise Unusable(f"{label} must keep the dtype of x, {x.dtype}. Received: {value.dtype}.")
     arrays = {label: as_array(value, label) for label, value in result.items()}
     if not np.array_equal(x.detach().numpy(), shard):
         raise Unusable(OVERWRITTEN)
+    if x.requires_grad:
+        raise Unusable("It changes requires_grad of its input x. That is for the caller to set.")
     return arrays
 
 
@@ -138,13 +146,51 @@ def _answer(obj, shards, rank, folder, returns):
         world_size=len(shards),
         timeout=datetime.timedelta(seconds=LONGEST_SECONDS),
     )
+    state = GlobalState()
     try:
-        arrays = _called(obj, shards[rank], returns)
+        state.stir()
+        with mock.patch.multiple(dist, **{name: _late(getattr(dist, name)) for name in _ASYNC}):
+            arrays = _called(obj, shards[rank], returns)
+        changed = state.restore()
+        if changed:
+            raise Unusable(changed[0])
         if not dist.is_initialized():
             raise Unusable(ENDED)
         return {"arrays": arrays}
     except (Exception, SystemExit) as error:
         return {"error": error, "line": students_line(error)}
+
+
+_ASYNC = ("all_gather", "all_reduce", "broadcast", "reduce")
+
+
+def _late(call):
+    """Return an exchange that is made when it is waited for, if it need not be at once.
+
+    A result that is used before it is there is right now and then: so it is not there.
+    """
+
+    @functools.wraps(call)
+    def wrapper(*args, async_op=False, **options):
+        if not async_op:
+            return call(*args, **options)
+        return _Handle(lambda: call(*args, **options))
+
+    return wrapper
+
+
+class _Handle:
+    """What an asynchronous exchange returns; the exchange is made at the first question for it."""
+
+    def __init__(self, make):
+        self._make = functools.cache(make)
+
+    def wait(self, *timeout):
+        self._make()
+        return True
+
+    def is_completed(self):
+        return self.wait()
 
 
 def _pickled(answer):
@@ -340,9 +386,11 @@ class _Group:
 
     def all_gather(self, tensor_list, tensor, group=None, async_op=False):
         values = self.exchange("all_gather", tensor.detach().clone())
-        for place, value in zip(tensor_list, values, strict=True):
+        handles = [
             self._filled(place, value, async_op)
-        return self._handle(async_op)
+            for place, value in zip(tensor_list, values, strict=True)
+        ]
+        return _Handle(lambda: [each.wait() for each in handles]) if async_op else None
 
     def all_gather_object(self, object_list, obj, group=None):
         object_list[:] = self.exchange("all_gather_object", obj)
@@ -350,12 +398,12 @@ class _Group:
     def _filled(self, tensor, value, async_op):
         if tensor.shape != value.shape:
             raise RuntimeError(f"tensors must be of one shape: {tensor.shape} and {value.shape}")
-        with torch.no_grad():
-            tensor.copy_(value)
-        return self._handle(async_op)
+        handle = _Handle(lambda: tensor.detach().copy_(value))
+        return handle if async_op else _waited(handle)
 
-    def _handle(self, async_op):
-        return SimpleNamespace(wait=lambda *timeout: True) if async_op else None
+
+def _waited(handle):
+    handle.wait()
 
 
 def _reduced(values, op):

@@ -164,7 +164,7 @@ _MISTAKES = (
     slip(
         "squares not exchanged",
         "The squared deviations of one process are divided by the number of examples of all. "
-        "Exchange them too.",
+        "Exchange them too; after async_op=True, wait() before you use them.",
         SEE,
         var="((x - mean) ** 2).sum(0) / count",
     ),
