@@ -364,8 +364,10 @@ def picture_of_the_answer(page):
     if PICTURES:
         if MATHJAX:
             # The page scrolls by itself when its formulas are set.
-            page.wait_for_function("MathJax.loaded && !$(':animated').length")
-        page.evaluate(f"scrollTo(0, $('#{WRITTEN}').offset().top - 480)")
+            page.wait_for_function(
+                "MathJax.loaded && !$(':animated').length && $('.mjx-math').length"
+            )
+        page.evaluate(f"scrollTo(0, $('#{WRITTEN}').offset().top - 330)")
         picture(page, "manual")
 
 
