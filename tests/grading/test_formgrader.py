@@ -179,14 +179,6 @@ def page(browser, server):
     context.close()
 
 
-def of_mathjax(route):
-    """Return the path of a file of MathJax, or None where there is no copy or it is none of its."""
-    found = re.search(r"/mathjax/[\d.]+/([^?]+)", route.request.url) if MATHJAX else None
-    # The file that asks the server which version is the newest.
-    name = found and found[1].replace("latest.js", "MathJax.js")
-    return Path(MATHJAX, name) if found and Path(MATHJAX, name).is_file() else None
-
-
 @pytest.fixture(scope="module")
 def graded(page, server):
     """What comes of pressing the button: ``{student: (text of the dialog, score)}``."""
