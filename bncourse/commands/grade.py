@@ -113,6 +113,7 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     # A lock may be gone when there is something to write.
     with contextlib.suppress(Locked):
         gradebook.require_assignment(course, {task.notebook for task in tasks})
+        _say_new(gradebook.newcomers(course, {task.student for task in tasks}))
     grade_tasks(course, tasks, run, resume, say=_progress)
     changes = gradebook.differences(course, tasks)
     done = gradebook.written(course, tasks, processes) if resume else ()
@@ -128,6 +129,14 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
         for reason, students in _by_reason(failed):
             _progress(f"{_repeat(reason)} Without grades: {', '.join(students)}")
     return 1 if failed or any(task.report is None for task in tasks) else 0
+
+
+def _say_new(students):
+    if students:
+        _progress(
+            f"Not in the list of the class so far, and graded under these ids: "
+            f"{', '.join(students)}. If they are somebody's you know, rename their folders."
+        )
 
 
 def _quiet():

@@ -30,10 +30,31 @@ def collect(problem_set, root, force, allow_unknown):
     from bncourse.course import Course
 
     course = Course(root, problem_set)
+    _require_archive(course)
     _keep_attempts(course)
     options = ["--force"] if force else []
     options += ["--HandInCollector.allow_unknown=True"] if allow_unknown else []
     _nbgrader(course.root, "zip_collect", problem_set, *options)
+
+
+def _require_archive(course):
+    """Refuse to collect from nothing: nbgrader would end as if all were well.
+
+    Raises:
+        CourseError: there is no file where the course keeps what it downloads.
+    """
+    from nbgrader.apps import ZipCollectApp
+
+    from bncourse.errors import CourseError
+
+    app = ZipCollectApp(config=course.config)
+    folder = course.root / app.collect_directory_structure.format(
+        downloaded=app.downloaded_directory,
+        assignment_id=course.problem_set,
+        collect_step=app.archive_directory,
+    )
+    if not any(path.is_file() for path in folder.rglob("*")):
+        raise CourseError(f"{folder} must hold what the platform gave, such as a zip.")
 
 
 def _keep_attempts(course):
@@ -97,8 +118,11 @@ def export(root, platform, to):
     It is `nbgrader export`, which takes any option of a course by its name.
     """
     from bncourse.course import require_course
+    from bncourse.errors import CourseError
 
     require_course(root)
+    if to and not Path(to).resolve().parent.is_dir():
+        raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
     exporter = f"--exporter=bncourse.platforms.export.{_EXPORTS[platform]}"
     # nbgrader writes into the folder of the course; a path of the caller's is relative to theirs.
     options = [f"--to={Path(to).resolve()}"] if to else []

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from nbgrader.api import Gradebook
 
 from bncourse.commands.grade import grade
 from bncourse.commands.similar import similar
+from bncourse.commands.term import collect
 from bncourse.grading import pipeline
 from bncourse.grading.batch import tasks
 from bncourse.grading.outcome import CellResult, Outcome, Report
@@ -187,6 +189,24 @@ def test_programs_are_told_the_flags_that_the_table_shows(course, monkeypatch):
     flags = json.loads(call(course, *options, "--json").stdout)["flags"]
     assert flags == ["an odd cell", *(f"{name}: forbidden call" for name in corpus.ALL)]
     assert [flag for flag in flags if flag not in call(course, *options).stdout] == []
+
+
+def test_collecting_from_nothing_is_refused(course):
+    done = call(course, command=collect)
+    assert done.exit_code == 2
+    assert "archive must hold what the platform gave" in done.stderr
+    assert not (course / "downloaded").exists()
+
+
+def test_who_is_not_in_the_list_of_the_class_is_named(course):
+    said = "Not in the list of the class so far"
+    # Without a list everybody is new, and nobody need hear of it.
+    assert said not in call(course, "--dry-run").stderr
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
+        for student in STUDENTS[:2]:
+            book.update_or_create_student(student)
+    new = sorted({"nothing", *STUDENTS[:3]} - {*STUDENTS[:2]})
+    assert f"these ids: {', '.join(new)}." in call(course, "--dry-run").stderr
 
 
 def test_the_time_left_leaves_out_the_start_of_the_workers(course, monkeypatch):

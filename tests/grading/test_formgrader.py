@@ -1,7 +1,7 @@
 """nbgrader's formgrader as a browser shows it: its buttons grade in the sandbox, safely shown.
 
 Where FORMGRADER_PICTURES names a folder, the pictures of the chapter for instructors are written
-there. Formulas are set in them with the copy of MathJax 2.7 in the folder FORMGRADER_MATHJAX.
+there; only then may the pages load MathJax from its server. Without a network, TeX stays TeX.
 """
 
 import contextlib
@@ -29,7 +29,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox"), needs_
 
 SET, NAME, WRITTEN = corpus.PROBLEM_SET, Path(corpus.NOTEBOOK).stem, "redundant_bias"
 PICTURES = os.environ.get("FORMGRADER_PICTURES")
-MATHJAX = os.environ.get("FORMGRADER_MATHJAX", "")
 TOKEN = "formgrader"
 START_SECONDS = 120
 STOP_SECONDS = 60
@@ -169,22 +168,14 @@ def server(process, home):
 def page(browser, server):
     """A page that is logged in, and that reaches no other server."""
     context = browser.new_context(viewport={"width": 1100, "height": 700})
-    context.route(
-        lambda url: not url.startswith((server, "file:")),
-        lambda route: route.fulfill(path=copy) if (copy := of_mathjax(route)) else route.abort(),
-    )
+    if not PICTURES:
+        context.route(
+            lambda url: not url.startswith((server, "file:")), lambda route: route.abort()
+        )
     page = context.new_page()
     page.goto(f"{server}/tree?token={TOKEN}")
     yield page
     context.close()
-
-
-def of_mathjax(route):
-    """Return the path of a file of MathJax, or None where there is no copy or it is none of its."""
-    found = re.search(r"/mathjax/[\d.]+/([^?]+)", route.request.url) if MATHJAX else None
-    # The file that asks the server which version is the newest.
-    name = found and found[1].replace("latest.js", "MathJax.js")
-    return Path(MATHJAX, name) if found and Path(MATHJAX, name).is_file() else None
 
 
 @pytest.fixture(scope="module")
@@ -362,10 +353,9 @@ def test_a_click_on_what_earns_a_point_gives_it_and_says_for_what(page, server, 
 
 def picture_of_the_answer(page):
     if PICTURES:
-        if MATHJAX:
-            # The page scrolls by itself when its formulas are set.
-            page.wait_for_function("MathJax.loaded && !$(':animated').length")
-        page.evaluate(f"scrollTo(0, $('#{WRITTEN}').offset().top - 480)")
+        # The page scrolls by itself when its formulas are set.
+        page.wait_for_function("!window.MathJax || (MathJax.loaded && !$(':animated').length)")
+        page.evaluate(f"scrollTo(0, $('#{WRITTEN}').offset().top - 330)")
         picture(page, "manual")
 
 

@@ -81,6 +81,22 @@ def unusable(error):
     return Locked(reason) if passes else CourseError(reason)
 
 
+def newcomers(course, students):
+    """Return who handed in and is not in the gradebook; nobody, where it knows no student yet.
+
+    Args:
+        course: the Course.
+        students: the ids.
+
+    Raises:
+        Locked: it cannot be read now.
+        CourseError: it cannot be used.
+    """
+    with opened(course) as book:
+        known = {each.id for each in book.students}
+    return sorted({*students} - known) if known else []
+
+
 def require_assignment(course, notebooks):
     """Refuse a gradebook that could not take the grades.
 
