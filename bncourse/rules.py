@@ -236,6 +236,11 @@ def broken_rules(exercise, obj, inputs, ours=False):
     rules += [
         _changes_input(name) for name, value in inputs.items() if fingerprint(value) != before[name]
     ]
+    rules += [
+        _locks_input(name)
+        for name, value in inputs.items()
+        if isinstance(value, np.ndarray) and not value.flags.writeable
+    ]
     rules += of_signature + changed
     rules += [_calls_ready_made(name) for name in sorted(called)]
 
@@ -254,6 +259,7 @@ def sentences(exercise, inputs):
     ready_made += [_reference_function(name) for module in loaded for name in vars(module)]
     return {
         *map(_changes_input, inputs),
+        *map(_locks_input, inputs),
         *(_default(each) for each in parameters if each.default is not each.empty),
         _order(exercise),
         CHANGED_LATER,
@@ -343,6 +349,10 @@ def _changes_input(name):
     return f"It changes its input {name} in place. Work on new arrays."
 
 
+def _locks_input(name):
+    return f"It locks its input {name} (flags.writeable), so that the caller cannot write into it."
+
+
 def returns_input(name):
     """Return the sentence where a result is an input, or a view of it, and new arrays are asked."""
     return f"A result is its input {name} itself, or a view of it. Return new arrays."
@@ -385,7 +395,7 @@ def fingerprint(value):
     if isinstance(value, list | tuple):
         return [fingerprint(item) for item in value]
     if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, value.flags.writeable, value.tobytes()
+        return value.shape, value.dtype.str, value.tobytes()
     return repr(value)
 
 
