@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncourse.exercise import Unusable, describe
-from bncourse.rules import CHANGED_LATER, broken_rules, returns_input
+from bncourse.rules import CHANGED_LATER, another_order, broken_rules, returns_input
 
 # Exceptions that have a plain meaning here.
 OUR_WORDS = MappingProxyType(
@@ -77,7 +77,9 @@ def attempt(exercise, obj, case, device=None, ours=False):
     except Unusable as problem:
         return _failed(problem, "Unusable", str(problem), printed)
     except (Exception, SystemExit) as error:
-        return _failed(error, type(error).__name__, explain(error), printed)
+        # Called by place, what stands in another order fails in ways that do not tell.
+        message = "\n".join([explain(error), *another_order(exercise, obj)])
+        return _failed(error, type(error).__name__, message, printed)
     rules = (*rules, *shared)
     return Attempt(outputs=outputs, rules=rules, printed=_start(printed))
 

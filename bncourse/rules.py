@@ -223,7 +223,7 @@ def broken_rules(exercise, obj, inputs, ours=False):
     rules = []
     watching = not (ours or exercise.allows_ready_made)
     answers = closed_modules(exercise.name)
-    of_signature = _another_order(exercise, obj) + _other_defaults(exercise, obj)
+    of_signature = another_order(exercise, obj) + _other_defaults(exercise, obj)
     before = {name: fingerprint(value) for name, value in inputs.items()}
     state = GlobalState()
     state.stir()
@@ -278,7 +278,7 @@ def rule_of(sentence):
     return sentence.partition(_RECEIVED)[0]
 
 
-def _another_order(exercise, obj):
+def another_order(exercise, obj):
     """Return a sentence if the arguments of the exercise cannot be given without their names."""
     found = parameters_of(obj)
     by_place = [name for name, each in found.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
