@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncourse.exercise import Unusable, describe
-from bncourse.rules import CHANGED_LATER, Watch, returns_input
+from bncourse.rules import CHANGED_LATER, Watch, another_order, returns_input
 
 # Exceptions that have a plain meaning here.
 OUR_WORDS = MappingProxyType(
@@ -98,8 +98,11 @@ def _attempt(exercise, obj, case, device, watch, caught):
             # Inside, since an object may do its work only when it is read.
             outputs = {label: as_array(value, label) for label, value in returned.items()}
             shared = _shared(exercise, obj, case, inputs, returned, outputs)
+    except Unusable as problem:
+        return _failed(problem, printed)
     except caught as error:
-        return _failed(error, printed)
+        # Called by place, what stands in another order fails in ways that do not tell.
+        return _failed(error, printed, another_order(exercise, obj))
     return Attempt(outputs=outputs, rules=(*rules, *shared), printed=_start(printed))
 
 
@@ -142,10 +145,10 @@ def _equal(one, other):
     return one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
 
 
-def _failed(error, printed):
+def _failed(error, printed, notes=()):
     unusable = isinstance(error, Unusable)
     name = "Unusable" if unusable else type(error).__name__
-    message = str(error) if unusable else explain(error)
+    message = "\n".join([str(error) if unusable else explain(error), *notes])
     return Attempt(_partial(error), name, message, (), _start(printed), students_line(error))
 
 

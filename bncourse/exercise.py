@@ -201,8 +201,10 @@ def unpack(value, returns):
 def _unpack_tuple(value, returns):
     names = ", ".join(part if isinstance(part, str) else next(iter(part)) for part in returns)
     if not isinstance(value, tuple | list) or len(value) != len(returns):
+        missing = " Is a return missing?" if value is None else ""
         raise Unusable(
-            f"The result must be a tuple of {len(returns)}: ({names}). Received: {describe(value)}."
+            f"The result must be a tuple of {len(returns)}: ({names}). "
+            f"Received: {describe(value)}.{missing}"
         )
     parts = {}
     for item, structure in zip(value, returns, strict=True):

@@ -58,7 +58,9 @@ def _right_labels(exercise, attempts, expected, wrong):
     good = [label for label in dict.fromkeys(labels) if label not in bad]
     missing = any(made.error for made in attempts.values())
     good = _by_parts(exercise, good, labels) if missing else good
-    if not good or not (bad or missing):
+    if good and not (bad or missing):
+        return "All values are right: what is left is the rule."
+    if not good:
         return ""
     # Where it raises before the first result, nothing can be said of any.
     empty = {made.error for made in attempts.values() if not made.outputs}

@@ -234,7 +234,7 @@ class Watch:
     def __init__(self, exercise, obj, ours=False):
         self._forbids = not (ours or exercise.allows_ready_made)
         self._answers = closed_modules(exercise.name)
-        self._of_signature = _another_order(exercise, obj) + _other_defaults(exercise, obj)
+        self._of_signature = another_order(exercise, obj) + _other_defaults(exercise, obj)
 
     def __enter__(self):
         self._known = _known_modules()
@@ -293,6 +293,7 @@ def sentences(exercise, inputs):
     ready_made += [_reference_function(name) for module in loaded for name in vars(module)]
     return {
         *map(_changes_input, inputs),
+        *map(_locks_input, inputs),
         *(_default(each) for each in parameters if each.default is not each.empty),
         _order(exercise),
         CHANGED_LATER,
@@ -311,7 +312,7 @@ def rule_of(sentence):
     return sentence.partition(_RECEIVED)[0]
 
 
-def _another_order(exercise, obj):
+def another_order(exercise, obj):
     """Return a sentence if the arguments of the exercise cannot be given without their names."""
     found = parameters_of(obj)
     by_place = [name for name, each in found.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
@@ -382,6 +383,10 @@ def _changes_input(name):
     return f"It changes its input {name} in place. Work on new arrays."
 
 
+def _locks_input(name):
+    return f"It locks its input {name} (flags.writeable), so that the caller cannot write into it."
+
+
 def returns_input(name):
     """Return the sentence where a result is an input, or a view of it, and new arrays are asked."""
     return f"A result is its input {name} itself, or a view of it. Return new arrays."
@@ -424,7 +429,7 @@ def fingerprint(value):
     if isinstance(value, list | tuple):
         return [fingerprint(item) for item in value]
     if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, value.flags.writeable, value.tobytes()
+        return value.shape, value.dtype.str, value.tobytes()
     return repr(value)
 
 

@@ -80,6 +80,75 @@ def test_what_nobody_has_a_hint_for_gets_no_name():
     assert names(lambda x: (np.median(x, 0), x.var(0) * 1.7), "batch_statistics") == []
 
 
+# --- rules ------------------------------------------------------------------------------------
+
+
+def test_the_order_of_the_arguments_is_told():
+    text = message(lambda x, var, mean, eps=1e-5: (x - mean) / np.sqrt(var + eps), "normalize")
+    assert "Its arguments must be x, mean, var, eps, in this order" in text
+    assert "Received: x, var, mean, eps=1e-05." in text
+
+
+def test_an_option_may_ask_for_its_name():
+    def normalize(x, mean, var, *, eps=1e-5):
+        return (x - mean) / np.sqrt(var + eps)
+
+    assert verdict_on(find("normalize"), normalize, 0).kind == "ok"
+
+
+def test_a_buffer_that_a_second_call_overwrites_is_told():
+    def batch_statistics(x, kept={}):  # noqa: B006
+        mean = kept.setdefault((x.shape, x.dtype), np.empty_like(x[0]))
+        return np.mean(x, axis=0, out=mean), x.var(axis=0)
+
+    assert "A second call changes what the first one returned." in message(
+        batch_statistics, "batch_statistics"
+    )
+
+
+def test_a_result_that_is_kept_by_its_inputs_is_no_buffer():
+    kept = {}
+
+    def batch_statistics(x):
+        key = x.tobytes(), x.shape, x.dtype
+        if key not in kept:
+            kept[key] = x.mean(axis=0), x.var(axis=0)
+        return kept[key]
+
+    assert verdict_on(find("batch_statistics"), batch_statistics, 0).kind == "ok"
+
+
+def test_an_input_that_is_handed_back_is_told_where_new_arrays_are_asked():
+    def update_running(running_mean, running_var, x, momentum=0.1):
+        if momentum == 0:
+            return running_mean, running_var
+        new = x.mean(0), x.var(0, ddof=1)
+        return tuple(
+            old + momentum * (value - old)
+            for old, value in zip((running_mean, running_var), new, strict=True)
+        )
+
+    text = message(update_running, "update_running")
+    assert "A result is its input running_mean itself, or a view of it." in text
+    assert "momentum 0 changes nothing" in text
+
+
+def test_a_later_stage_is_not_blamed_for_an_earlier_one():
+    def batchnorm_backward_staged(dy, x, gamma, eps=1e-5):
+        centred = x - x.mean(0)
+        inv_std = 1 / np.sqrt((centred**2).mean(0) + eps)
+        x_hat = centred * inv_std
+        # The factor belongs to the stage after this one.
+        dx_hat = dy * gamma * inv_std
+        dvar = -0.5 * (dx_hat * centred).sum(0) * inv_std**3
+        dmean = -(dx_hat * inv_std).sum(0)
+        dx = dx_hat * inv_std + dvar * 2 * centred / len(x) + dmean / len(x)
+        sums = {"dgamma": (dy * x_hat).sum(0), "dbeta": dy.sum(0)}
+        return {"dx_hat": dx_hat, "dvar": dvar, "dmean": dmean, "dx": dx, **sums}
+
+    assert names(batchnorm_backward_staged, "batchnorm_backward_staged") == []
+
+
 # --- what is right already --------------------------------------------------------------------
 
 

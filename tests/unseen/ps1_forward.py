@@ -66,6 +66,36 @@ def statistics_half_in_float32(x):
     return x.mean(0), ((x - x.mean(0)) ** 2).mean(0)
 
 
+# What a caller notices and the values do not show: nobody has a hint for it, the rule is the text.
+of(STATISTICS)(lambda *, x: (x.mean(0), x.var(0)))
+KEPT = {}
+
+
+@of(STATISTICS)
+def statistics_in_buffers(x):
+    mean, var = KEPT.setdefault((x.shape, x.dtype), np.empty((2, x.shape[1]), x.dtype))
+    np.mean(x, 0, out=mean)
+    np.var(x, 0, out=var)
+    return mean, var
+
+
+@of(STATISTICS)
+def statistics_that_set_how_arrays_print(x):
+    np.set_printoptions(precision=3)
+    return x.mean(0), x.var(0)
+
+
+@of(STATISTICS)
+def statistics_that_lock_the_batch(x):
+    x.flags.writeable = False
+    return x.mean(0), x.var(0)
+
+
+@of(STATISTICS, "unbiased variance")
+def statistics_unbiased_from_three_on(x):
+    return x.mean(0), x.var(0, ddof=1 if len(x) > 2 else 0)
+
+
 # --- normalize --------------------------------------------------------------------------------
 
 NORMALIZE = "normalize"
@@ -99,6 +129,19 @@ of(NORMALIZE, "multiplied", "eps ignored")(
 def normalize_two_faults(x, mean, var, eps=1e-5):
     x -= mean
     return x / (var + eps)
+
+
+of(NORMALIZE)(lambda x, var, mean, eps=1e-5: (x - mean) / np.sqrt(var + eps))
+of(NORMALIZE)(lambda *, x, mean, var, eps=1e-5: (x - mean) / np.sqrt(var + eps))
+of(NORMALIZE)(lambda x, mean, var, eps=np.float32(1e-5): (x - mean) / np.sqrt(var + eps))  # noqa: B008
+of(NORMALIZE)(lambda x, mean, var, eps=1e-5: np.clip((x - mean) / np.sqrt(var + eps), -3, 3))
+
+
+@of(NORMALIZE)
+def normalize_into_a_default(x, mean, var, eps=1e-5, out={}):  # noqa: B006
+    kept = out.setdefault((x.shape, x.dtype), np.empty_like(x))
+    np.divide(x - mean, np.sqrt(var + eps), out=kept)
+    return kept
 
 
 # --- batchnorm_forward ------------------------------------------------------------------------
@@ -253,6 +296,28 @@ def update_in_place_biased(running_mean, running_var, x, momentum=0.1):
     return running_mean, running_var
 
 
+@of(UPDATE)
+def update_that_hands_back_its_inputs(running_mean, running_var, x, momentum=0.1):
+    if momentum == 0:
+        return running_mean, running_var
+    keep = 1 - momentum
+    new = x.mean(0), x.var(0, ddof=1)
+    return keep * running_mean + momentum * new[0], keep * running_var + momentum * new[1]
+
+
+of(UPDATE)(
+    lambda x, running_mean, running_var, momentum=0.1: (
+        (1 - momentum) * running_mean + momentum * x.mean(0),
+        (1 - momentum) * running_var + momentum * x.var(0, ddof=1),
+    )
+)
+of(UPDATE, "momentum reversed")(
+    lambda running_mean, running_var, x, momentum=0.1: (
+        (1 - momentum) * running_mean + momentum * x.mean(0),
+        momentum * running_var + (1 - momentum) * x.var(0, ddof=1),
+    )
+)
+
 # --- batchnorm_inference ----------------------------------------------------------------------
 
 INFERENCE = "batchnorm_inference"
@@ -318,3 +383,21 @@ for mean, var, names in [
     (MEAN, f"{WITHIN} + {BETWEEN}", ["sum of squares"]),
 ]:
     of(MERGE, *names)(merge(mean, var))
+
+
+@of(MERGE)
+def merge_that_knows_one_empty_machine(count_a, mean_a, var_a, count_b, mean_b, var_b):
+    count, delta = count_a + count_b, mean_b - mean_a
+    if count_a == 0:
+        return count, mean_b, var_b
+    harmonic = 1 / (1 / count_a + 1 / count_b)
+    var = (count_a * var_a + count_b * var_b + harmonic * delta**2) / count
+    return count, mean_a + delta * count_b / count, var
+
+
+@of(MERGE)
+def merge_that_takes_the_empty_one(count_a, mean_a, var_a, count_b, mean_b, var_b):
+    if 0 in (count_a, count_b):
+        return count_b, mean_b, var_b
+    right = merge(MEAN, f"({WITHIN} + {BETWEEN}) / count")
+    return right(count_a, mean_a, var_a, count_b, mean_b, var_b)

@@ -252,7 +252,22 @@ for changes, names in [
     ),
     ([("e[at] = h", "h = 1e-5\n    e[at] = h")], ["h ignored"]),
     ([("e[at] = h", "e[at] = h * abs(x[at])")], []),
+    # Steps beside the real line, and loops that end at three axes.
+    ([("e = np.zeros(x.shape)", "e = np.zeros(x.shape, complex)"), ("] = h", "] = 1j * h")], []),
+    (
+        [("np.empty", "np.zeros"), ("    e = ", "    if x.ndim > 3:\n        break\n    e = ")],
+        [],
+    ),
 ]:
     of("numerical_gradient", *names)(
         function("numerical_gradient", "f, x, h=1e-5", NUMERICAL, changes)
     )
+of("numerical_gradient")(function("numerical_gradient", "x, f, h=1e-5", NUMERICAL))
+of("batchnorm_backward")(
+    function(
+        "batchnorm_backward",
+        "cache, dy",
+        BACKWARD,
+        [("DGAMMA", SUMS["DGAMMA"]), ("DBETA", SUMS["DBETA"]), ("= DX", f"= {DX}")],
+    )
+)

@@ -27,6 +27,18 @@ take_in(
     SPATIAL,
     [
         ([("sum(0) / m + eps", "sum(0) / max(m - 1, 1) + eps")], ["unbiased variance"]),
+        ([("x, gamma, beta,", "x, beta, gamma,")], []),
+        ([("x, gamma, beta,", "x, *, gamma, beta,")], []),
+        ([("x_hat * gamma", "x_hat * np.where(gamma == 0, 1, gamma)")], []),
+        (
+            [
+                (
+                    "(centred**2).sum(0) / m",
+                    "((rows.astype(float) ** 2).sum(0) / m - (rows.astype(float).sum(0) / m) ** 2)",
+                )
+            ],
+            ["cancellation in float64"],
+        ),
         (
             [("sum(0) / m + eps", "sum(0) / (m - 1) + eps"), (" + beta", "")],
             ["unbiased variance", "beta missing"],

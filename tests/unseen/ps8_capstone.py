@@ -279,3 +279,93 @@ take_in(
         ),
     ],
 )
+
+# What a caller notices: more steps than asked, a rate that falls, names that a checkpoint lacks.
+STOP = """            if len(history) == steps:
+                model.train(before)
+                return history
+"""
+take_in(
+    "train",
+    TRAIN,
+    [
+        (
+            [
+                (STOP, ""),
+                (
+                    "        order =",
+                    "        if len(history) >= steps:\n            model.train(before)\n"
+                    "            return history[:steps]\n        order =",
+                ),
+            ],
+            [],
+        ),
+        ([("p -= lr * p.grad", "p -= lr * 0.1 ** (len(history) // 31) * p.grad")], []),
+        ([("len(batches) > 1", "len(batches) > 2")], []),
+        ([("x, y, steps, lr, batch_size", "x, y, steps, batch_size, lr")], []),
+        (
+            [
+                (
+                    "    model.train()\n",
+                    "    torch.backends.cudnn.benchmark = True\n    model.train()\n",
+                )
+            ],
+            [],
+        ),
+    ],
+)
+take_in(
+    "ResidualBlock",
+    BLOCK,
+    [
+        (
+            [
+                (
+                    "    def forward",
+                    "        self.branch = nn.ModuleList([self.linear1, self.linear2])\n\n"
+                    "    def forward",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    def forward",
+                    "        self.register_forward_hook(lambda *seen: None)\n\n    def forward",
+                )
+            ],
+            [],
+        ),
+    ],
+)
+take_in(
+    "deep_net",
+    NET,
+    [
+        (
+            [
+                (
+                    "    for _ in range(blocks):",
+                    "    from copy import deepcopy\n"
+                    "    one = block(width, Norm if normed else None)\n    for _ in range(blocks):",
+                ),
+                ("[block(width, Norm if normed else None)]", "[deepcopy(one)]"),
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    return nn.Sequential(*layers, nn.Linear(width, classes))",
+                    "    net = nn.Sequential(*layers, nn.Linear(width, classes))\n"
+                    "    for each in net.modules():\n"
+                    "        if isinstance(each, nn.Linear):\n"
+                    "            nn.init.xavier_uniform_(each.weight)\n"
+                    "    return net",
+                )
+            ],
+            [],
+        ),
+    ],
+)
