@@ -114,9 +114,8 @@ def losses(outputs: Tensor, y: Tensor) -> Tensor:
         outputs: (members, N, classes).
         y: (members, N) labels.
     """
-    # Classes last: their logarithms then lie side by side in memory.
-    each = nn.functional.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="none")
-    return each.view(y.shape).mean(dim=1)
+    each = nn.functional.cross_entropy(outputs.transpose(1, 2), y, reduction="none")
+    return each.mean(dim=1)
 
 
 def squared_errors(outputs: Tensor, y: Tensor) -> Tensor:

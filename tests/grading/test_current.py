@@ -41,25 +41,6 @@ def course(graded, tmp_path):
     return shutil.copytree(graded, tmp_path / "course")
 
 
-@pytest.fixture(scope="module")
-def graded_late(graded, tmp_path_factory):
-    """The same course, in which ada has handed in a minute after the deadline."""
-    root = shutil.copytree(graded, tmp_path_factory.mktemp("late") / "course")
-    with (root / "nbgrader_config.py").open("a") as file:
-        file.write(ZERO_WHEN_LATE)
-    stamp = root / "submitted" / "ada" / SET / "timestamp.txt"
-    stamp.write_text("2026-01-10 12:01:00 UTC")
-    with book_of(root) as book:
-        book.update_or_create_assignment(SET, duedate="2026-01-10 12:00:00 UTC")
-    run_nbgrader(root, "autograde", SET, "--student", "ada", "--force")
-    return root
-
-
-@pytest.fixture
-def late(graded_late, tmp_path):
-    return shutil.copytree(graded_late, tmp_path / "late")
-
-
 def page(course, student="ada"):
     return (course / "feedback" / student / SET / corpus.NOTEBOOK).with_suffix(".html")
 
@@ -110,6 +91,17 @@ def test_feedback_follows_points_and_comments_by_hand(course):
     assert "And what replaces the bias?" in page(course).read_text()
 
 
+def late(course, config=ZERO_WHEN_LATE):
+    """Have ada hand in a minute after the deadline."""
+    with (course / "nbgrader_config.py").open("a") as file:
+        file.write(config)
+    stamp = course / "submitted" / "ada" / SET / "timestamp.txt"
+    stamp.write_text("2026-01-10 12:01:00 UTC")
+    with book_of(course) as book:
+        book.update_or_create_assignment(SET, duedate="2026-01-10 12:00:00 UTC")
+    run_nbgrader(course, "autograde", SET, "--student", "ada", "--force")
+
+
 def penalised(course):
     """Return what ada has in the end, after what is due was brought up to date."""
     made = GradedCourse(course, SET)
@@ -119,17 +111,19 @@ def penalised(course):
         return submission.score - submission.late_submission_penalty, changed
 
 
-def test_a_penalty_takes_points_that_a_human_gave_later(late):
-    give_by_hand(late, 3)
-    assert penalised(late) == (0, [("ada", 12.0, 15.0)])
-    assert penalised(late) == (0, []), "nothing is due a second time"
+def test_a_penalty_takes_points_that_a_human_gave_later(course):
+    late(course)
+    give_by_hand(course, 3)
+    assert penalised(course) == (0, [("ada", 12.0, 15.0)])
+    assert penalised(course) == (0, []), "nothing is due a second time"
 
 
-def test_a_penalty_and_the_page_follow_a_deadline_that_moves(late):
-    generate(late)
-    assert "<strong>0 of " in page(late).read_text()
-    with book_of(late) as book:
+def test_a_penalty_and_the_page_follow_a_deadline_that_moves(course):
+    late(course)
+    generate(course)
+    assert "<strong>0 of " in page(course).read_text()
+    with book_of(course) as book:
         book.update_or_create_assignment(SET, duedate="2026-01-11 12:00:00 UTC")
-    generate(late)
-    assert "<strong>12 of " in page(late).read_text()
-    assert penalised(late) == (12, [])
+    generate(course)
+    assert "<strong>12 of " in page(course).read_text()
+    assert penalised(course) == (12, [])
