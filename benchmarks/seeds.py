@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bncourse.attempt import attempt
+from bncourse.attempt import attempt_each
 from bncourse.exercise import draw_cases
 from bncourse.judge import judge
 from bncourse.registry import PROBLEM_SETS, find, problem_sets, set_of
@@ -34,7 +34,7 @@ def said(exercise, obj, cases, device=None):
     # A known mistake may divide by zero.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        attempts = {name: attempt(exercise, obj, case, device) for name, case in cases.items()}
+        attempts = dict(zip(cases, attempt_each(exercise, obj, cases.values(), device), strict=True))
         verdict = judge(exercise, cases, attempts, device)
     if verdict.kind == "ok":
         return "right"
