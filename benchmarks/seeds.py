@@ -34,7 +34,9 @@ def said(exercise, obj, cases, device=None):
     # A known mistake may divide by zero.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        attempts = dict(zip(cases, attempt_each(exercise, obj, cases.values(), device), strict=True))
+        attempts = dict(
+            zip(cases, attempt_each(exercise, obj, cases.values(), device), strict=True)
+        )
         verdict = judge(exercise, cases, attempts, device)
     if verdict.kind == "ok":
         return "right"
