@@ -151,7 +151,7 @@ def _answer(obj, shards, rank, folder, returns):
         state.stir()
         with mock.patch.multiple(dist, **{name: _late(getattr(dist, name)) for name in _ASYNC}):
             arrays = _called(obj, shards[rank], returns)
-        changed = state.restore()
+        changed = state.changed()
         if changed:
             raise Unusable(changed[0])
         if not dist.is_initialized():
