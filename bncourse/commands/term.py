@@ -4,7 +4,9 @@ Each is a thin step over nbgrader's own command of that step.
 """
 
 import contextlib
-import io
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import click
@@ -47,11 +49,15 @@ def _require_archive(course):
 
     from bncourse.errors import CourseError
 
-    app = ZipCollectApp(config=course.config)
-    folder = course.root / app.collect_directory_structure.format(
-        downloaded=app.downloaded_directory,
+    # Without an application, which would set up logging for the whole process.
+    def value(name):
+        default = getattr(ZipCollectApp, name).default_value
+        return course.config.ZipCollectApp.get(name, default)
+
+    folder = course.root / value("collect_directory_structure").format(
+        downloaded=value("downloaded_directory"),
         assignment_id=course.problem_set,
-        collect_step=app.archive_directory,
+        collect_step=value("archive_directory"),
     )
     if not any(path.is_file() for path in folder.rglob("*")):
         raise CourseError(f"{folder} must hold what the platform gave, such as a zip.")
@@ -132,27 +138,17 @@ def export(root, platform, to):
 def _nbgrader(root, *arguments, quiet=False):
     """Run a command of nbgrader in the folder of a course, and end with what it ends with.
 
-    It runs in this process: another one would import all of nbgrader once more, two seconds.
+    It has a process of its own: an application of nbgrader sets up logging for all of it.
     """
-    from nbgrader.apps import NbGraderApp
-    from traitlets.config import Application
-
     from bncourse.course import scripts_on_path
 
-    said = io.StringIO()
-    aside = contextlib.redirect_stderr(said) if quiet else contextlib.nullcontext()
-    try:
-        with scripts_on_path(), contextlib.chdir(root), aside:
-            NbGraderApp.launch_instance([*map(str, arguments)])
-    except SystemExit as ended:
-        if ended.code:
-            if quiet:
-                click.echo(printable(said.getvalue()), err=True)
-            raise
-    finally:
-        # nbgrader keeps its command as the only one of its class, and the next is another.
-        if Application.initialized():
-            type(Application.instance()).clear_instance()
+    command = [sys.executable, Path(sysconfig.get_path("scripts"), "nbgrader"), *arguments]
+    with scripts_on_path():
+        done = subprocess.run(command, cwd=root, capture_output=quiet, text=True)
+    if done.returncode:
+        if quiet:
+            click.echo(printable(done.stderr), err=True)
+        sys.exit(done.returncode)
 
 
 def _pages(course, files, unfinished):
