@@ -82,16 +82,7 @@ EQUIVALENT = {
 }
 
 # What they compute is wrong, and no case or rule says so yet: the reason says which would.
-OPEN = {
-    "recalibrate": {
-        "The sum of squares starts at 1 and not at 0, and the variance is off by 1 / count, 4e-4. "
-        "A case of the perceptron with its batches times 0.001 refuses it, on each of four seeds, "
-        "and accepts the five right solutions.": [
-            f"squares = [0.0 for norm in norms] => squares = [ {start} for norm in norms]"
-            for start in ("1.0", "-1.0")
-        ],
-    },
-}
+OPEN = {}
 
 
 def reasons(exercise):
