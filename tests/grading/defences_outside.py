@@ -217,7 +217,8 @@ JUDGE = [
         put(grade, "DRAWS", 1),
         _cheats(
             wrong=f"{HEAD}\n    CALLS.append(1)\n    {RIGHT.replace('return', 'y =')}\n"
-            f"    return y if len(CALLS) <= {len(draw_cases(EXERCISE, 0))} else y * 0\n\n"
+            # Each case calls twice: the second call must leave the first one's result alone.
+            f"    return y if len(CALLS) <= {2 * len(draw_cases(EXERCISE, 0))} else y * 0\n\n"
             "CALLS = []",
         ),
         "normalize: ok instead of wrong",
