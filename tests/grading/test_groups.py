@@ -106,6 +106,7 @@ def test_a_process_that_its_group_killed_is_over_a_limit_and_no_failure_of_the_g
     meter = SimpleNamespace(failed=None, exceeded=None, starved=lambda: True)
     job = warm.Process.__new__(warm.Process)
     job._meter, job._group = meter, SimpleNamespace(exceeded=lambda: "memory")
+    job._killed = False
     assert (job.exceeded, job.failure) == ("memory", None)
     job._group = SimpleNamespace(exceeded=lambda: None)
     assert job.exceeded is None
