@@ -275,6 +275,11 @@ class Watch:
             for name, value in inputs.items()
             if fingerprint(value) != before[name]
         ]
+        rules += [
+            _locks_input(name)
+            for name, value in inputs.items()
+            if isinstance(value, np.ndarray) and not value.flags.writeable
+        ]
         rules += self._of_signature + changed
         rules += [_calls_ready_made(name) for name in sorted(self._called)]
 
