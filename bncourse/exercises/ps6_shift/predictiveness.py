@@ -68,9 +68,12 @@ _HIDDEN = ("linear1", "linear2")
 
 
 def _dead(inputs):
-    """Return a network whose first layer of ReLUs lets nothing pass."""
-    first = inputs["state"]["linear1"]
-    return inputs | {"state": inputs["state"] | {"linear1": first | {"bias": first["bias"] - 100}}}
+    """Return a network whose first layer of ReLUs lets nothing pass, and the second its biases."""
+    first, second = (inputs["state"][name] for name in _HIDDEN)
+    closed = first | {"bias": first["bias"] - 100}
+    # All of them below 0, as one draw of 16 has it, and no weight has a gradient: 0 divided by 0.
+    opened = second | {"bias": np.abs(second["bias"]) + 0.1}
+    return inputs | {"state": inputs["state"] | {"linear1": closed, "linear2": opened}}
 
 
 @one_thread()
