@@ -1,5 +1,6 @@
 """What a student starts in a terminal: ``bncourse new`` and ``bncourse watch``."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -222,7 +223,10 @@ def test_progress_says_what_it_can_read(name, told, folder, capsys):
 def test_ctrl_c_ends_a_check_without_a_traceback(folder):
     (folder / "mine.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "bncourse", "watch", "--once", "mine.py"]
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=folder) as process:
+    # What a shell starts in the background ignores Ctrl-C, and so do its children.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, cwd=folder, preexec_fn=heeds) as process:
         assert process.stdout.readline() == "here\n"
         process.send_signal(signal.SIGINT)
         assert process.communicate() == ("", "")
