@@ -10,10 +10,10 @@ import platform
 import secrets
 import select
 import socket
-import time
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
