@@ -8,20 +8,19 @@ exercise before; "first wrong" is where it has not, and each known mistake is tr
 time. The status is 1 if "right" or "wrong" takes half a second.
 
 On two busy cores of a server, on which a second of processor time holds less than on an idle one.
-Sets 1 to 3 and 5 are from before pairs of mistakes were tried at one case first. The first
-optimizer of a process costs `train` a second of imports:
+The first optimizer of a process costs `train` a second of imports:
 
     exercise              right  wrong  first wrong
-    sets 1 to 3, at most   0.03   0.17         0.66
-    BatchNorm              0.22   0.17         0.53
-    fold_conv_bn           0.05   0.07         0.16
-    recalibrate            0.10   0.13         0.24
-    BatchNormFunction      0.06   0.04         0.16
-    BatchNormalization     0.49   0.42         1.61
-    build_classifier       0.30   0.23         0.68
-    ResidualBlock          0.05   0.06         0.22
-    train                  1.27   0.18         0.54
-    deep_net               0.46   0.49         0.95
+    sets 1 to 3, at most   0.02   0.07         0.20
+    BatchNorm              0.30   0.18         0.67
+    fold_conv_bn           0.04   0.06         0.17
+    recalibrate            0.10   0.14         0.28
+    BatchNormFunction      0.06   0.04         0.17
+    BatchNormalization     0.46   0.51         1.92
+    build_classifier       0.31   0.16         0.66
+    ResidualBlock          0.04   0.06         0.24
+    train                  1.13   0.17         0.31
+    deep_net               0.30   0.44         0.66
 """
 
 import contextlib
