@@ -4,6 +4,7 @@ import csv
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -188,7 +189,8 @@ def test_the_verb_writes_where_the_caller_says_however_often(tmp_path, gradebook
     assert Path.cwd() == elsewhere
 
 
-def test_the_verb_ends_as_nbgrader_ends(tmp_path):
-    (tmp_path / "nbgrader_config.py").write_text(f"{CONFIG}\nraise SystemExit(3)\n")
-    done = CliRunner().invoke(export_verb, ["--root", str(tmp_path)])
-    assert done.exit_code != 0
+def test_the_verb_ends_as_nbgrader_ends(tmp_path, monkeypatch):
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    ended = SimpleNamespace(returncode=3)
+    monkeypatch.setattr("bncourse.commands.term.subprocess.run", lambda *words, **more: ended)
+    assert CliRunner().invoke(export_verb, ["--root", str(tmp_path)]).exit_code == 3
