@@ -107,11 +107,17 @@ def _execute(page, limit):
     """Return (notebook, seconds, what it raised or None); runs in a process of its own."""
     from jupyter_cache.executors.utils import single_nb_execution
 
+    from bncourse.commands.kernels import WarmKernels
+
     notebook = _read(page)
     start = time.monotonic()
     with _quiet():
         result = single_nb_execution(
-            notebook, cwd=str(page.parent), timeout=limit, allow_errors=False
+            notebook,
+            cwd=str(page.parent),
+            timeout=limit,
+            allow_errors=False,
+            kernel_manager_class=WarmKernels,
         )
     return notebook, time.monotonic() - start, result.exc_string if result.err else None
 

@@ -1,0 +1,52 @@
+"""The kernels of the pages: forks of a process that has imported what is large."""
+
+import os
+import time
+
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from bncourse.commands.kernels import WarmKernels
+
+
+def run(*cells, cwd):
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    client = NotebookClient(
+        notebook, kernel_name="python3", kernel_manager_class=WarmKernels, timeout=600
+    )
+    client.execute(cwd=str(cwd))
+    return [cell.outputs for cell in notebook.cells]
+
+
+def test_a_kernel_has_imported_what_is_large_and_nothing_of_another_page(tmp_path):
+    look = "import os, sys\nprint('torch' in sys.modules, 'seen' in globals(), os.getcwd())"
+    for _ in range(2):
+        (outputs,) = run(f"{look}\nseen = True", cwd=tmp_path)
+        assert outputs[0].text.split() == ["True", "False", str(tmp_path)]
+
+
+def test_a_kernel_draws_into_its_page(tmp_path):
+    (outputs,) = run("import matplotlib.pyplot as plt\nplt.plot([1, 2]);", cwd=tmp_path)
+    assert "image/png" in outputs[0].data
+
+
+def test_a_kernel_starts_processes_and_ends_with_its_page(tmp_path):
+    ids, child = run(
+        "import os\nprint(os.getpid())",
+        "from multiprocessing import get_context\n"
+        "each = get_context('fork').Process(target=print, args=('child',))\n"
+        "each.start()\neach.join()\nprint(each.exitcode)",
+        cwd=tmp_path,
+    )
+    assert child[-1].text.endswith("0\n")
+    end = time.monotonic() + 60
+    while os.path.exists(f"/proc/{ids[0].text.strip()}"):
+        assert time.monotonic() < end, "the kernel is still there"
+        time.sleep(0.1)
+
+
+def test_what_a_cell_raises_stops_the_page(tmp_path):
+    with pytest.raises(CellExecutionError, match="no such page"):
+        run("raise ValueError('no such page')", cwd=tmp_path)
