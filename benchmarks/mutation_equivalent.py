@@ -26,6 +26,13 @@ _SCALE_AND_SHIFT = _reshaped(
 )
 _CACHED = _column("cached_inv_std = inv_std.reshape(-1)")
 _GROUPED = "grouped = x.reshape(n, groups, c // groups, h, w)"
+_EQUALLY_LONG = "They are equally long by how they were made; strict only says so."
+_GRADIENTS = (
+    "return dict(zip(names, torch.autograd.grad(loss, list(net.parameters())), strict=True))"
+)
+_GRADIENTS_NOT_STRICT = _GRADIENTS.replace("True", "False")
+_WAY = "way = unit * gradient / length if length > 0 else torch.zeros_like(gradient)"
+_ALONE = "alone = len(waiting) > 1 and batch_size > 1 and len(waiting[-1]) == 1"
 
 # What they compute is what the exercise asks for, on every input that it allows.
 EQUIVALENT = {
@@ -77,6 +84,53 @@ EQUIVALENT = {
                 "mean = x.mean(axis=axes, keepdims=True)",
                 "var = ((x - mean) ** 2).mean(axis=axes, keepdims=True)",
             )
+        ],
+    },
+    "BatchNormalization": {
+        "CPython keeps one object for each small number, and an array has a few axes only.": [
+            "axes = [a for a in range(rank) if a != self.place % rank] => "
+            "axes = [a for a in range(rank) if a is not self.place % rank]"
+        ],
+    },
+    "activation_percentiles": {
+        "What is caught carries no gradient, and on a processor nothing else asks for force; with "
+        'check(..., device="cuda") it raises.': [
+            "values = caught[-1].numpy(force=True) => values = caught[-1].numpy(force=False)"
+        ],
+        "A pass moves no mode: what is put back is what is there.": [
+            "for each, mode in modes.items(): => for each, mode in []:"
+        ],
+    },
+    "internal_covariate_shift": {_EQUALLY_LONG: [f"{_GRADIENTS} => {_GRADIENTS_NOT_STRICT}"]},
+    "NoisyBatchNorm": {
+        "The shift is as likely as its negative, whatever was drawn before: they have one law.": [
+            "out = s * y + m => out = s * y - m"
+        ],
+    },
+    "gradient_predictiveness": {
+        "No length is below 0.": [
+            f"{_WAY} => {_WAY.replace('length > 0', 'length != 0')}",
+        ],
+        _EQUALLY_LONG: [
+            f"{line} => {line.replace('True', 'False')}"
+            for line in (
+                "for weight, gradient in zip(weights, gradients, strict=True):",
+                "for weight, start_at, way in zip(weights, old, ways, strict=True):",
+            )
+        ],
+    },
+    "train": {
+        "No batch is empty.": [f"{_ALONE} => {_ALONE.replace('== 1', '<= 1')}"],
+        "No batch is of less than one example.": [
+            f"{_ALONE} => {_ALONE.replace('batch_size > 1', 'batch_size != 1')}"
+        ],
+        "They differ for a data set of one example, which no batch stands before: the text names "
+        "no answer.": [
+            f"{_ALONE} => {_ALONE.replace('len(waiting) > 1', f'len(waiting) {other}')}"
+            for other in ("!= 1", ">= 1", "> 0")
+        ],
+        "The count goes up by one, from 0, and there are no steps below 0.": [
+            "while len(losses) < steps: => while len(losses) != steps:"
         ],
     },
 }

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -85,15 +86,15 @@ def _is_frozen(name, inputs):
 
 
 class _Plain(nn.Module):
-    """A linear layer that is no nn.Linear: a layer is what has a weight."""
+    """A linear layer that is no nn.Linear: a layer is what has a weight, of two axes or more."""
 
-    def __init__(self, inputs, outputs, bias):
+    def __init__(self, inputs, outputs, bias, axes):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(outputs, inputs))
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, *[1] * (axes - 2)))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x):
-        return nn.functional.linear(x, self.weight, self.bias)
+        return nn.functional.linear(x, self.weight.flatten(1), self.bias)
 
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -123,8 +124,9 @@ def _part(name, inputs):
         return _ACTIVATIONS[kind](**in_place)
     if kind == "linear":
         outputs, entering = arrays["weight"].shape
-        kind = _Plain if inputs.get("plain") else nn.Linear
+        kind = partial(_Plain, axes=inputs["plain"]) if "plain" in inputs else nn.Linear
         part = kind(entering, outputs, bias="bias" in arrays)
+        arrays = arrays | {"weight": arrays["weight"].reshape(part.weight.shape)}
     else:
         part = nn.BatchNorm1d(
             len(arrays["running_mean"]), eps=arrays["eps"], affine="weight" in arrays

@@ -49,7 +49,8 @@ def _cases(rng):
         "layers inside another": Case(given(norm=False, nested=True)),
         "gradients of the last step are there": Case(given(norm=False, last_step=True)),
         "float32": Case(cast(given(norm=False), np.float32), "float32"),
-        "layers of one's own": Case(given(plain=True)),
+        "layers of one's own": Case(given(plain=2)),
+        "weights of three axes": Case(given(plain=3)),
     }
 
 
