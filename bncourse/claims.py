@@ -107,8 +107,7 @@ CLAIMS = (
         ),
         question="Is it from 2015, and is it still in use?",
         answer=(
-            "Yes: it is a standard part of convolutional networks, while transformers took to layer "
-            "norm."
+            "Yes: it is a standard part of convolutional networks; transformers took to layer norm."
         ),
         evidence=(
             "The layer is that of {cite:t}`ioffe2015batch`. Residual networks took it over "
