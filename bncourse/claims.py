@@ -107,7 +107,7 @@ CLAIMS = (
         ),
         question="Is it from 2015, and is it still in use?",
         answer=(
-            "Yes: most convolutional networks have it, while most transformers have layer norm."
+            "Yes: it is a standard part of convolutional networks; transformers took to layer norm."
         ),
         evidence=(
             "The layer is that of {cite:t}`ioffe2015batch`. Residual networks took it over "
@@ -226,7 +226,8 @@ CLAIMS = (
         evidence=(
             "Each of the four has a check against a loop over single numbers, and together "
             "against PyTorch's layer. They are those of {cite:t}`ioffe2015batch`, algorithm "
-            "1."
+            "1. On PyTorch Keras gets at the same variance by another formula, which loses digits "
+            "far from zero, [(F15)](#F15)."
         ),
         where=("F1", "F2", "F3", "F4"),
     ),
@@ -548,14 +549,15 @@ CLAIMS = (
         claim="It makes networks of more than 100 layers trainable.",
         question="Does it make 100 layers learn?",
         answer=(
-            "Only together with shortcuts; a plain net of 100 layers with batch norm stayed "
+            "Here only together with shortcuts: a plain net of 100 layers with batch norm stayed "
             "at chance at each rate tried."
         ),
         evidence=(
             "The product of a block's factors is a power of the depth with shortcuts, "
             "[(H6)](#H6), and an exponential without. With shortcuts, branches that start at "
             "zero learn without batch norm, too; {cite:t}`de2020batch` see in the small "
-            "branches what batch norm gives."
+            "branches what batch norm gives. Deep plain nets can be trained if their activations "
+            "are kept nearly straight {cite:p}`yang2019mean`."
         ),
         where=("H6", "how_deep#deep-verdict"),
     ),

@@ -344,3 +344,22 @@ def test_renorm_is_that_of_the_problem_set(batch):
 
     got = norm(batch).detach().numpy()
     np.testing.assert_allclose(got, by_member(norm, batch, one), rtol=1e-6)
+
+
+def test_renorm_of_keras_has_no_bounds_and_no_warm_start_unless_asked():
+    keras = pytest.importorskip("keras")
+    x = np.random.default_rng(0).normal(3, 2, (8, 5)).astype(np.float32)
+    for bounds, as_it_came in ((None, True), ({"rmax": 1.0, "rmin": 1.0, "dmax": 0.0}, False)):
+        layer = keras.layers.BatchNormalization(renorm=True, renorm_clipping=bounds)
+        y = keras.ops.convert_to_numpy(layer(x, training=True))
+        assert np.allclose(y, x, atol=1e-5) == as_it_came
+        assert np.allclose(y.mean(axis=0), 0, atol=1e-5) != as_it_came
+
+
+def test_one_vector_and_one_image_in_training_mode():
+    with pytest.raises(ValueError, match="more than 1 value"):
+        nn.BatchNorm1d(3)(torch.ones(1, 3))
+    images = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    one = nn.BatchNorm2d(3)(images[:1])
+    assert torch.allclose(one, nn.functional.instance_norm(images[:1]), atol=1e-5)
+    assert not torch.allclose(one, nn.BatchNorm2d(3)(images[1:]), atol=0.1)

@@ -301,6 +301,20 @@ def test_recomputing_in_torch_updates_twice_and_is_mended():
     assert isinstance(shared[0], nn.SyncBatchNorm)
 
 
+def test_a_plain_average_needs_no_mending():
+    code = load("system_torch")
+    generator = torch.Generator().manual_seed(0)
+    batches = [shift + torch.randn((9, 3), generator=generator) for shift in (0, 4, 1)]
+    kept = []
+    for recomputes in (False, True):
+        norm = nn.BatchNorm1d(3, momentum=None)
+        code.mend_momentum(norm)
+        for x in batches:
+            (code.recomputed(norm, x) if recomputes else norm(x)).sum().backward()
+        kept.append((norm.running_mean, norm.running_var))
+    torch.testing.assert_close(kept[1], kept[0])
+
+
 def test_recomputing_gives_the_same_gradients():
     x = torch.randn((9, 3), generator=torch.Generator().manual_seed(0))
     block = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))

@@ -151,3 +151,39 @@ def test_both_frameworks_normalise_without_the_padding():
     layer = keras.layers.BatchNormalization()
     by_keras = code.normalize_real(layer, x.numpy(), real.numpy(), training=True)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(by_keras), by_torch, atol=1e-4)
+
+
+def test_frozen_weights_stay_and_the_rest_learns():
+    sweep = ensemble.Sweep((0.1,), (0,), size=20)
+    net = small_batches.mlps(sweep, ensemble.BatchNorm)
+    small_batches.freeze(net)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    next(ensemble.steps(net, sweep.batches(), sweep.lr))
+    after = net.state_dict()
+    rests = {name for name in before if torch.equal(before[name], after[name])}
+    assert rests == {f"linear{depth}.weight" for depth in (1, 2, 3)}
+
+
+@pytest.mark.equation("T3")
+def test_most_pairs_stop_a_gradient_and_those_that_nearly_agree_stretch_it():
+    x = torch.tensor([[1.0, 1.0], [2.0, 1.0 + 1e-9]], dtype=torch.float64).requires_grad_()
+    y = nn.functional.batch_norm(x, None, None, training=True, eps=1e-5)
+    dy = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).expand(2, 2)
+    (dx,) = torch.autograd.grad(y, x, dy)
+    apart, close = (dx.norm(dim=0) / dy.norm(dim=0)).tolist()
+    assert apart < 1e-3
+    assert close == pytest.approx(1e-5**-0.5, rel=1e-3)
+
+
+@pytest.mark.equation("T8")
+def test_a_convolution_that_pads_keeps_a_change_of_contrast_and_not_of_brightness():
+    u, w = random(20, 1, 8, 8).double(), random(3, 1, 3, 3, seed=1).double()
+
+    def normed(u, padding):
+        z = nn.functional.conv2d(u, w, padding=padding)
+        return nn.functional.batch_norm(z, None, None, training=True, eps=1e-12)
+
+    for padding in (0, 1):
+        assert torch.allclose(normed(0.4 * u, padding), normed(u, padding))
+        brighter = torch.allclose(normed(0.4 * u - 0.3, padding), normed(u, padding))
+        assert brighter == (padding == 0)

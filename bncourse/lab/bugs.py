@@ -25,7 +25,7 @@ from bncourse.solution import source_of, start_of
 
 SEEDS = (0, 1, 2, 3, 4)
 NUMBERS = tuple(range(1, 8))
-RATES = (0.3, 1.0, 3.0)
+RATES = (0.3, 1.0, 3.0, 10.0)
 STEPS = 150
 
 

@@ -135,6 +135,7 @@ def train(
     rates: tuple[float, ...] | None = None,
     examples: int = EXAMPLES,
     dataset: str = "digits",
+    frozen: bool = False,
 ) -> Result:
     """Train the networks with a norm by plain gradient descent on shuffled batches.
 
@@ -145,9 +146,10 @@ def train(
         rates: learning rates; the usual ones are those of RATES.
         examples: seen in training; the number of steps is this over ``size``.
         dataset: a key of ``data.DATASETS``.
+        frozen: whether the weights before the norms stay at their start.
     """
     sweep = ensemble.Sweep(rates or RATES[size], seeds, dataset, size)
-    return _trained(norm, sweep, sweep.batches(), examples // size)
+    return _trained(norm, sweep, sweep.batches(), examples // size, frozen)
 
 
 @once
@@ -172,8 +174,20 @@ def of_few_classes(
     return _trained(norm, sweep, batches_of_classes(sweep, classes), steps)
 
 
-def _trained(norm: str, sweep: ensemble.Sweep, stream: Iterator, steps: int) -> Result:
+def freeze(net: nn.Sequential) -> None:
+    """Let the weights of all linear maps but the last rest: they are no parameters any more."""
+    for layer in [part for part in net if isinstance(part, ensemble.Linear)][:-1]:
+        weight = layer.weight.detach()
+        del layer.weight
+        layer.register_buffer("weight", weight)
+
+
+def _trained(
+    norm: str, sweep: ensemble.Sweep, stream: Iterator, steps: int, frozen: bool = False
+) -> Result:
     net = mlps(sweep, NORMS[norm](steps))
+    if frozen:
+        freeze(net)
     for _ in islice(ensemble.steps(net, stream, sweep.lr), steps):
         pass
     return result(net, sweep, sweep.size)

@@ -430,7 +430,7 @@ LAYER_MISTAKES = (
     slip(
         "running variance starts at zero",
         "running_var starts at 0. Start with mean 0 and variance 1, so that an untrained layer "
-        "changes nothing in eval mode.",
+        "changes next to nothing in eval mode.",
         "L1",
         __init____running_var="nn.Buffer(torch.zeros(num_features)) if self.remembers else None",
     ),

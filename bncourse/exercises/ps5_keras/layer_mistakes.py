@@ -454,7 +454,7 @@ MISTAKES = (
     slip(
         "moving variance starts at zero",
         "moving_variance starts at 0. Start with mean 0 and variance 1, so that an untrained "
-        "layer changes nothing at inference.",
+        "layer changes next to nothing at inference.",
         "L4",
         moving_variance="self.add_weight(name='moving_variance', initializer='zeros', **state)",
     ),
