@@ -51,6 +51,8 @@ def glance(problem_set, root, anonymous, to):
     except OSError as error:
         raise CourseError(f"The page must be writable: {error}") from None
     _print(facts, states(facts), names)
+    for students, what, command in facts.old():
+        click.echo(f"{students} x {what}; to bring it up to date: {command}")
     for student, text, flag in request_rows(facts, names):
         click.echo(printable(f"Regrade request of {student} (flag {flag}): {text}"))
     click.echo(f"The page: {path}")

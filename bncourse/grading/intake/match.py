@@ -159,7 +159,7 @@ def _own_texts(cells, found, release):
 
 
 def _is_comment(cell):
-    """Return whether a code cell holds comments and nothing else: text in the wrong kind of cell."""
+    """Return whether a code cell holds comments only: text in the wrong kind of cell."""
     lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
     return cell.cell_type == "code" and bool(lines) and all(line[0] == "#" for line in lines)
 

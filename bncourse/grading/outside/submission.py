@@ -173,7 +173,20 @@ class _Submission:
             if limit:
                 return Outcome("limit", OVER[limit], limit)
             return Outcome("error", f"The cell that defines {name} failed.\n{result.message}")
-        return Outcome("missing", f"Nothing called {name} is defined in your notebook.")
+        missing = f"Nothing called {name} is defined in your notebook."
+        lost = self._lost_at(name)
+        if lost is None:
+            return Outcome("missing", missing)
+        return replace(lost, message=f"{missing} A cell in its place did not end. {lost.message}")
+
+    def _lost_at(self, name):
+        """Return the Outcome of the last cell between two checks that cost a process, or None.
+
+        Such a cell may stand in the place of an answer without a definition in it.
+        """
+        own = self.script.places.get(name, 0)
+        start = max((each for each in self.script.places.values() if each < own), default=0)
+        return next((self.lost[i] for i in reversed(range(start, own)) if i in self.lost), None)
 
     def _cell_of(self, name, place):
         """Return the index of the last cell before a place that defines a name, or None."""
