@@ -169,10 +169,9 @@ class _Submission:
 
     def _undefined(self, name, result):
         if result.error:
-            limit = limit_named_in(result.error, result.message)
-            if limit:
-                return Outcome("limit", OVER[limit], limit)
-            return Outcome("error", f"The cell that defines {name} failed.\n{result.message}")
+            return _over(result) or Outcome(
+                "error", f"The cell that defines {name} failed.\n{result.message}"
+            )
         missing = f"Nothing called {name} is defined in your notebook."
         lost = self._lost_at(name)
         if lost is None:
@@ -180,13 +179,15 @@ class _Submission:
         return replace(lost, message=f"{missing} A cell in its place did not end. {lost.message}")
 
     def _lost_at(self, name):
-        """Return the Outcome of the last cell between two checks that cost a process, or None.
+        """Return the Outcome of the last cell between two checks that reached a limit, or None.
 
         Such a cell may stand in the place of an answer without a definition in it.
         """
         own = self.script.places.get(name, 0)
         start = max((each for each in self.script.places.values() if each < own), default=0)
-        return next((self.lost[i] for i in reversed(range(start, own)) if i in self.lost), None)
+        cells = reversed(range(start, own))
+        found = (self.lost.get(index) or _over(self.results[index]) for index in cells)
+        return next(filter(None, found), None)
 
     def _cell_of(self, name, place):
         """Return the index of the last cell before a place that defines a name, or None."""
@@ -228,6 +229,12 @@ class _Submission:
             result.outputs, self.room = cut_to(result.outputs, self.room)
             self.results[index] = result
         return True
+
+
+def _over(result):
+    """Return the Outcome of a cell that failed at a limit, or None."""
+    limit = result.error and limit_named_in(result.error, result.message)
+    return Outcome("limit", OVER[limit], limit) if limit else None
 
 
 def _better(again, outcome):
