@@ -72,9 +72,11 @@ def numbered(students, secret):
 def write_private(path, text):
     """Write a file that only its owner, and the group of a shared course, may read."""
     from bncourse.grading.kept import make_folder, open_kept
+    from bncourse.whole import whole_file
 
     make_folder(os.path.dirname(path) or ".")
-    with open(open_kept(path, os.O_WRONLY | os.O_TRUNC), "w") as file:
+    flags = os.O_WRONLY | os.O_TRUNC
+    with whole_file(path) as half, open(open_kept(half, flags), "w") as file:
         file.write(text)
 
 

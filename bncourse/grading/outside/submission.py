@@ -168,15 +168,14 @@ class _Submission:
         return right
 
     def _undefined(self, name, result):
+        failed = f"The cell that defines {name} failed.\n{result.message}"
         if result.error:
-            return _over(result) or Outcome(
-                "error", f"The cell that defines {name} failed.\n{result.message}"
-            )
+            return _over(result) or Outcome("error", failed)
         missing = f"Nothing called {name} is defined in your notebook."
         lost = self._lost_at(name)
         if lost is None:
             return Outcome("missing", missing)
-        return replace(lost, message=f"{missing} A cell in its place did not end. {lost.message}")
+        return replace(lost, message=f"{missing} A cell in its place broke off. {lost.message}")
 
     def _lost_at(self, name):
         """Return the Outcome of the last cell between two checks that reached a limit, or None.

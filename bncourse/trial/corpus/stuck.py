@@ -20,7 +20,7 @@ def _loops():
             "a loop that prints, in the place of an answer",
             {TARGET: "while True: print('still running')"},
             {TARGET: "timeout"},
-            says="did not end",
+            says="broke off",
             limits=_QUICK,
         ),
         trick(
@@ -82,7 +82,7 @@ def _crashes():
             "os._exit(0) in the place of an answer",
             {TARGET: "import os\nos._exit(0)"},
             {TARGET: "crashed"},
-            says="did not end",
+            says="broke off",
         ),
         trick(17, "segmentation fault", "import ctypes", "ctypes.string_at(0)", word="crashed"),
         trick(17, "infinite recursion", "return normalize(x, mean, var, eps)", word="error"),
