@@ -5,14 +5,12 @@ source gives the same bytes, and a change in one cell changes one cell.
 """
 
 import base64
-import contextlib
 import errno
 import hashlib
 import itertools
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 import jupytext
@@ -24,11 +22,15 @@ from bncourse.credit import check_line, require_weights
 from bncourse.errors import CourseError
 from bncourse.registry import find, problem_sets
 from bncourse.rubric import rubric_of
+from bncourse.whole import recover, replace_folder
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+
+# Where a release is made before it replaces another one.
+_PART = ".release.part"
 
 # The first code cell. It must run where bncourse is missing, and on every later change of it.
 _SET_UP = """\
@@ -207,9 +209,6 @@ def release(root, say=print):
         OSError: if a folder cannot be written.
         RuntimeError: if nbgrader refuses an assignment; the message is nbgrader's log.
     """
-    # nbgrader takes a second to import, which the self-check must not pay for.
-    from nbgrader.apps import NbGraderAPI
-
     root = Path(root).resolve()
     _require_writable(root)
     names = derive_all(root)
@@ -217,30 +216,30 @@ def release(root, say=print):
         # Else all that was released would go, as withdrawn.
         raise CourseError(f"solutions/ must hold the text of a problem set. Received: {root}")
     with scripts_on_path():
-        api = NbGraderAPI(config=load_config(root))
         for name in names:
             say(f"releasing {name}")
-            with _kept(root / "exercises" / name):
-                result = api.generate_assignment(name, force=True)
-                if not result["success"]:
-                    raise RuntimeError(_refusal(name, result["log"]))
+            _release(root, name)
     _remove_withdrawn(root / "exercises", names)
 
 
-@contextlib.contextmanager
-def _kept(folder):
-    """Put a folder back as it was if what is done with it fails: nbgrader empties it first."""
-    with tempfile.TemporaryDirectory() as safe:
-        copy = Path(safe, "copy")
-        if folder.exists():
-            shutil.copytree(folder, copy)
-        try:
-            yield
-        except BaseException:
-            if copy.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                shutil.copytree(copy, folder)
-            raise
+def _release(root, name):
+    """Release one assignment: nbgrader empties the folder before it knows what will be in it."""
+    # It takes a second to import, which the self-check must not pay for.
+    from nbgrader.apps import NbGraderAPI
+
+    config, made = load_config(root), root / _PART
+    config.CourseDirectory.release_directory = _PART
+    place = root / "exercises" / name
+    recover(place)
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        result = NbGraderAPI(config=config).generate_assignment(name, force=True)
+        if not result["success"]:
+            raise RuntimeError(_refusal(name, result["log"]))
+        place.parent.mkdir(exist_ok=True)
+        replace_folder(made / name, place)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _refusal(name, log):

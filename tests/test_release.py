@@ -109,7 +109,11 @@ def test_a_release_that_fails_leaves_what_was_released(tmp_path, monkeypatch):
     kept.write_text("what students have")
 
     def fails(self, name, force):
-        shutil.rmtree(kept.parent)
+        folder = tmp_path / self.coursedir.release_directory / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        # Killed here, nothing of what students have is gone.
+        assert kept.read_text() == "what students have"
         return {"success": False, "log": "Exception: Cannot add or remove cells"}
 
     monkeypatch.setattr("bncourse.release.derive_all", lambda root: ["ps"])
@@ -117,6 +121,7 @@ def test_a_release_that_fails_leaves_what_was_released(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"(?s)stays as it was.*Put it back"):
         release(tmp_path, say=lambda line: None)
     assert kept.read_text() == "what students have"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["exercises", "nbgrader_config.py"]
 
 
 def test_students_get_notebooks_only(root):

@@ -51,6 +51,8 @@ def glance(problem_set, root, anonymous, to):
     except OSError as error:
         raise CourseError(f"The page must be writable: {error}") from None
     _print(facts, states(facts), names)
+    for students, what, command in facts.old():
+        click.echo(f"{students} x {what}; to bring it up to date: {command}")
     for student, text, flag in request_rows(facts, names):
         click.echo(printable(f"Regrade request of {student} (flag {flag}): {text}"))
     click.echo(f"The page: {path}")
@@ -70,9 +72,11 @@ def numbered(students, secret):
 def write_private(path, text):
     """Write a file that only its owner, and the group of a shared course, may read."""
     from bncourse.grading.kept import make_folder, open_kept
+    from bncourse.whole import whole_file
 
     make_folder(os.path.dirname(path) or ".")
-    with open(open_kept(path, os.O_WRONLY | os.O_TRUNC), "w") as file:
+    flags = os.O_WRONLY | os.O_TRUNC
+    with whole_file(path) as half, open(open_kept(half, flags), "w") as file:
         file.write(text)
 
 

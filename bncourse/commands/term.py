@@ -4,6 +4,7 @@ Each is a thin step over nbgrader's own command of that step.
 """
 
 import contextlib
+import re
 import subprocess
 import sys
 import sysconfig
@@ -139,16 +140,50 @@ def _nbgrader(root, *arguments, quiet=False):
     """Run a command of nbgrader in the folder of a course, and end with what it ends with.
 
     It has a process of its own: an application of nbgrader sets up logging for all of it.
+
+    Args:
+        root: the folder.
+        arguments: of nbgrader.
+        quiet: whether to show what it says only where it fails.
     """
     from bncourse.course import scripts_on_path
 
     command = [sys.executable, Path(sysconfig.get_path("scripts"), "nbgrader"), *arguments]
-    with scripts_on_path():
-        done = subprocess.run(command, cwd=root, capture_output=quiet, text=True)
-    if done.returncode:
-        if quiet:
-            click.echo(printable(done.stderr), err=True)
-        sys.exit(done.returncode)
+    said = []
+    with (
+        scripts_on_path(),
+        subprocess.Popen(
+            command, cwd=root, stderr=subprocess.PIPE, stdout=_OUTPUT[quiet], text=True
+        ) as process,
+    ):
+        for line in process.stderr:
+            said.append(line.rstrip("\n"))
+            if not quiet and _TRACEBACK not in said:
+                click.echo(printable(said[-1]), err=True)
+    if process.returncode:
+        what, status = " ".join(arguments[:2]), process.returncode
+        click.echo(printable(f"Error: {_failure(what, said, quiet)}"), err=True)
+        # Killed by a signal, it has a negative one.
+        sys.exit(status if status > 0 else 1)
+
+
+_OUTPUT = {True: subprocess.DEVNULL, False: None}
+_TRACEBACK = "Traceback (most recent call last):"
+# What Python, SQLAlchemy and nbgrader say of the machine, and not of a hand-in.
+_REASONS = re.compile(
+    r"No space left on device|[dD]isk quota exceeded|database or disk is full|"
+    r"database is locked|readonly database|Read-only file system|Permission denied.*|disk I/O error"
+)
+
+
+def _failure(what, said, quiet):
+    """Return the sentence on a command of nbgrader that failed, from the lines that it wrote."""
+    reasons = [found[0] for line in said if (found := _REASONS.search(line))]
+    if reasons:
+        return f"nbgrader {what} could not finish: {reasons[-1]}. Put it right, and repeat it."
+    if quiet or _TRACEBACK in said:
+        return "\n".join([f"nbgrader {what} could not finish:", *said])
+    return f"nbgrader {what} could not finish, for the reason above."
 
 
 def _pages(course, files, unfinished):

@@ -26,6 +26,7 @@ def page_of(facts, names):
     parts = [
         f"<h1>{escape(facts.problem_set)}: the class</h1>",
         _summary(facts),
+        *_old(facts),
         "<h2>Distribution of points</h2>",
         _histogram(facts),
         "<h2>Outcome of each exercise</h2>",
@@ -56,6 +57,12 @@ def _summary(facts):
     return _table(["", "students"], [*rows, ("not in the list of the class", len(unknown))])
 
 
+def _old(facts):
+    rows = facts.old()
+    table = _table(["students", "what", "by"], rows)
+    return ["<h2>To bring up to date</h2>", table] if rows else []
+
+
 def _outcome_rows(facts):
     return [
         [name, *(counts[word] or "" for word in WORDS), f"{facts.seconds[name]:.2f}"]
@@ -82,7 +89,8 @@ def _rows(facts, names):
         points = "" if each.points is None else f"{each.points:g}"
         time = f"{each.time:%Y-%m-%d %H:%M}{' late' if each.late else ''}" if each.time else ""
         # What a grader says of a file may name its student.
-        look = "; ".join(each.look) if names[each.student] == each.student else len(each.look)
+        known = [*each.old, *each.look]
+        look = "; ".join(known) if names[each.student] == each.student else len(known)
         yield [name, each.state, points, time, look or ""]
 
 

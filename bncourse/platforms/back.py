@@ -11,7 +11,6 @@ Each platform finds a student by the name that it gave to what was downloaded.
 """
 
 import csv
-import os
 import subprocess
 import zipfile
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from bncourse.errors import CourseError
 from bncourse.platforms.export import text
 from bncourse.platforms.names import Unreadable, telling
+from bncourse.whole import whole_file
 
 BRANCH = "feedback"
 
@@ -85,15 +85,16 @@ def pack(pages, name_of, target):
         The students whose page has no name there.
     """
     left = []
-    half = Path(f"{target}.part")
-    with zipfile.ZipFile(half, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        whole_file(target) as half,
+        zipfile.ZipFile(half, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for page in pages:
             name = name_of(page)
             if name:
                 archive.write(page.path, name)
             else:
                 left.append(page.student)
-    os.replace(half, target)
     return sorted(set(left))
 
 
@@ -110,7 +111,10 @@ def write_mail(pages, people, points, target):
         The students whose address is not known.
     """
     left = []
-    with open(target, "w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(target) as half,
+        open(half, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["email", "first name", "last name", "student", "points", "attachment"])
         for page in pages:

@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import difflib
 import logging
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.course import scripts_on_path
 from bncourse.grading.nbgrader.extensions import extensions_of
-from bncourse.platforms.counted import write_counted
 from bncourse.platforms.left import Left, report
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
+from bncourse.platforms.transfer import forget, make_whole
 from bncourse.platforms.unpack import NOTEBOOK
 
 
@@ -119,6 +118,8 @@ class HandInCollector(FileNameCollectorPlugin):
         super().__init__(**options)
         _BRIEF.off = self.parent.log_level <= logging.DEBUG
         self.log.addFilter(_BRIEF)
+        # nbgrader makes its collector before it touches a file.
+        make_whole(self.parent)
 
     def collect(self, submitted_file):
         """Return what nbgrader needs to know of a file, or None if it does not count."""
@@ -156,7 +157,6 @@ class HandInCollector(FileNameCollectorPlugin):
         self._account(students)
         self._require_known(students, roster)
         self._say_nothing_came(roster.keys() - students - {row.student for row in self._left})
-        write_counted(self._root.parent, counting, self._root)
         return counting
 
     def _pick(self, group):
@@ -204,8 +204,7 @@ class HandInCollector(FileNameCollectorPlugin):
         if self.allow_unknown:
             self.log.warning("New students, not on the roster: %s", named)
             return
-        # As it was before, so that the next collection needs no --force.
-        shutil.rmtree(self._root)
+        forget(self.parent)
         self.parent.fail(
             "Nothing was collected. The roster must know each student. Received: %s. Name who it "
             "is in HandInCollector.students, add who is new with `bncourse roster`, or go on with "

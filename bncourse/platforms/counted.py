@@ -4,22 +4,31 @@ import csv
 from pathlib import Path
 
 from bncourse.errors import CourseError
+from bncourse.whole import whole_file
 
 TABLE = "counted.csv"
 
 
-def write_counted(folder, hand_ins, root):
+def write_counted(folder, collected, root):
     """Write the table of what counts.
 
     Args:
         folder: where to write it; one of an earlier collection goes.
-        hand_ins: each with ``student`` and ``path``.
+        collected: ``{student: {"src_files": paths}}``, as nbgrader tells it.
         root: the folder that the paths shall be relative to.
     """
-    with Path(folder, TABLE).open("w", newline="", encoding="utf-8", errors="replace") as file:
+    rows = [
+        (student, Path(path).relative_to(root))
+        for student, told in collected.items()
+        for path in told["src_files"]
+    ]
+    with (
+        whole_file(Path(folder, TABLE)) as half,
+        half.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["student", "file"])
-        writer.writerows((each.student, each.path.relative_to(root)) for each in hand_ins)
+        writer.writerows(rows)
 
 
 def read_counted(folder):

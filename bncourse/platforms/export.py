@@ -8,16 +8,20 @@ Each brings the late penalties up to date first, so that points by hand are not 
     nbgrader export --exporter=bncourse.platforms.export.MoodleExport --to grades-moodle.csv
 """
 
+import contextlib
 import csv
 
 from nbgrader.plugins import CsvExportPlugin, ExportPlugin
 from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.grading.nbgrader.penalties import refresh
+from bncourse.whole import whole_file
 
 # A spreadsheet takes a cell that begins with one of these for a formula; the last four are the
 # wide forms of the same signs.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+_SAID = "Exporting grades to %s"
 
 
 class PlainExport(CsvExportPlugin):
@@ -26,7 +30,28 @@ class PlainExport(CsvExportPlugin):
     def export(self, gradebook):
         """Write the table."""
         refresh_all(self, gradebook)
-        super().export(gradebook)
+        told, path = self.to, self.to or "grades.csv"
+        self.log.info(_SAID, path)
+        with whole_file(path) as half, _unsaid(self.log):
+            self.to = str(half)
+            try:
+                super().export(gradebook)
+            finally:
+                self.to = told
+
+
+@contextlib.contextmanager
+def _unsaid(log):
+    """Leave out where nbgrader writes: what it writes there is put into its place when whole."""
+
+    def is_shown(record):
+        return record.msg != _SAID
+
+    log.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_shown)
 
 
 class WideExport(ExportPlugin):
@@ -55,8 +80,11 @@ class WideExport(ExportPlugin):
         students = [each for each in gradebook.students if _asked(self.student, each.id)]
         scores = {each.name: self._scores(gradebook, each.name) for each in assignments}
         path = self.to or self.file_name
-        self.log.info("Exporting grades to %s", path)
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        self.log.info(_SAID, path)
+        with (
+            whole_file(path) as half,
+            open(half, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.writer(file)
             writer.writerows(self.head(assignments))
             for student in sorted(students, key=lambda each: each.id):

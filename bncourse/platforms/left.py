@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bncourse.grading.intake.odd import said
 from bncourse.platforms.export import text
+from bncourse.whole import whole_file
 
 TABLE = "left.csv"
 # In the log; the table holds all.
@@ -41,7 +42,7 @@ def report(log, folder, rows):
         table.unlink(missing_ok=True)
         return
     rows = sorted(rows, key=lambda row: (not row.needs_human, row.path))
-    with table.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(table) as half, half.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["needs a human", "file", "student", "reason"])
         for row in rows:

@@ -5,7 +5,7 @@ whatever an archive unpacks to. Here only notebooks come out, with a bound on th
 is refused leaves a note in its place: its student then gets a verdict, and the rest goes on.
 """
 
-import contextlib
+import errno
 import gzip
 import os
 import re
@@ -39,6 +39,9 @@ _OTHER_ARCHIVES = (".7z", ".bz2", ".rar", ".tar", ".tbz", ".tgz", ".txz", ".xz",
 _LISTED = b"PK\x01\x02"
 # Such an entry: at its end stand the lengths of the name, of the extra field and of the comment.
 _ENTRY = struct.Struct("<28sHHH12x")
+
+# No room, no rights, too many open files: nothing is wrong with what was handed in.
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 # The platform's archive holds a student's archive, which may hold one more.
 _DEEPEST = 2
@@ -129,6 +132,8 @@ class SafeExtractor(ExtractorPlugin):
         except Refused as refused:
             reason = str(refused)
         except Exception as error:
+            if getattr(error, "errno", None) in _OF_THE_MACHINE:
+                raise
             # What reads archives was not written for hostile ones, and raises whatever it likes.
             why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             reason = f"It cannot be read: {why}"
@@ -212,10 +217,13 @@ class SafeExtractor(ExtractorPlugin):
             shutil.rmtree(target)
         if target.suffix == NOTEBOOK or self._is_archive(target):
             # A name may be too long, or taken by another notebook, which then counts.
-            with contextlib.suppress(OSError):
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.with_suffix(NOTEBOOK).open("x") as note:
                     note.write(f"{REFUSED} {reason}\n")
+            except OSError as error:
+                if error.errno in _OF_THE_MACHINE:
+                    raise
 
 
 def notebook_name(name):
@@ -308,6 +316,8 @@ def _tar_members(file, most):
             with gzip.open(file) as packed:
                 size = copy(packed, plain, most + 1)
         except (OSError, EOFError) as error:
+            if getattr(error, "errno", None) in _OF_THE_MACHINE:
+                raise
             raise Refused("It is no archive, or a damaged one.") from error
         if size > most:
             raise Refused("It unpacks to more bytes than an archive may.")

@@ -1,13 +1,26 @@
 """A class at a glance: everybody is counted once, also while grading runs, and nothing runs."""
 
+import datetime
+import shutil
+
 import pytest
 from click.testing import CliRunner
 from nbformat import v4
 from nbgrader.api import Gradebook
 
 from bncourse.commands.glance import glance, numbered
-from bncourse.glance.facts import GRADED, MISSING, UNGRADED, facts_of
-from bncourse.grading.outcome import Outcome, Report
+from bncourse.glance.facts import (
+    CHANGED,
+    EARLIER,
+    GRADED,
+    MISSING,
+    PENALTY,
+    UNGRADED,
+    facts_of,
+)
+from bncourse.grading.batch.tasks import read_tasks
+from bncourse.grading.nbgrader.writing import write_grades
+from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.work import GradedCourse, read
 from bncourse.trial import corpus
 from bncourse.trial import course as trial
@@ -101,3 +114,80 @@ def test_numbers_tell_nothing_of_the_order_of_names():
     one, other = (list(numbered(students, secret)) for secret in (1, 2))
     assert sorted(one) == sorted(other) == students
     assert one != other
+
+
+# --- What has changed since it was graded -------------------------------------------------------
+
+LATE = """
+c.LateSubmissionPlugin.penalty_method = "zero"
+"""
+
+
+@pytest.fixture(scope="module")
+def written_class(course, tmp_path_factory):
+    """The same class, in which ben is graded and in the gradebook."""
+    root = tmp_path_factory.mktemp("written") / "course"
+    shutil.copytree(course, root)
+    configure(root, LATE)
+    (root / "submitted" / "ben" / SET / "timestamp.txt").write_text("2026-11-02 12:00:00")
+    made = GradedCourse(root, SET)
+    (task,) = read_tasks(made, ["ben"])
+    cells = [CellResult() for _ in task.script.sources]
+    task.report = Report(dict.fromkeys(corpus.ALL, Outcome("ok")), cells)
+    made.store.put(task.key, task.report)
+    assert write_grades(made, [task], say=str) == {}
+    return root
+
+
+@pytest.fixture
+def written(written_class, tmp_path):
+    root = tmp_path / "course"
+    shutil.copytree(written_class, root)
+    return root
+
+
+def configure(root, lines):
+    with (root / "nbgrader_config.py").open("a") as file:
+        file.write(lines)
+
+
+def ben(root):
+    facts = facts_of(GradedCourse(root, SET))
+    (found,) = (each for each in facts.standings if each.student == "ben")
+    return facts, found
+
+
+def test_nothing_is_old_when_all_is_in_the_gradebook(written):
+    facts, found = ben(written)
+    assert (found.state, found.points, found.old) == (GRADED, 12.0, [])
+    assert facts.old() == []
+    assert facts.outcomes["merge_statistics"] == {"ok": 2}
+    assert "to bring it up to date" not in call(written)
+
+
+def test_a_verdict_of_an_earlier_version_is_told_and_counts_until_it_is_made_anew(written):
+    configure(written, "c.TrustedExecute.limits = {'item_seconds': 20}\n")
+    facts, found = ben(written)
+    assert (found.state, found.points, found.old) == (GRADED, 12.0, [EARLIER])
+    assert facts.outcomes["merge_statistics"] == {"ok": 1}
+    line = f"1 x {EARLIER}; to bring it up to date: bncourse grade {SET}"
+    assert line in call(written)
+    assert EARLIER in (written / ".grading" / f"class-{SET}.html").read_text()
+
+
+def test_a_hand_in_that_changed_since_it_was_graded_is_told(written):
+    trial.hand_in(written, "ben", trial.right("another"))
+    facts, found = ben(written)
+    assert (found.state, found.points, found.old) == (GRADED, 12.0, [CHANGED])
+    # That of ada, which has not changed.
+    assert facts.outcomes["merge_statistics"] == {"ok": 1}
+    assert f"1 x {CHANGED}; to bring it up to date: bncourse grade {SET}" in call(written)
+
+
+def test_a_deadline_that_moved_shows_in_points_before_the_gradebook_has_it(written):
+    with Gradebook(f"sqlite:///{written}/gradebook.db", "trial") as book:
+        book.find_assignment(SET).duedate = datetime.datetime(2026, 11, 1)
+        book.db.commit()
+    _, found = ben(written)
+    assert (found.points, found.late, found.old) == (0.0, True, [PENALTY])
+    assert f"1 x {PENALTY}; to bring it up to date: bncourse feedback {SET}" in call(written)

@@ -347,7 +347,17 @@ def test_an_answer_in_the_cell_of_its_task_is_told_and_stays_there(path):
     assert found.cells[4].source.endswith("takes it away.")
 
 
-@pytest.mark.parametrize("cell", [v4.new_code_cell("print(1)  # no text"), v4.new_markdown_cell()])
+@pytest.mark.parametrize("at", [0, 2, 3])
+def test_comments_far_from_a_written_answer_are_notes_on_code(path, at):
+    nb = release()
+    nb.cells.insert(at, v4.new_code_cell("# the mean first\n\n  # then the variance"))
+    assert handed_in(path, nb)[1] == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [v4.new_code_cell("print(1)  # no text"), v4.new_code_cell("\n"), v4.new_markdown_cell()],
+)
 def test_cells_without_text_are_no_written_answer(path, cell):
     nb = release()
     nb.cells.append(cell)

@@ -152,14 +152,29 @@ def _own_texts(cells, found, release):
         index
         for index, cell in enumerate(cells)
         if index not in found
+        and cell.cell_type != "code"
         and not is_request(cell.source)
         and _words(cell.source) not in {"", *given}
-        and (cell.cell_type != "code" or _is_comment(cell.source))
     }
 
 
-def _is_comment(source):
-    return all(line.lstrip().startswith("#") for line in source.splitlines() if line.strip())
+def _is_comment(cell):
+    """Return whether a code cell holds comments only: text in the wrong kind of cell."""
+    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
+    return cell.cell_type == "code" and bool(lines) and all(line[0] == "#" for line in lines)
+
+
+def _is_commented(original, place, cells, release):
+    """Return whether a cell of comments stands where a written answer should.
+
+    Elsewhere comments are notes on code.
+    """
+    if place is None:
+        task = _words(release.cells[release.cells.index(original) - 1].source)
+        around = [index + 1 for index, cell in enumerate(cells) if _words(cell.source) == task]
+    else:
+        around = [place - 1, place + 1]
+    return any(0 <= each < len(cells) and _is_comment(cells[each]) for each in around)
 
 
 def _with_written_answers(cells, found, release, repairs):
@@ -173,10 +188,9 @@ def _with_written_answers(cells, found, release, repairs):
     new = {
         index
         for index in own
-        if cells[index].cell_type != "code"
-        and not any(_words(cells[index].source).startswith(text) for text in given)
+        if not any(_words(cells[index].source).startswith(text) for text in given)
     }
-    cells, moved, open_answers = list(cells), set(), []
+    cells, moved, open_answers, commented = list(cells), set(), [], []
     places = {_id(original): index for index, original in found.items()}
     for original in release.cells:
         name = _id(original)
@@ -195,8 +209,11 @@ def _with_written_answers(cells, found, release, repairs):
             repairs.setdefault(_BESIDE, []).append(name)
         else:
             open_answers.append(name)
-    if open_answers and own - moved:
-        repairs[_ELSEWHERE] = open_answers
+            if _is_commented(original, index, cells, release):
+                commented.append(name)
+    elsewhere = open_answers if own - moved else commented
+    if elsewhere:
+        repairs[_ELSEWHERE] = elsewhere
     return cells, moved
 
 

@@ -12,8 +12,10 @@ from nbgrader.utils import parse_utc
 
 from bncourse.errors import CourseError
 from bncourse.grading.kept import open_kept
+from bncourse.whole import whole_file
 
 TABLE = "extensions.csv"
+_FLAGS = os.O_WRONLY | os.O_TRUNC
 _COLUMNS = ["problem set", "student", "until"]
 
 
@@ -65,10 +67,11 @@ def give(path, problem_set, student, until):
     if until is not None:
         utc_of(until)
         rows.append([problem_set, student, until])
-    half = Path(f"{path}.part")
-    with open(open_kept(half, os.O_WRONLY | os.O_TRUNC), "w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(path) as half,
+        open(open_kept(half, _FLAGS), "w", newline="", encoding="utf-8") as file,
+    ):
         csv.writer(file).writerows([_COLUMNS, *sorted(rows)])
-    os.replace(half, path)
 
 
 def _read(path):

@@ -144,7 +144,7 @@ def written(course, tasks, processes=1):
     """
     done = [task for task, *kept in _compared(course, tasks) if _is_in_rows(course, task, *kept)]
     shown = [task for task in done if not task.is_missing]
-    marks = side_by_side(_mark_at, [_graded(course, task) for task in shown], processes)
+    marks = side_by_side(mark_at, [graded(course, task) for task in shown], processes)
     seen = {
         id(task)
         for task, mark in zip(shown, marks, strict=True)
@@ -223,12 +223,13 @@ def _is_in_rows(course, task, kept, changes):
     return _timestamp(course, task.student) in (None, kept.timestamp)
 
 
-def _graded(course, task):
+def graded(course, task):
+    """Return the path of the graded notebook of a Work."""
     folder = course.folder(course.directory.autograded_directory, task.student)
     return folder / task.notebook
 
 
-def _mark_at(path):
+def mark_at(path):
     """Return the Mark of a graded notebook, or None where there is none that can be read."""
     try:
         return mark_of(json.loads(path.read_text()))

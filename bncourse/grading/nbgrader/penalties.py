@@ -59,6 +59,18 @@ class Policy:
         penalty = self._plugin.late_submission_penalty(student, score, late)
         return None if penalty is None else min(max(penalty, 0), score)
 
+    def due(self, submission):
+        """Return ``[(notebook, its penalty as it is due now)]`` of one SubmittedAssignment."""
+        if submission.timestamp is None:
+            # Nothing says when it came, so what was decided stays.
+            return [(each, each.late_submission_penalty or 0.0) for each in submission.notebooks]
+        until = deadline_of(submission, self.extensions)
+        student, came = submission.student.id, submission.timestamp
+        return [
+            (each, self.penalty(student, came, until, each.score) or 0.0)
+            for each in submission.notebooks
+        ]
+
 
 def refresh(book, config, assignment):
     """Bring the penalties of an assignment up to date, and return who has another one now.
@@ -74,16 +86,10 @@ def refresh(book, config, assignment):
     changed, policy = [], Policy(config, assignment)
     for submission in book.assignment_submissions(assignment):
         apply(submission, policy.extensions)
-        if submission.timestamp is None:
-            # Nothing says when it came, so what was decided stays.
-            continue
-        due = deadline_of(submission, policy.extensions)
-        for notebook in submission.notebooks:
+        for notebook, new in policy.due(submission):
             old = notebook.late_submission_penalty or 0.0
-            student = submission.student.id
-            new = policy.penalty(student, submission.timestamp, due, notebook.score) or 0.0
             if not math.isclose(old, new, abs_tol=1e-9):
                 notebook.late_submission_penalty = new or None
-                changed.append((student, old, new))
+                changed.append((submission.student.id, old, new))
     book.db.commit()
     return changed

@@ -168,12 +168,25 @@ class _Submission:
         return right
 
     def _undefined(self, name, result):
+        failed = f"The cell that defines {name} failed.\n{result.message}"
         if result.error:
-            limit = limit_named_in(result.error, result.message)
-            if limit:
-                return Outcome("limit", OVER[limit], limit)
-            return Outcome("error", f"The cell that defines {name} failed.\n{result.message}")
-        return Outcome("missing", f"Nothing called {name} is defined in your notebook.")
+            return _over(result) or Outcome("error", failed)
+        missing = f"Nothing called {name} is defined in your notebook."
+        lost = self._lost_at(name)
+        if lost is None:
+            return Outcome("missing", missing)
+        return replace(lost, message=f"{missing} A cell in its place broke off. {lost.message}")
+
+    def _lost_at(self, name):
+        """Return the Outcome of the last cell between two checks that reached a limit, or None.
+
+        Such a cell may stand in the place of an answer without a definition in it.
+        """
+        own = self.script.places.get(name, 0)
+        start = max((each for each in self.script.places.values() if each < own), default=0)
+        cells = reversed(range(start, own))
+        found = (self.lost.get(index) or _over(self.results[index]) for index in cells)
+        return next(filter(None, found), None)
 
     def _cell_of(self, name, place):
         """Return the index of the last cell before a place that defines a name, or None."""
@@ -215,6 +228,12 @@ class _Submission:
             result.outputs, self.room = cut_to(result.outputs, self.room)
             self.results[index] = result
         return True
+
+
+def _over(result):
+    """Return the Outcome of a cell that failed at a limit, or None."""
+    limit = result.error and limit_named_in(result.error, result.message)
+    return Outcome("limit", OVER[limit], limit) if limit else None
 
 
 def _better(again, outcome):

@@ -15,6 +15,14 @@ def _loops():
     return [
         trick(12, "infinite loop", "while True: pass", word="timeout", limits=_QUICK),
         cell(12, "infinite loop in a cell", "while True: pass", limits=_QUICK),
+        answering(
+            12,
+            "a loop that prints, in the place of an answer",
+            {TARGET: "while True: print('still running')"},
+            {TARGET: "timeout"},
+            says="broke off",
+            limits=_QUICK,
+        ),
         trick(
             13,
             "loop that ignores every signal",
@@ -69,6 +77,13 @@ def _crashes():
             for end in ("os._exit(0)", "os.abort()", "os.kill(os.getpid(), signal.SIGKILL)")
         ],
         cell(16, "os._exit(0) in a cell", "import os\nos._exit(0)"),
+        answering(
+            16,
+            "os._exit(0) in the place of an answer",
+            {TARGET: "import os\nos._exit(0)"},
+            {TARGET: "crashed"},
+            says="broke off",
+        ),
         trick(17, "segmentation fault", "import ctypes", "ctypes.string_at(0)", word="crashed"),
         trick(17, "infinite recursion", "return normalize(x, mean, var, eps)", word="error"),
     ]

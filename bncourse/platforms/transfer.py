@@ -1,0 +1,116 @@
+"""Bring what was collected to its place: of all students, or of none.
+
+nbgrader empties the folder of one student after the other and fills it again. Stopped in between,
+by a full disk or by `kill -9`, it leaves a class of which nobody knows what is there.
+"""
+
+import filecmp
+import functools
+import os
+import shutil
+from pathlib import Path
+
+from bncourse.grading.intake.odd import NOTE
+from bncourse.platforms.counted import write_counted
+from bncourse.whole import beside, recover, replace_folder
+
+# Beside the folder of what was unpacked, while a collection is under way.
+UNDER_WAY = "collecting"
+
+
+def make_whole(app):
+    """Have a ZipCollectApp of nbgrader collect all, or leave things as they were."""
+    app.extract_archive_files = functools.partial(_extract, app, app.extract_archive_files)
+    app.process_extracted_files = functools.partial(_process, app, app.process_extracted_files)
+    app._transfer_files = functools.partial(_transfer, app)
+
+
+def forget(app):
+    """Take away what was unpacked, so that the next collection needs no --force."""
+    root = _unpacked(app)
+    shutil.rmtree(root, ignore_errors=True)
+    (root.parent / UNDER_WAY).unlink(missing_ok=True)
+
+
+def _unpacked(app):
+    return Path(app._format_collect_path(app.extracted_directory))
+
+
+def _extract(app, extract):
+    root = _unpacked(app)
+    note = root.parent / UNDER_WAY
+    if note.exists():
+        # Of a collection that did not end.
+        shutil.rmtree(root, ignore_errors=True)
+    elif root.is_dir() and any(root.iterdir()) and not app.force:
+        # It refuses.
+        return extract()
+    root.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    try:
+        return extract()
+    except BaseException:
+        forget(app)
+        raise
+
+
+def _process(app, process):
+    try:
+        process()
+    except BaseException:
+        forget(app)
+        raise
+    (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
+
+
+def _transfer(app, collected):
+    course = app.coursedir
+    step, assignment = course.submitted_directory, course.assignment_id
+    places = {each: Path(course.format_path(step, each, assignment)) for each in collected}
+    try:
+        for student, told in collected.items():
+            recover(places[student])
+            _make(beside(places[student]), told)
+        changed = [each for each, place in places.items() if _differs(beside(place), place)]
+        if changed and not app.force:
+            app.fail(
+                "Nothing was collected. These have handed in something else already, which "
+                "`bncourse collect --force` replaces: %s",
+                ", ".join(changed),
+            )
+        for place in places.values():
+            replace_folder(beside(place), place)
+        write_counted(_unpacked(app).parent, collected, _unpacked(app))
+    finally:
+        for place in places.values():
+            shutil.rmtree(beside(place), ignore_errors=True)
+
+
+def _make(folder, told):
+    """Make the hand-in of one student, as nbgrader collects it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for source, name in zip(told["src_files"], told["file_ids"], strict=True):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    if told["timestamp"] is not None:
+        (folder / "timestamp.txt").write_text(told["timestamp"].isoformat(" "))
+
+
+def _differs(new, place):
+    """Return whether a student has another hand-in there already."""
+    if not place.exists():
+        return False
+    names = {each: {*_files(each)} - {Path(NOTE)} for each in (new, place)}
+    if not names[place]:
+        return False
+    return names[new] != names[place] or any(
+        not filecmp.cmp(new / each, place / each, shallow=False) for each in names[new]
+    )
+
+
+def _files(folder):
+    for path in folder.rglob("*"):
+        if os.path.lexists(path) and not path.is_dir():
+            yield path.relative_to(folder)
