@@ -1,7 +1,7 @@
 """Tables of the course for its teachers: what to read and what to do, with minutes and points.
 
-A page asks for one with an empty ``{chapters-table}`` or ``{exercises-table}`` fence. All that
-stands in them is read from the chapters and the exercises.
+A page asks for one with an empty ``{chapters-table}`` or ``{exercises-table}`` fence, and for the
+hours of all exercises with ``{{ hours }}``. All of it is read from the chapters and the exercises.
 """
 
 import re
@@ -20,6 +20,7 @@ _EXERCISE = re.compile(
     re.M,
 )
 _TAG = re.compile(r"\((\w+)\)")
+_HOURS = "{{ hours }}"
 
 
 def chapters():
@@ -42,17 +43,25 @@ def exercises_of(each):
     return [found.groupdict() for found in _EXERCISE.finditer(text)]
 
 
+def minutes_of(each):
+    """Return the minutes of a ProblemSet, the sum over its exercises."""
+    return sum(int(one["minutes"]) for one in exercises_of(each))
+
+
+def hours():
+    """Return the hours of all sets that are not optional, a whole number."""
+    return round(sum(map(minutes_of, PROBLEM_SETS)) / 60)
+
+
 def exercises():
     """Return the table of exercises in Markdown, with a row for each set above its own."""
     lines = ["| | exercise | trains | stars | minutes | points |", "|---|---|---|---|---|---|"]
     for each in PROBLEM_SETS:
         found = exercises_of(each)
-        sums = (sum(int(one[key]) for one in found) for key in ("minutes", "points"))
-        page = f"../exercises/{each.name}/{each.notebook}.ipynb"
+        points = sum(int(one["points"]) for one in found)
         heading = each.title[0].upper() + each.title[1:]
-        lines.append(
-            "| **{}** | **[{}]({})** | | | {} | {} |".format(each.number, heading, page, *sums)
-        )
+        link = f"[{heading}](../exercises/{each.name}/{each.notebook}.ipynb)"
+        lines.append(f"| **{each.number}** | **{link}** | | | {minutes_of(each)} | {points} |")
         lines += [_row(each, one) for one in found]
     return "\n".join(lines)
 
@@ -68,6 +77,8 @@ def _fill_page(app, name, source):
         fence = f"```{{{word}}}\n```"
         if fence in source[0]:
             source[0] = source[0].replace(fence, table())
+    if _HOURS in source[0]:
+        source[0] = source[0].replace(_HOURS, str(hours()))
 
 
 def setup(app):

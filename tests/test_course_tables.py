@@ -6,7 +6,7 @@ import course_tables
 import pytest
 
 from bncourse.contents import CHAPTERS
-from bncourse.registry import PROBLEM_SETS
+from bncourse.registry import ALL_SETS, PROBLEM_SETS
 
 
 def test_each_chapter_has_a_row():
@@ -23,6 +23,29 @@ def test_each_exercise_has_a_row_and_the_points_add_up(root, each):
     total = int(re.search(r"\| Points \| (\d+)", text)[1])
     assert sum(int(one["points"]) for one in found) == total
     assert all(one["title"] in course_tables.exercises() for one in found)
+
+
+@pytest.mark.parametrize("each", ALL_SETS, ids=lambda each: each.name)
+def test_a_notebook_tells_the_time_that_its_exercises_take(root, each):
+    text = (root / "solutions" / each.name / f"{each.notebook}.md").read_text()
+    told = re.search(r"\| Time \| about (?:([\d.]+) hours)? ?(?:(\d+) minutes)?", text)
+    hours, minutes = (float(part or 0) for part in told.groups())
+    assert 60 * hours + minutes == pytest.approx(course_tables.minutes_of(each), abs=10)
+
+
+@pytest.mark.parametrize("page", ["index.md", "chapters/guide_teachers.md"])
+def test_the_hours_of_all_sets_are_counted(root, page):
+    filled = [(root / page).read_text()]
+    assert course_tables._HOURS in filled[0]
+    course_tables._fill_page(None, page, filled)
+    assert f"{course_tables.hours()} hours" in filled[0]
+
+
+@pytest.mark.parametrize("each", ALL_SETS, ids=lambda each: each.name)
+def test_a_chapter_sends_its_readers_to_each_set(root, each):
+    pages = [(root / "chapters" / f"{chapter.page}.md").read_text() for chapter in CHAPTERS]
+    trained = [page.partition("\n## Exercises\n")[2].partition("\n## ")[0] for page in pages]
+    assert any(f"exercises/{each.name}/{each.notebook}.ipynb" in part for part in trained)
 
 
 def test_each_row_has_as_many_cells_as_its_head():

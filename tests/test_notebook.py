@@ -9,8 +9,10 @@ from solutions_ps1_forward import statistics_numpy
 from bncourse import check, report
 from bncourse.check import CheckFailed
 from bncourse.notebook import lines_on
-from bncourse.registry import ALL_SETS
+from bncourse.registry import ALL_SETS, PROBLEM_SETS
 from bncourse.study import progress
+
+ALL = len(PROBLEM_SETS[0].exercises)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +72,7 @@ def test_what_this_kernel_has_seen_counts(notebook, capsys):
         check(lambda x, mean, var, eps=1e-5: x, "normalize")
     # The file is found by the set that was checked.
     text = printed(capsys).split("Next:")[-1]
-    assert "1 of 6 exercises are right: batch_statistics." in text
+    assert f"1 of {ALL} exercises are right: batch_statistics." in text
     assert "Points by self-check: 2 of 17. A person reads the texts, for 3 more." in text
     assert "Not right yet: normalize." in text
     assert "Texts still empty: redundant_bias." in text
@@ -82,7 +84,7 @@ def test_what_the_kernel_has_seen_is_newer_than_the_file(notebook, capsys):
     assert "exercises are right: normalize." in printed(capsys, path)
     with pytest.raises(CheckFailed):
         check(lambda x, mean, var, eps=1e-5: x, "normalize")
-    assert "0 of 6 exercises are right." in printed(capsys, path)
+    assert f"0 of {ALL} exercises are right." in printed(capsys, path)
 
 
 def test_what_was_changed_and_what_ran_out_of_order_is_told(notebook, capsys):
@@ -111,12 +113,12 @@ def test_a_report_never_raises(content, tmp_path, capsys):
 def test_without_a_file_it_says_what_it_knows(capsys):
     assert printed(capsys).startswith("No check has run in this kernel.")
     check(statistics_numpy, "batch_statistics")
-    assert "Problem set 1: 1 of 6 exercises are right: batch_statistics." in printed(capsys)
+    assert f"Problem set 1: 1 of {ALL} exercises are right: batch_statistics." in printed(capsys)
 
 
 def test_jupyter_tells_which_notebook_runs(notebook, capsys, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook[0]))
-    assert printed(capsys).startswith("Problem set 1: 0 of 6")
+    assert printed(capsys).startswith(f"Problem set 1: 0 of {ALL}")
 
 
 def test_a_terminal_says_the_same(notebook, capsys):
@@ -148,7 +150,7 @@ def test_what_colab_and_vs_code_save_is_read(root, tmp_path):
     path = tmp_path / "Übung 1 (copy).ipynb"
     path.write_text(json.dumps(content), encoding="utf-8-sig", newline="\r\n")
     lines = lines_on(path)
-    assert lines[0] == "Problem set 1: 1 of 6 exercises are right: normalize."
+    assert lines[0] == f"Problem set 1: 1 of {ALL} exercises are right: normalize."
     assert not [line for line in lines if "edited" in line or "missing" in line]
 
 

@@ -33,8 +33,9 @@ def test_the_table_agrees_with_the_notebook(each):
 def test_every_set_and_every_oracle_is_in_the_table():
     folders = {path.name for path in (ROOT / "bncourse/exercises").iterdir() if path.is_dir()}
     assert {each.name for each in ALL_SETS} == folders - {"__pycache__"}
-    numbers = [each.number for each in ALL_SETS]
-    assert numbers == sorted(set(numbers))
+    numbers = [each.number for each in PROBLEM_SETS]
+    assert numbers == sorted(numbers)
+    assert len({each.number for each in ALL_SETS}) == len(ALL_SETS)
     assert all(each.name.startswith(f"ps{each.number}_") for each in ALL_SETS)
     names = {name for each in ALL_SETS for name in each.answers}
     assert names <= set(registry._reference_modules())

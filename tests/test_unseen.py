@@ -1,6 +1,7 @@
 """The diagnosis as a classifier, on wrong solutions that no hint was written for."""
 
 import importlib
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -43,6 +44,13 @@ def test_no_solution_is_told_a_wrong_name(module):
 def test_most_solutions_are_told_a_right_name(module):
     nameable = [told for each, told in judged(module) if each.names]
     assert sum(map(bool, nameable)) >= _NAMED * len(nameable)
+
+
+@pytest.mark.parametrize("each", PROBLEM_SETS, ids=lambda each: each.name)
+def test_each_exercise_has_some(each):
+    rows = importlib.import_module(f"unseen.{each.name}").TABLE.rows
+    counts = Counter(row.exercise for row in rows)
+    assert {name for name in each.exercises if counts[name] < 5} == set()
 
 
 def test_there_are_enough_of_them():
