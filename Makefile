@@ -104,7 +104,7 @@ report: setup ## print what each exercise accepts, rejects and names, and the ga
 	python benchmarks/classifier.py
 	python benchmarks/tolerances.py
 
-effects: setup ## measure the main effects of chapters 8 to 13 on Fashion-MNIST too (10 minutes)
+effects: setup ## measure the main effects of the experiments on Fashion-MNIST too (10 minutes)
 	python benchmarks/effects.py
 
 versions: setup ## try the oldest and the newest versions in fresh environments (an hour, 5 GB at a time)

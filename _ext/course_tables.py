@@ -1,7 +1,8 @@
 """Tables of the course for its teachers: what to read and what to do, with minutes and points.
 
-A page asks for one with an empty ``{chapters-table}`` or ``{exercises-table}`` fence, and for the
-hours of all exercises with ``{{ hours }}``. All of it is read from the chapters and the exercises.
+A page asks for one with an empty ``{chapters-table}`` or ``{exercises-table}`` fence, for the
+hours of all exercises with ``{{ hours }}``, and for the number of a chapter with
+``{{ chapter:NAME }}``. All of it is read from the chapters and the exercises.
 """
 
 import re
@@ -21,6 +22,7 @@ _EXERCISE = re.compile(
 )
 _TAG = re.compile(r"\((\w+)\)")
 _HOURS = "{{ hours }}"
+_NUMBER = re.compile(r"\{\{ chapter:(\w+) \}\}")
 
 
 def chapters():
@@ -41,6 +43,10 @@ def exercises_of(each):
     """Return the exercises of a ProblemSet as dicts of what stands below their headings."""
     text = (ROOT / "solutions" / each.name / f"{each.notebook}.md").read_text()
     return [found.groupdict() for found in _EXERCISE.finditer(text)]
+
+
+def _numbers():
+    return {each.page: number_of(each) for each in CHAPTERS}
 
 
 def minutes_of(each):
@@ -79,6 +85,7 @@ def _fill_page(app, name, source):
             source[0] = source[0].replace(fence, table())
     if _HOURS in source[0]:
         source[0] = source[0].replace(_HOURS, str(hours()))
+    source[0] = _NUMBER.sub(lambda found: str(_numbers()[found[1]]), source[0])
 
 
 def setup(app):

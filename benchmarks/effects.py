@@ -1,4 +1,4 @@
-"""Measure the main effects of chapters 8 to 13 on digits and on other images.
+"""Measure the main effects of the experiments on digits and on other images.
 
     python benchmarks/effects.py [--missing] [data set ...]
 

@@ -54,7 +54,7 @@ class Claim:
 
 
 def titles() -> dict[str, str]:
-    """Return the titles of the pages that stand, by their names."""
+    """Return the titles of the pages that a claim may name, by their names."""
     return {each.page: each.title for each in CHAPTERS} | _OTHER_PAGES
 
 
@@ -77,23 +77,21 @@ def anchor_of(place: str) -> str:
 
 
 def link(place: str) -> str:
-    """Return a place as a link in MyST, or nothing if its page does not stand.
+    """Return a place as a link in MyST.
 
     >>> link("F3"), link("layers#layers-table")
     ('[(F3)](#F3)', '[Use the layer in PyTorch and Keras](#layers-table)')
-    >>> link("glossary"), link("unwritten#Z1")
-    ('[Glossary](glossary.md)', '')
+    >>> link("glossary")
+    '[Glossary](glossary.md)'
     """
     page, anchor = page_of(place), anchor_of(place)
-    if page not in titles():
-        return ""
     words = f"({anchor})" if _TAG.fullmatch(anchor) else titles()[page]
     return f"[{words}]({f'#{anchor}' if anchor else f'{page}.md'})"
 
 
 def links(claim: Claim) -> list[str]:
-    """Return the links to those places of a Claim whose pages stand."""
-    return list(filter(None, map(link, claim.where)))
+    """Return the links to the places of a Claim."""
+    return list(map(link, claim.where))
 
 
 CLAIMS = (

@@ -15,8 +15,6 @@ from bncourse.contents import CHAPTERS
 from bncourse.lab import buys, data, ensemble, published
 
 COUNT = 41
-# Pages that some claims wait for: their links appear as soon as these stand in the contents.
-AWAITED = {"when_it_fails", "relatives", "system", "famous_bugs"}
 
 each_claim = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.number)
 
@@ -90,14 +88,11 @@ def test_each_link_of_a_claim_leads_somewhere(root, claim):
 
 
 @each_claim
-def test_a_place_is_linked_as_soon_as_its_page_stands(root, claim):
-    standing = claims.titles()
+def test_a_place_is_a_label_of_its_page(root, claim):
     for place in claim.where:
-        name = claims.page_of(place)
-        assert name in standing or name in AWAITED, place
-        assert (claims.link(place) != "") == (name in standing), place
-        if name in standing and claims.anchor_of(place):
-            assert claims.anchor_of(place) in labels(text(root, name)), place
+        name, anchor = claims.page_of(place), claims.anchor_of(place)
+        assert name in claims.titles(), place
+        assert not anchor or anchor in labels(text(root, name)), place
 
 
 @each_claim
@@ -107,15 +102,12 @@ def test_a_claim_has_evidence_that_stands(root, claim):
     bibliography = (root / "references.bib").read_text()
     assert all(f"{{{key},\n" in bibliography for key in keys)
     assert claims.links(claim), "a place in this book"
-    if AWAITED & {claims.page_of(place) for place in claim.where}:
-        assert keys or "](#" in claim.evidence, "evidence besides the page that is awaited"
 
 
 @each_claim
 def test_a_number_of_an_answer_stands_where_it_links_to(root, claim):
     said = claim.answer + re.sub(r"\{cite:\w\}`[^`]*`|\[[^]]*\]\([^)]*\)", "", claim.evidence)
     places = [claims.page_of(place) for place in claim.where]
-    places = [name for name in places if name in claims.titles()]
     held = claim.claim + "".join(text(root, name) for name in places)
     for number in re.findall(r"\d[\d.,]*\d|\d", said):
         assert re.search(rf"(?<!\d){re.escape(number)}(?!\d)", held), number

@@ -33,6 +33,21 @@ def test_a_notebook_tells_the_time_that_its_exercises_take(root, each):
     assert 60 * hours + minutes == pytest.approx(course_tables.minutes_of(each), abs=10)
 
 
+def test_a_chapter_is_named_by_a_number_that_moves_with_it(root):
+    """The lines of code show what a check says, and tests compare them with it."""
+    pages = [root / "index.md", *(root / "chapters").glob("*.md")]
+    for path in pages:
+        words = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+        # The button leads to whatever comes first.
+        numbered = set(re.findall(r"[Cc]hapters? \d+", words)) - {"chapter 1"}
+        assert not numbered, path
+    filled = ["chapters {{ chapter:why_normalise }} to {{ chapter:famous_bugs }}"]
+    course_tables._fill_page(None, "index", filled)
+    assert filled == [f"chapters 1 to {len(CHAPTERS)}"]
+    with pytest.raises(KeyError):
+        course_tables._fill_page(None, "index", ["{{ chapter:unwritten }}"])
+
+
 @pytest.mark.parametrize("page", ["index.md", "chapters/guide_teachers.md"])
 def test_the_hours_of_all_sets_are_counted(root, page):
     filled = [(root / page).read_text()]

@@ -92,7 +92,7 @@ def test_the_percentiles_are_those_of_the_chapter(unit):
 
 
 def chapters_net(norm, width=6):
-    """Return a network of one member as chapter 9 has it, and the same in parts."""
+    """Return a network of one member as the chapter reduce_shift has it, and the same in parts."""
     torch_net = nn.Sequential(
         OrderedDict(
             linear1=nn.Linear(5, width),

@@ -10,7 +10,7 @@ bfloat16.
 import numpy as np
 import torch
 
-from bncourse.exercises.ps4_pytorch.drive import TOLERANCE
+from bncourse.exercises.torch_drive import TOLERANCE
 from bncourse.reference import layers
 from bncourse.registry import load
 from bncourse.tolerances import spread

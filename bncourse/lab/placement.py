@@ -26,7 +26,6 @@ BEST_RATE = {
     ("ReLU", "before"): 0.1,
     ("ReLU", "after"): 0.1,
 }
-TREATMENTS = ("raw", "standardised", "batch norm")
 OUTPUTS = ("batch norm, fixed", "batch norm", "standardised targets")
 
 

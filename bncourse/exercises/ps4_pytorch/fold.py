@@ -8,7 +8,7 @@ from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises import hints
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.torch_drive import (
     called,
     kinds,
     one_thread,

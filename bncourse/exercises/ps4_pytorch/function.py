@@ -7,7 +7,7 @@ import torch
 
 from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
 from bncourse.exercises import hints
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.torch_drive import (
     FIRST,
     SECOND,
     TOLERANCE,

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER_MISTAKES
+from bncourse.exercises.torch_drive import (
     SECOND,
     TOLERANCE,
     called,
@@ -20,7 +21,6 @@ from bncourse.exercises.ps4_pytorch.drive import (
     require_usable,
     tensor,
 )
-from bncourse.exercises.ps4_pytorch.layer_mistakes import LAYER_MISTAKES
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import layers
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.torch_drive import (
     TOLERANCE,
     kinds,
     one_thread,

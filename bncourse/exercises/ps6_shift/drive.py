@@ -11,7 +11,7 @@ from torch import nn
 
 from bncourse.attempt import as_array
 from bncourse.exercise import Unusable
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.torch_drive import (
     require_same_parameters,
     require_settings,
     require_usable,

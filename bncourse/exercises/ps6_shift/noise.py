@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.ps6_shift.noise_mistakes import NOISE_MISTAKES
+from bncourse.exercises.torch_drive import (
     called,
     differentiate,
     one_thread,
     require_no_graph,
     tensor,
 )
-from bncourse.exercises.ps6_shift.noise_mistakes import NOISE_MISTAKES
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import layers
 

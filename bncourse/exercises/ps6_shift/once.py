@@ -8,19 +8,19 @@ import torch
 from torch import nn
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Case, Exercise, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import (
-    one_thread,
-    require_usable,
-    settings,
-    tensor,
-    untouched,
-)
 from bncourse.exercises.ps6_shift.drive import (
     build,
     network,
     parts_of,
     require_untouched,
     snapshot,
+)
+from bncourse.exercises.torch_drive import (
+    one_thread,
+    require_usable,
+    settings,
+    tensor,
+    untouched,
 )
 from bncourse.inputs import batch, cast
 from bncourse.reference import shift

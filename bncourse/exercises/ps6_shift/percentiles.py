@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from bncourse.exercise import Case, Exercise
-from bncourse.exercises.ps4_pytorch.drive import one_thread, tensor, untouched
 from bncourse.exercises.ps6_shift.drive import (
     TOLERANCE,
     build,
@@ -18,6 +17,7 @@ from bncourse.exercises.ps6_shift.drive import (
     require_untouched,
     snapshot,
 )
+from bncourse.exercises.torch_drive import one_thread, tensor, untouched
 from bncourse.inputs import batch, cast
 from bncourse.reference import shift
 from bncourse.slips import Instead, Right

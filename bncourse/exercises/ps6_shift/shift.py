@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from bncourse.exercise import Case, Exercise
-from bncourse.exercises.ps4_pytorch.drive import one_thread
 from bncourse.exercises.ps6_shift.drive import (
     TOLERANCE,
     classes,
@@ -15,6 +14,7 @@ from bncourse.exercises.ps6_shift.drive import (
     probe_on_batch,
     reference_on_batch,
 )
+from bncourse.exercises.torch_drive import one_thread
 from bncourse.inputs import batch, cast
 from bncourse.reference import shift
 from bncourse.slips import Instead, Right

@@ -8,7 +8,8 @@ from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises import hints
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
+from bncourse.exercises.torch_drive import (
     TOLERANCE,
     called,
     differentiate,
@@ -17,7 +18,6 @@ from bncourse.exercises.ps4_pytorch.drive import (
     require_usable,
     tensor,
 )
-from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right

@@ -6,12 +6,12 @@ import torch
 
 from bncourse.exercise import Exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps4_pytorch.drive import TOLERANCE
 from bncourse.exercises.ps7_batches.bug_drive import (
     drive_forward,
     forward_cases,
     reference_forward,
 )
+from bncourse.exercises.torch_drive import TOLERANCE
 from bncourse.slips import Right
 
 

@@ -7,13 +7,6 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Unusable, so_far
-from bncourse.exercises.ps4_pytorch.drive import (
-    called,
-    differentiate,
-    one_thread,
-    require_no_graph,
-    tensor,
-)
 from bncourse.exercises.ps8_capstone.drive import (
     TOLERANCE,
     Centring,
@@ -23,6 +16,13 @@ from bncourse.exercises.ps8_capstone.drive import (
     require_names,
     require_saved,
     seeded,
+)
+from bncourse.exercises.torch_drive import (
+    called,
+    differentiate,
+    one_thread,
+    require_no_graph,
+    tensor,
 )
 from bncourse.inputs import batch, cast, upstream
 from bncourse.reference import residual

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Unusable
-from bncourse.exercises.ps4_pytorch.drive import settings
+from bncourse.exercises.torch_drive import settings
 
 TOLERANCE = {"float64": FLOAT64_TOLERANCE, "float32": 1e-3}
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
-from bncourse.exercises.ps4_pytorch.drive import (
+from bncourse.exercises.ps8_capstone.drive import TOLERANCE, load, seeded
+from bncourse.exercises.torch_drive import (
     one_thread,
     require_same_parameters,
     require_settings,
@@ -15,7 +16,6 @@ from bncourse.exercises.ps4_pytorch.drive import (
     tensor,
     untouched,
 )
-from bncourse.exercises.ps8_capstone.drive import TOLERANCE, load, seeded
 from bncourse.inputs import batch, cast
 from bncourse.reference import residual
 from bncourse.slips import Instead, Right

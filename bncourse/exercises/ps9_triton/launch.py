@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from bncourse.exercise import Unusable, describe
-from bncourse.exercises.ps4_pytorch.drive import one_thread
+from bncourse.exercises.torch_drive import one_thread
 
 # float16 keeps 11 bits of a number: an output may be off by 2^-11, and the tolerance is ten times
 # that. What belongs to a channel is in float32 whatever x is.
