@@ -25,6 +25,19 @@ def make_whole(app):
     app._transfer_files = functools.partial(_transfer, app)
 
 
+def unfinished(course):
+    """Return a sentence where a collection of a Course is under way, or was killed; else nothing.
+
+    What stands in ``submitted/`` then is of before for some students.
+    """
+    if not (course.root / "downloaded" / course.problem_set / UNDER_WAY).exists():
+        return ""
+    return (
+        f"A collection of {course.problem_set} has not ended. If none is running, repeat it: "
+        f"bncourse collect {course.problem_set}"
+    )
+
+
 def forget(app):
     """Take away what was unpacked, so that the next collection needs no --force."""
     root = _unpacked(app)
