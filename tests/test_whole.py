@@ -1,11 +1,17 @@
 """A file or a folder is put into its place whole, or the old one stays."""
 
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 
+import click
 import pytest
+from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
 
+from bncourse.commands import Command
 from bncourse.whole import beside, recover, replace_folder, whole_file
 
 
@@ -87,3 +93,30 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
         replace_folder(tmp_path / "none", place)
     assert (place / "forward.ipynb").read_text() == "old"
     assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left on device"),
+        (OperationalError("COMMIT", {}, sqlite3.OperationalError("disk is full")), 1, "is full"),
+    ],
+)
+def test_a_machine_that_refuses_is_a_sentence(error, status, told):
+    @click.command(cls=Command)
+    def verb():
+        raise error
+
+    done = CliRunner().invoke(verb)
+    assert done.exit_code == status
+    assert done.stderr.startswith("Error: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_of_the_course_itself_is_not_hidden():
+    @click.command(cls=Command)
+    def verb():
+        raise OSError(errno.ENOENT, "No such file")
+
+    assert isinstance(CliRunner().invoke(verb).exception, FileNotFoundError)

@@ -83,7 +83,7 @@ def _transfer(app, collected):
     try:
         for student, told in collected.items():
             recover(places[student])
-            _make(beside(places[student]), told)
+            _make(beside(places[student]), told, app.log)
         changed = [each for each, place in places.items() if _differs(beside(place), place)]
         if changed and not app.force:
             app.fail(
@@ -99,13 +99,14 @@ def _transfer(app, collected):
             shutil.rmtree(beside(place), ignore_errors=True)
 
 
-def _make(folder, told):
+def _make(folder, told, log):
     """Make the hand-in of one student, as nbgrader collects it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for source, name in zip(told["src_files"], told["file_ids"], strict=True):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        log.debug("Copying from: %s", source)
         shutil.copy(source, target)
     if told["timestamp"] is not None:
         (folder / "timestamp.txt").write_text(told["timestamp"].isoformat(" "))
