@@ -3,9 +3,11 @@
 It ends with one sentence whatever a CourseError says, and with its exit status.
 """
 
+import errno
+
 import click
 
-from bncourse.errors import CourseError
+from bncourse.errors import CourseError, Infra
 from bncourse.verbs import NEEDS, STUDY, VERBS, command
 
 
@@ -17,9 +19,34 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except CourseError as error:
-            told = click.ClickException(str(error))
-            told.exit_code = error.exit_code
-            raise told from None
+            raise _told(error) from None
+        except Exception as error:
+            reason = _of_the_machine(error)
+            if reason is None:
+                raise
+            raise _told(reason) from None
+
+
+# No room, no rights, a disk that fails: no traceback says more than the reason.
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def _told(error):
+    told = click.ClickException(str(error))
+    told.exit_code = error.exit_code
+    return told
+
+
+def _of_the_machine(error):
+    """Return the CourseError on a machine or a database that refuses, or None."""
+    if isinstance(error, OSError):
+        return Infra(f"{error}. Put it right, and repeat it.") if error.errno in _MACHINE else None
+    if not type(error).__module__.startswith(("sqlalchemy.", "nbgrader.")):
+        return None
+    from bncourse.grading.nbgrader.gradebook import unusable
+
+    found = unusable(error)
+    return found if isinstance(found, CourseError) else None
 
 
 class _Verbs(click.Group):

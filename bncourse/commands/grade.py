@@ -93,11 +93,13 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     from bncourse.grading.nbgrader import gradebook, writing
     from bncourse.grading.nbgrader.late import late_cost
     from bncourse.grading.work import GradedCourse
+    from bncourse.platforms.transfer import unfinished
 
     _quiet()
     course = GradedCourse(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.setting.unsafe)
     course.store.require_writable()
+    _say(unfinished(course))
     # Submissions that share a GPU would run out of its memory on account of each other.
     workers = workers or (1 if course.setting.gpu else None)
     run = functools.partial(fan_out, workers=workers, scheduler=scheduler)
@@ -113,7 +115,7 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     # A lock may be gone when there is something to write.
     with contextlib.suppress(Locked):
         gradebook.require_assignment(course, {task.notebook for task in tasks})
-        _say_new(gradebook.newcomers(course, {task.student for task in tasks}))
+        _say(_new(gradebook.newcomers(course, {task.student for task in tasks})))
     grade_tasks(course, tasks, run, resume, say=_progress)
     changes = gradebook.differences(course, tasks)
     done = gradebook.written(course, tasks, processes) if resume else ()
@@ -131,12 +133,11 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     return 1 if failed or any(task.report is None for task in tasks) else 0
 
 
-def _say_new(students):
-    if students:
-        _progress(
-            f"Not in the list of the class so far, and graded under these ids: "
-            f"{', '.join(students)}. If they are somebody's you know, rename their folders."
-        )
+def _new(students):
+    return students and (
+        f"Not in the list of the class so far, and graded under these ids: "
+        f"{', '.join(students)}. If they are somebody's you know, rename their folders."
+    )
 
 
 def _quiet():
@@ -158,6 +159,11 @@ def _by_reason(failed):
 
 def _progress(line):
     click.echo(printable(line), err=True)
+
+
+def _say(line):
+    if line:
+        _progress(line)
 
 
 def _show(tasks, changes, problem_set):

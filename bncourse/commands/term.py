@@ -149,7 +149,7 @@ def _nbgrader(root, *arguments, quiet=False):
     from bncourse.course import scripts_on_path
 
     command = [sys.executable, Path(sysconfig.get_path("scripts"), "nbgrader"), *arguments]
-    said = []
+    said, broke = [], False
     with (
         scripts_on_path(),
         subprocess.Popen(
@@ -158,7 +158,8 @@ def _nbgrader(root, *arguments, quiet=False):
     ):
         for line in process.stderr:
             said.append(line.rstrip("\n"))
-            if not quiet and _TRACEBACK not in said:
+            broke = broke or bool(_BROKE.match(line))
+            if not quiet and not broke:
                 click.echo(printable(said[-1]), err=True)
     if process.returncode:
         what, status = " ".join(arguments[:2]), process.returncode
@@ -168,7 +169,8 @@ def _nbgrader(root, *arguments, quiet=False):
 
 
 _OUTPUT = {True: subprocess.DEVNULL, False: None}
-_TRACEBACK = "Traceback (most recent call last):"
+# What begins the way in which Python and nbgrader show an exception that nobody caught.
+_BROKE = re.compile(r"Traceback \(most recent call last\):|\w\S*(Error|Exception): ")
 # What Python, SQLAlchemy and nbgrader say of the machine, and not of a hand-in.
 _REASONS = re.compile(
     r"No space left on device|[dD]isk quota exceeded|database or disk is full|"
@@ -181,7 +183,7 @@ def _failure(what, said, quiet):
     reasons = [found[0] for line in said if (found := _REASONS.search(line))]
     if reasons:
         return f"nbgrader {what} could not finish: {reasons[-1]}. Put it right, and repeat it."
-    if quiet or _TRACEBACK in said:
+    if quiet or any(map(_BROKE.match, said)):
         return "\n".join([f"nbgrader {what} could not finish:", *said])
     return f"nbgrader {what} could not finish, for the reason above."
 

@@ -25,6 +25,19 @@ def make_whole(app):
     app._transfer_files = functools.partial(_transfer, app)
 
 
+def unfinished(course):
+    """Return a sentence where a collection of a Course is under way, or was killed; else nothing.
+
+    What stands in ``submitted/`` then is of before for some students.
+    """
+    if not (course.root / "downloaded" / course.problem_set / UNDER_WAY).exists():
+        return ""
+    return (
+        f"A collection of {course.problem_set} has not ended. If none is running, repeat it: "
+        f"bncourse collect {course.problem_set}"
+    )
+
+
 def forget(app):
     """Take away what was unpacked, so that the next collection needs no --force."""
     root = _unpacked(app)
@@ -70,7 +83,7 @@ def _transfer(app, collected):
     try:
         for student, told in collected.items():
             recover(places[student])
-            _make(beside(places[student]), told)
+            _make(beside(places[student]), told, app.log)
         changed = [each for each, place in places.items() if _differs(beside(place), place)]
         if changed and not app.force:
             app.fail(
@@ -86,13 +99,14 @@ def _transfer(app, collected):
             shutil.rmtree(beside(place), ignore_errors=True)
 
 
-def _make(folder, told):
+def _make(folder, told, log):
     """Make the hand-in of one student, as nbgrader collects it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for source, name in zip(told["src_files"], told["file_ids"], strict=True):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        log.debug("Copying from: %s", source)
         shutil.copy(source, target)
     if told["timestamp"] is not None:
         (folder / "timestamp.txt").write_text(told["timestamp"].isoformat(" "))

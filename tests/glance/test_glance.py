@@ -165,6 +165,14 @@ def test_nothing_is_old_when_all_is_in_the_gradebook(written):
     assert "to bring it up to date" not in call(written)
 
 
+def test_a_collection_that_has_not_ended_is_told(written):
+    note = written / "downloaded" / SET / "collecting"
+    assert "has not ended" not in call(written)
+    note.parent.mkdir(parents=True)
+    note.touch()
+    assert f"has not ended. If none is running, repeat it: bncourse collect {SET}" in call(written)
+
+
 def test_a_verdict_of_an_earlier_version_is_told_and_counts_until_it_is_made_anew(written):
     configure(written, "c.TrustedExecute.limits = {'item_seconds': 20}\n")
     facts, found = ben(written)

@@ -84,6 +84,14 @@ def test_feedback_follows_a_regrade(course):
     assert page(course, "ben").stat().st_mtime_ns == before, "nothing of ben has changed"
 
 
+def test_a_page_that_was_cut_short_is_made_anew(course):
+    whole = page(course).read_bytes()
+    # As a crash in the middle of writing leaves it.
+    page(course).write_bytes(whole[: len(whole) // 2])
+    generate(course)
+    assert page(course).read_bytes() == whole
+
+
 def test_feedback_follows_points_and_comments_by_hand(course):
     give_by_hand(course, 2, "And what replaces the bias?")
     generate(course)

@@ -1,12 +1,15 @@
 """Collecting: whose file it is, which one counts, and what a hostile archive cannot do."""
 
 import csv
+import errno
 import io
 import logging
 import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -28,6 +31,7 @@ from bncourse.limits import MIB, Limits
 from bncourse.platforms import exchange
 from bncourse.platforms.exchange import SafeCollect
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
+from bncourse.platforms.transfer import UNDER_WAY
 from bncourse.platforms.unpack import Refused, members
 from bncourse.trial import corpus
 from bncourse.trial import course as trial
@@ -775,3 +779,80 @@ def test_the_list_of_a_zip_is_counted_before_it_is_read(monkeypatch):
     monkeypatch.setattr(zipfile, "ZipFile", lambda file: pytest.fail("it was read"))
     with pytest.raises(Refused, match="more files than"):
         list(members(io.BytesIO(listed), MIB, 4))
+
+
+# --- All of it, or nothing ----------------------------------------------------------------------
+
+KILLED = """
+import os, sys
+from nbgrader.apps.zipcollectapp import ZipCollectApp
+from bncourse.platforms import transfer
+
+left, replace = [int(sys.argv.pop(1))], transfer.replace_folder
+
+def replace_folder(*arguments):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), 9)
+    replace(*arguments)
+
+transfer.replace_folder = replace_folder
+ZipCollectApp.launch_instance()
+"""
+
+
+def command(course, *options):
+    """Run nbgrader's command as the verb does; the first option is when to kill it, 0 for never."""
+    config = "c = get_config()\nc.CourseDirectory.release_directory = 'exercises'\n" + PLUGINS
+    (course / "nbgrader_config.py").write_text(config)
+    words = [sys.executable, "-c", KILLED, *map(str, options), "ps1"]
+    with scripts_on_path():
+        return subprocess.run(words, cwd=course, capture_output=True, text=True)
+
+
+def hand_ins(course):
+    return {path.parts[-3]: path.read_text() for path in course.glob("submitted/*/ps1/*.ipynb")}
+
+
+@pytest.mark.slow
+def test_a_collection_that_was_killed_is_finished_by_the_same_command(course):
+    put(course, ("ada_forward.ipynb", "of ada"), ("ben_forward.ipynb", "of ben"))
+    assert command(course, 2).returncode == -9
+    assert hand_ins(course) == {"ada": "of ada"}
+    assert (course / "downloaded" / "ps1" / UNDER_WAY).exists()
+    done = command(course, 0)
+    assert done.returncode == 0, done.stderr
+    assert hand_ins(course) == {"ada": "of ada", "ben": "of ben"}
+    assert not (course / "downloaded" / "ps1" / UNDER_WAY).exists()
+    assert not [*course.glob("submitted/*/.*")]
+    # What came by another way is not replaced unasked, and then nobody's is.
+    put(course, ("ada_forward.ipynb", "later of ada"), ("cleo_forward.ipynb", "of cleo"))
+    shutil.rmtree(course / "downloaded" / "ps1" / "extracted")
+    done = command(course, 0)
+    assert done.returncode == 1
+    assert "replaces: ada" in done.stderr
+    assert hand_ins(course) == {"ada": "of ada", "ben": "of ben"}
+    assert command(course, 0, "--force").returncode == 0
+    assert hand_ins(course) == {"ada": "later of ada", "ben": "of ben", "cleo": "of cleo"}
+
+
+@pytest.mark.parametrize("where", ["unpack.copy", "transfer.shutil.copy"])
+def test_a_full_disk_is_no_fault_of_a_hand_in(course, monkeypatch, where):
+    put(course, ("ada_forward.ipynb", "first"))
+    assert collect(course) == {"ada": {"forward.ipynb": "first"}}
+    tables = {path.name: path.read_text() for path in course.glob("downloaded/ps1/*.csv")}
+    put(course, ("ada_forward.ipynb", "second"), ("ben_forward.ipynb", "of ben"))
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"bncourse.platforms.{where}", full)
+        with pytest.raises(OSError, match="No space"):
+            collect(course)
+    assert hand_ins(course) == {"ada": "first"}
+    assert tables == {path.name: path.read_text() for path in course.glob("downloaded/ps1/*.csv")}
+    assert collect(course) == {
+        "ada": {"forward.ipynb": "second"},
+        "ben": {"forward.ipynb": "of ben"},
+    }

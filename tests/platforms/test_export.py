@@ -4,7 +4,6 @@ import csv
 import logging
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -189,8 +188,22 @@ def test_the_verb_writes_where_the_caller_says_however_often(tmp_path, gradebook
     assert Path.cwd() == elsewhere
 
 
-def test_the_verb_ends_as_nbgrader_ends(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        ("sys.exit('[ExportApp | ERROR] no exporter')", "no exporter\nError: nbgrader export"),
+        ("raise OSError(28, os.strerror(28))", "could not finish: No space left on device. Put"),
+        ("raise ValueError('odd')", "ValueError: odd"),
+    ],
+)
+def test_the_verb_ends_as_nbgrader_ends(tmp_path, monkeypatch, fails, told):
     (tmp_path / "nbgrader_config.py").write_text(CONFIG)
-    ended = SimpleNamespace(returncode=3)
-    monkeypatch.setattr("bncourse.commands.term.subprocess.run", lambda *words, **more: ended)
+    (tmp_path / "nbgrader").write_text(f"import os, sys\nprint('a line', file=sys.stderr)\n{fails}")
+    monkeypatch.setattr("bncourse.commands.term.sysconfig.get_path", lambda name: str(tmp_path))
+    done = CliRunner().invoke(export_verb, ["--root", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("a line\n")
+    assert told in done.stderr
+    assert ("Traceback" in done.stderr) is ("ValueError" in told)
+    (tmp_path / "nbgrader").write_text("import sys; sys.exit(3)")
     assert CliRunner().invoke(export_verb, ["--root", str(tmp_path)]).exit_code == 3

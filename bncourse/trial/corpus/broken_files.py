@@ -5,7 +5,14 @@ import os
 
 from nbformat import v3, v4
 
-from bncourse.trial.corpus.answers import IMPORTS, NOTEBOOK, SOLUTIONS, everywhere
+from bncourse.trial.corpus.answers import (
+    IMPORTS,
+    NOTEBOOK,
+    SOLUTIONS,
+    TARGET,
+    WRONG,
+    everywhere,
+)
 from bncourse.trial.corpus.making import Bad, hands_in, notebook, write
 
 _MALFORMED = everywhere("malformed")
@@ -52,11 +59,16 @@ def _too_large():
 def _damaged():
     good = json.dumps(notebook()).encode()
     old = json.dumps(_in_format_3()).encode()
+    cells = json.dumps(notebook({TARGET: WRONG})["cells"]).encode()
+    twice = good[:-1] + b', "cells": ' + cells + b"}"
     return [
         Bad(30, "broken JSON", _hands_in_bytes(good[:-9]), _MALFORMED),
         Bad(30, "empty file", _hands_in_bytes(b""), _MALFORMED),
         Bad(30, "binary", _hands_in_bytes(bytes(range(256))), _MALFORMED),
         Bad(30, "wrong encoding", _hands_in_bytes(good.decode().encode("utf-16")), _MALFORMED),
+        Bad(30, "cells twice, the last count", _hands_in_bytes(twice), {TARGET: "wrong"}),
+        Bad(30, "no number as version", _hands_in_bytes(b'{"nbformat": NaN}'), _MALFORMED),
+        Bad(30, "a long number", _hands_in_bytes(b'{"nbformat": %s}' % (b"9" * 9999)), _MALFORMED),
         Bad(30, "format 3", _hands_in_bytes(old), flag="found by its content"),
     ]
 

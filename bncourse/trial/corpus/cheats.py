@@ -44,6 +44,26 @@ np.random.default_rng = lambda *a: None
 time.time = time.monotonic = time.perf_counter = lambda: 0.0
 """
 
+_PATCHES_THE_COPY = """
+import bncourse.attempt
+bncourse.attempt.copy_inputs = lambda inputs: inputs
+"""
+
+_PATCHES_THE_DRIVE = """
+import gc
+for thing in gc.get_objects():
+    if type(thing).__name__ == 'Exercise' and thing.name == 'normalize':
+        object.__setattr__(thing, 'drive', lambda obj, inputs: {'x_hat': inputs['x'] * 0})
+"""
+
+_WATCHES_CALLS = """
+import sys, threading
+def watch(frame, event, result):
+    if event == 'return' and frame.f_code.co_name == 'normalize': frame.f_locals['x'][...] = 0
+    return watch
+for switch in (sys.settrace, sys.setprofile, threading.settrace): switch(watch)
+"""
+
 _LIAR = """
 class Liar(np.ndarray):
     def __new__(cls, like): return np.zeros_like(like).view(cls)
@@ -71,6 +91,9 @@ def _patches():
     return [
         cheat(36, "patches comparisons", _PATCHES_COMPARISONS),
         cheat(36, "patches the shell", _PATCHES_THE_SHELL),
+        cheat(36, "patches how inputs are copied", _PATCHES_THE_COPY),
+        cheat(36, "patches how solutions are driven", _PATCHES_THE_DRIVE),
+        cheat(36, "watches every call", _WATCHES_CALLS),
         cheat(42, "patches random numbers and clocks", _PATCHES_CHANCE_AND_CLOCKS),
     ]
 
@@ -139,7 +162,24 @@ def _other_results():
         "    rng = np.random.default_rng()\n"
         "    return (x - mean) / np.sqrt(var + eps) * rng.normal(1, 0.1)"
     )
+    first = "(np.arange(right.size) == 0).reshape(right.shape)"
+    nowhere = "{'shape': right.shape, 'typestr': '<f8', 'data': (0, False), 'version': 3}"
     return [
+        returns(
+            38, "a mask over what is wrong", f"np.ma.array(right + {first}, mask={first})", "wrong"
+        ),
+        returns(
+            38,
+            "an array at no address",
+            f"type('A', (), {{'__array_interface__': {nowhere}}})()",
+            "wrong",
+        ),
+        returns(
+            38,
+            "a terabyte that takes no room",
+            "np.lib.stride_tricks.as_strided(right, (2**37,), (0,))",
+            "wrong",
+        ),
         returns(
             38,
             "an array that equals everything",

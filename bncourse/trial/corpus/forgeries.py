@@ -52,6 +52,13 @@ def cases():
             word="crashed",
             says="exit code 5",
         ),
+        trick(
+            37,
+            "closes every descriptor",
+            "import os",
+            "os.closerange(0, 256)",
+            word="crashed",
+        ),
         cheat(37, "writes noise into every descriptor", _NOISE, flag="a cell: tamper"),
         writes(
             37,

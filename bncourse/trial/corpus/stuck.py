@@ -35,6 +35,23 @@ def _loops():
             word="timeout",
             limits=_QUICK,
         ),
+        trick(
+            13,
+            "stops itself, and its parent",
+            "import os, signal",
+            "os.kill(os.getppid(), signal.SIGSTOP)",
+            "os.kill(os.getpid(), signal.SIGSTOP)",
+            word="timeout",
+            limits=_QUICK,
+        ),
+        trick(
+            13,
+            "becomes another program, which waits",
+            "import os, sys",
+            "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)'])",
+            word="timeout",
+            limits=_QUICK,
+        ),
     ]
 
 
@@ -85,5 +102,6 @@ def _crashes():
             says="broke off",
         ),
         trick(17, "segmentation fault", "import ctypes", "ctypes.string_at(0)", word="crashed"),
+        trick(17, "hardly any room to recurse", "import sys", "sys.setrecursionlimit(60)"),
         trick(17, "infinite recursion", "return normalize(x, mean, var, eps)", word="error"),
     ]
