@@ -1,7 +1,7 @@
 """The form of a figure for a phone: narrow, its panels below each other, its letters as large.
 
-A column of 360 pixels shows a figure of 6.4 inches with letters of half their size. The form here is
-as wide as letters of 9 points need to be 10 pixels high there.
+A column of 360 pixels shows a figure of 6.4 inches with letters of half their size. The form here
+is as wide as letters of 9 points need to be 10 pixels high there.
 """
 
 import math
@@ -84,7 +84,7 @@ def _show_scale(axis, first):
 
 
 def _words(made):
-    """Return the boxes, in pixels, of all that is written in a figure."""
+    """Return the boxes, in pixels, of all that is written in a figure, with their frames."""
     made.draw_without_rendering()
     ticks = {}
     for axis in (each for axes in made.axes for each in (axes.xaxis, axes.yaxis)):
@@ -97,7 +97,7 @@ def _words(made):
         for each in made.findobj(Text)
         if each.get_visible() and each.get_text().strip() and ticks.get(each, True)
     ]
-    return [each.get_window_extent() for each in found]
+    return [(each.get_bbox_patch() or each).get_window_extent() for each in found]
 
 
 def _faults(made):
