@@ -62,13 +62,19 @@ RC = MappingProxyType(
 )
 
 
-def figure(draw):
+def figure(draw=None, *, tall=True):
     """Return ``draw`` as a function whose Figure has the course's style.
 
     The figure is closed in pyplot: a notebook then shows the returned value once, not twice, and
     a long run keeps no figure alive. Where it is shown, it hands on its form for a phone too, for
     which it is drawn again.
+
+    Args:
+        draw: returns a matplotlib Figure.
+        tall: whether there may be such a form; not where shapes rather than words need the width.
     """
+    if draw is None:
+        return partial(figure, tall=tall)
 
     def drawn(*args, **kwargs):
         with plt.rc_context(dict(RC)):
@@ -82,7 +88,8 @@ def figure(draw):
         # What shows the figure asks the figure itself first.
         made._repr_svg_ = partial(as_svg, made)
         # Beside the picture, where no reader of notebooks looks for another one.
-        made._repr_mimebundle_ = lambda **_: ({}, as_tall(drawn(*args, **kwargs)))
+        if tall:
+            made._repr_mimebundle_ = lambda **_: ({}, as_tall(drawn(*args, **kwargs)))
         return made
 
     return styled
