@@ -175,12 +175,13 @@ def test_what_is_far_away_waits_and_a_link_still_lands_there(site, browser):
     assert page.evaluate(waiting) > 5
     page.emulate_media(media="print")
     assert page.evaluate(waiting) == 0
-    page.emulate_media(media="screen")
+    page.close()
+    page = browser.new_page()
     page.goto(f"{site}/chapters/backward.html#recall")
-    page.wait_for_function(
-        "(({ top }) => top >= 0 && top < innerHeight / 2)"
-        "(document.querySelector('#recall').getBoundingClientRect())"
-    )
+    page.wait_for_function("""() => {
+      const { top } = document.querySelector("#recall").getBoundingClientRect();
+      return top >= 0 && top < innerHeight / 2;
+    }""")
     page.close()
 
 

@@ -79,7 +79,7 @@ def test_a_figure_whose_words_have_no_room_on_a_phone_keeps_its_form():
     def crowded():
         made = mpl.pyplot.figure(figsize=(6.4, 3.0))
         for x, word in enumerate(("normalised", "standardised", "whitened", "rescaled")):
-            made.text(0.13 + 0.25 * x, 0.5, word, ha="center", fontsize=14)
+            made.text(0.13 + 0.25 * x, 0.5, word, ha="center", fontsize=20)
         return made
 
     assert style.figure(crowded)()._repr_mimebundle_() == ({}, {})

@@ -12,7 +12,7 @@ WIDTH = 4.4
 # Inches: of one panel of several, at least and at most.
 _LOW, _HIGH = 1.9, 2.5
 # What is tried in turn, as factors of the size: letters as large as they can be come first.
-_WIDER, _HIGHER = (1, 1.1), (1, 1.2)
+_WIDER, _HIGHER = (1, 1.06), (1, 1.2)
 # More panels than these stand two in a row.
 _STACKED = 3
 # Pixels by which the boxes about two words may meet: a box is larger than its letters.
