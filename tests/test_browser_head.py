@@ -321,7 +321,7 @@ def test_a_page_is_dark_without_scripts_where_the_system_is(site, browser):
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme, java_script_enabled=False)
         page.goto(f"{site}/chapters/forward.html")
-        code = page.locator("article .highlight span.kn").first
+        code = page.locator("article .highlight span.c1").first
         seen[scheme] = [
             each.evaluate(f"each => getComputedStyle(each).{what}")
             for each, what in ((page.locator("body"), "backgroundColor"), (code, "color"))
