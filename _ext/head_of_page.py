@@ -15,7 +15,10 @@ import tinycss2
 _SHEET = re.compile(r'\s*<link\b(?=[^>]*\brel="stylesheet")[^>]*\bhref="([^"?]+)[^>]*>')
 # Scripts further down in the page read what it sets, so it cannot wait.
 _OPTIONS = re.compile(r'<script src="[^"]*\b(_static/documentation_options\.js)[^"]*"></script>')
-_STYLE = re.compile(r'\s*<style data-sheets="([^"]*)">.*?</style>', re.S)
+_STYLE = re.compile(
+    r'\s*<style data-sheets="([^"]*)">.*?</style>(?:\s*<noscript><style>.*?</style></noscript>)?',
+    re.S,
+)
 _NAMES = re.compile(r'\b(?:class|id)="([^"]*)"')
 _WORD = re.compile(r"-?-?\w[\w-]*")
 _DEFINED = re.compile(r"--[\w-]+:|keyframes [\w-]+")
@@ -28,6 +31,7 @@ _ADDED = {"show", "showing", "hiding", "collapse", "collapsing", "collapsed", "f
     for name in ("tooltip", "bs-tooltip")
     for part in ("", "-inner", "-arrow", "-auto", "-top", "-bottom", "-start", "-end")
 }
+_DARK = re.compile(r"""\[data-theme=["']?dark["']?\]""")
 _NESTING = {"media", "supports", "layer", "container"}
 
 
@@ -44,6 +48,30 @@ def written(rules, names, read):
     'a.b{color:red}@media print{.b{top:0}}'
     """
     return "".join(_rule(each, names, read) for each in rules)
+
+
+def dark_without_script(rules):
+    """Return the rules of the dark theme as text, for a page whose theme no script can set.
+
+    Args:
+        rules: of tinycss2.
+
+    >>> style = "html[data-theme=dark] p,p { top: 0 } @media print {a[data-theme=dark] {top: 1px}}"
+    >>> dark_without_script(tinycss2.parse_stylesheet(style))
+    'html:not([data-theme]) p{ top: 0 }@media print{a:not([data-theme]){top: 1px}}'
+    """
+    return "".join(map(_dark_rule, rules))
+
+
+def _dark_rule(rule):
+    if rule.type == "qualified-rule":
+        dark = [each for each in map(_text, _parts(rule.prelude)) if _DARK.search(each)]
+        selectors = ",".join(_DARK.sub(":not([data-theme])", each) for each in dark)
+        return f"{selectors}{{{tinycss2.serialize(rule.content)}}}" if dark else ""
+    if rule.type == "at-rule" and rule.content and rule.lower_at_keyword in _NESTING:
+        inside = dark_without_script(tinycss2.parse_rule_list(rule.content))
+        return f"@{rule.at_keyword} {_text(rule.prelude)}{{{inside}}}" if inside else ""
+    return ""
 
 
 def _rule(rule, names, read):
@@ -185,11 +213,17 @@ def put_in(root):
     # The style itself names each class; what pages hold counts without it.
     bare = [_STYLE.sub("", text) for text in pages.values()]
     style = style_of(root, order, bare)
+    # The script in the head knows whether the reader's system is dark; without it a rule asks.
+    dark = dark_without_script(tinycss2.parse_stylesheet(style))
+    dark = f"@media screen and (prefers-color-scheme:dark){{{dark}}}" if dark else ""
     for path, text in pages.items():
         if sheets[path]:
             up = "../" * (len(path.relative_to(root).parts) - 1)
-            here = style.replace("url(_static/", f"url({up}_static/")
+            here, below = (
+                each.replace("url(_static/", f"url({up}_static/") for each in (style, dark)
+            )
             head = f'\n    <style data-sheets="{" ".join(order)}">{here}</style>'
+            head += f"\n    <noscript><style>{below}</style></noscript>" if below else ""
             changed = _OPTIONS.sub(functools.partial(_inline, root), _in_place(text, head))
             if changed != text:
                 path.write_text(changed, "utf-8")

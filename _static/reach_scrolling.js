@@ -2,7 +2,7 @@
 // does this for code by laying the page out once for each block; here it costs nothing extra.
 
 const SCROLLING =
-  "article .katex-display, pre, .cell_output > .output, .pst-scrollable-table-container";
+  "article .katex-display, pre, .cell_output > .output, .pst-scrollable-table-container, .wide-picture";
 
 const isScrolling = (each) =>
   each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1;

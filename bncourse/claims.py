@@ -83,9 +83,14 @@ def link(place: str) -> str:
     ('[(F3)](#F3)', '[Use the layer in PyTorch and Keras](#layers-table)')
     >>> link("glossary")
     '[Glossary](glossary.md)'
+    >>> link("glossary#where-it-is-used")
+    '[Glossary: where it is used](#where-it-is-used)'
     """
     page, anchor = page_of(place), anchor_of(place)
     words = f"({anchor})" if _TAG.fullmatch(anchor) else titles()[page]
+    if anchor and page in _OTHER_PAGES:
+        # Two places of a long page are two things to look up.
+        words += f": {anchor.replace('-', ' ')}"
     return f"[{words}]({f'#{anchor}' if anchor else f'{page}.md'})"
 
 

@@ -18,15 +18,52 @@ def page_names(html):
     return sorted(set(names) - {"search.html", "genindex.html", "404.html"})
 
 
+# A section far away is as wide as its place, whatever stands in it: here each is laid out.
+ALL = "section { content-visibility: visible !important }"
+
+
+# What is written beyond the sides of the page, or cut off, where no scrolling reaches it.
+BEYOND = """() => {
+  const wide = document.documentElement.clientWidth;
+  const flow = (each) => getComputedStyle(each).overflowX;
+  const reached = (each) =>
+    each !== document.body && (/auto|scroll/.test(flow(each)) || reached(each.parentElement));
+  const written = (each) => [...each.childNodes].some((e) => e.nodeType === 3 && e.data.trim());
+  return [...document.querySelectorAll("article *, header *, footer *")].filter((each) => {
+    if (each.closest(".katex, .cm-editor, svg, .visually-hidden")) return false;
+    if (!each.checkVisibility() || !written(each)) return false;
+    const { left, right, width, height } = each.getBoundingClientRect();
+    if (width < 2 || height < 2) return false;
+    const cut = /hidden|clip/.test(flow(each)) && each.scrollWidth > each.clientWidth + 2;
+    return cut || ((left < -1 || right > wide + 1) && !reached(each.parentElement));
+  }).map((each) => `${each.tagName} ${each.textContent.trim().slice(0, 60)}`);
+}"""
+
+
+# Plots in which a letter of 10 points is lower than 10 pixels. A picture tells its width in half
+# points.
+SMALL = """() => [...document.querySelectorAll("article img")]
+  .filter((each) => /[0-9a-f]{64}/.test(each.src) && each.checkVisibility())
+  .filter((each) => {
+    const shown = each.parentElement.querySelector(":scope > source") ?? each;
+    return each.clientWidth < shown.getAttribute("width") / 2;
+  })
+  .map((each) => each.alt.slice(0, 60))"""
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 def test_pages_render(site, html, browser, width, height):
     for name in page_names(html):
         page = browser.new_page(viewport={"width": width, "height": height})
         problems = []
         page.on("pageerror", lambda error, seen=problems: seen.append(str(error)))
+        page.on("console", lambda m, seen=problems: m.type == "error" and seen.append(m.text))
         page.goto(f"{site}/{name}")
+        page.add_style_tag(content=ALL)
         page.evaluate("document.fonts.ready")
         assert not problems, f"{name}: {problems}"
+        assert page.evaluate(BEYOND) == [], f"{name} at width {width}"
+        assert page.evaluate(SMALL) == [], f"{name} at width {width}"
         overflow = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
@@ -62,6 +99,7 @@ def test_every_formula_can_be_read_whole(site, html, browser, zoom, widths):
     for name in page_names(html):
         page = browser.new_page(device_scale_factor=zoom)
         page.goto(f"{site}/{name}")
+        page.add_style_tag(content=ALL)
         page.evaluate("document.fonts.ready")
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         for width in widths:
@@ -93,6 +131,7 @@ WRONG_STOPS = """
 def test_the_keyboard_stops_at_formulas_that_scroll(site, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(f"{site}/chapters/backward.html")
+    page.add_style_tag(content=ALL)
     page.evaluate("document.fonts.ready")
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     page.wait_for_function(f"{WRONG_STOPS.strip()}.length === 0")
@@ -125,6 +164,24 @@ def test_a_link_to_an_equation_opens_its_fold(site, browser):
         "[...document.querySelectorAll('details')]"
         ".some((each) => each.open && each.contains(document.getElementById('b15')))"
     )
+    page.close()
+
+
+def test_what_is_far_away_waits_and_a_link_still_lands_there(site, browser):
+    page = browser.new_page()
+    page.goto(f"{site}/chapters/backward.html")
+    waiting = """() => [...document.querySelectorAll("section")]
+      .filter((each) => getComputedStyle(each).contentVisibility === "auto").length"""
+    assert page.evaluate(waiting) > 5
+    page.emulate_media(media="print")
+    assert page.evaluate(waiting) == 0
+    page.close()
+    page = browser.new_page()
+    page.goto(f"{site}/chapters/backward.html#recall")
+    page.wait_for_function("""() => {
+      const { top } = document.querySelector("#recall").getBoundingClientRect();
+      return top >= 0 && top < innerHeight / 2;
+    }""")
     page.close()
 
 
@@ -186,6 +243,7 @@ def test_code_fits_its_column(site, html, browser, width, media, kinds):
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.emulate_media(media=media)
         page.goto(f"{site}/{name}")
+        page.add_style_tag(content=ALL)
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         assert page.evaluate(CUT, kinds) == [], f"{name} at width {width}, {media}"
         page.close()

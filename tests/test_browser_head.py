@@ -7,6 +7,7 @@ import lean_pages
 import pytest
 import set_formulas
 from conftest import needs_chromium
+from test_browser import ALL
 from test_site import pages
 
 # --- without a browser ------------------------------------------------------------------------
@@ -265,6 +266,7 @@ def test_scripts_do_not_meet(site, browser):
 def test_no_line_begins_with_the_full_stop_of_a_formula(site, browser, name):
     page = browser.new_page()
     page.goto(f"{site}/{name}.html")
+    page.add_style_tag(content=ALL)
     page.evaluate("document.fonts.ready")
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     for width in (1280, 390, 360, 320):
@@ -310,3 +312,25 @@ def test_a_page_is_dark_before_its_scripts_come(site, browser, scheme):
     assert page.evaluate("document.documentElement.dataset.mode") == "auto"
     assert problems == []
     page.close()
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_page_is_dark_without_scripts_where_the_system_is(site, browser):
+    seen = {}
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme, java_script_enabled=False)
+        page.goto(f"{site}/chapters/forward.html")
+        code = page.locator("article .highlight span.c1").first
+        seen[scheme] = [
+            each.evaluate(f"each => getComputedStyle(each).{what}")
+            for each, what in ((page.locator("body"), "backgroundColor"), (code, "color"))
+        ]
+        page.close()
+    with_script = browser.new_page(color_scheme="dark")
+    with_script.goto(f"{site}/chapters/forward.html")
+    assert seen["dark"][0] != seen["light"][0]
+    assert seen["dark"][1] != seen["light"][1]
+    body = "getComputedStyle(document.body).backgroundColor"
+    assert with_script.evaluate(body) == seen["dark"][0]
+    with_script.close()

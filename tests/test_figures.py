@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bncourse import figures
-from bncourse.figures import problem_sets, style
+from bncourse.figures import problem_sets, style, tall
 
 mpl.use("Agg")
 
@@ -51,6 +51,39 @@ def test_a_figure_is_lines_without_a_background_unless_pixels_are_fewer_bytes():
     assert "#ffffff" not in lines
     assert "<text" not in lines
     assert style.figure(lambda: drawn_points(10_000))()._repr_svg_() is None
+
+
+def two_panels(words):
+    made, axes = mpl.pyplot.subplots(1, 2, sharey=True, figsize=(6.4, 3.0))
+    for axis in axes:
+        axis.set(xlabel="x", xticks=[0, 1])
+        axis.text(0.5, 0.5, words, ha="center")
+    axes[0].set_ylabel("y")
+    return made
+
+
+def test_a_figure_has_a_form_for_a_phone_with_its_panels_below_each_other():
+    bundle, metadata = style.figure(two_panels)("few words")._repr_mimebundle_()
+    assert not bundle
+    assert "image/svg+xml" in metadata[style.TALL]
+    made = style.figure(two_panels)("few words")
+    assert tall.make_tall(made)
+    one, other = (axis.get_position() for axis in made.axes)
+    assert one.y0 > other.y1
+    assert made.get_size_inches()[0] == tall.WIDTH
+    assert all(axis.get_ylabel() == "y" for axis in made.axes)
+    assert all(label.get_visible() for label in made.axes[1].get_yticklabels())
+
+
+def test_a_figure_whose_words_have_no_room_on_a_phone_keeps_its_form():
+    def crowded():
+        made = mpl.pyplot.figure(figsize=(6.4, 3.0))
+        for x, word in enumerate(("normalised", "standardised", "whitened", "rescaled")):
+            made.text(0.13 + 0.25 * x, 0.5, word, ha="center", fontsize=20)
+        return made
+
+    assert style.figure(crowded)()._repr_mimebundle_() == ({}, {})
+    assert not hasattr(style.figure(tall=False)(two_panels)("few words"), "_repr_mimebundle_")
 
 
 def drawn_points(count):

@@ -139,7 +139,7 @@ def answered(page, name, source):
 def test_each_exercise_of_the_first_sets_has_an_editor(site, browser, each):
     page = browser.new_page()
     page.goto(f"{site}/exercises/{each.name}/{each.notebook}.html")
-    page.wait_for_selector("[data-exercise]")
+    page.wait_for_selector(".run-intro[data-ready]")
     found = page.locator("[data-exercise]").evaluate_all("all => all.map(e => e.dataset.exercise)")
     assert found == list(each.exercises)
     # The cell that says how to install the course has no place where nothing is installed.

@@ -3,6 +3,7 @@
 import re
 import zlib
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 from conftest import CANARY
@@ -42,6 +43,44 @@ def test_only_the_pages_of_the_toc_are_built(built, html):
     found = {str(path.relative_to(html).with_suffix("")) for path in pages(html)}
     assert named <= found
     assert found <= named | extra
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.links, self.names = [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.links += filter(None, map(attributes.get, ("href", "src", "srcset")))
+        self.names += filter(None, [attributes.get("id")])
+
+
+def test_no_link_leads_nowhere_and_no_place_is_named_twice(html):
+    found = {}
+    for path in pages(html):
+        found[path] = Links()
+        found[path].feed(path.read_text())
+    for path, page in found.items():
+        twice = {name for name in page.names if page.names.count(name) > 1}
+        assert not twice, path
+        # Its links count from wherever the site stands.
+        inside = [each for each in page.links if not re.match(r"\w+:|//", each)]
+        for link in inside if path.name != "404.html" else ():
+            file, _, anchor = unquote(link).partition("#")
+            target = (path.parent / file.partition("?")[0]).resolve() if file else path
+            target = target / "index.html" if target.is_dir() else target
+            assert target.exists(), f"{path.name}: {link}"
+            if anchor and target in found:
+                assert anchor in found[target].names, f"{path.name}: {link}"
+
+
+def test_most_plots_have_a_form_for_a_phone(html):
+    tall = wide = 0
+    for path in pages(html):
+        tall += path.read_text().count('<picture><source media="(max-width')
+        wide += len(re.findall(r'class="wide-picture"><img [^>]*/[0-9a-f]{64}\.', path.read_text()))
+    assert tall > 4 * wide > 0
 
 
 class Images(HTMLParser):

@@ -218,9 +218,10 @@ class Page {
     this.cells = [];
   }
 
-  build() {
+  async build() {
     const cells = this.notebook.cells;
-    cells.forEach((cell, index) => {
+    this.addDownload();
+    for (const [index, cell] of cells.entries()) {
       const place = document.getElementById(`notebook-cell-${index}`);
       const grade = cell.metadata.nbgrader;
       if (cell.cell_type === "markdown" && grade?.solution) this.write(cell);
@@ -229,9 +230,11 @@ class Page {
         const check = grade?.solution && next?.metadata.nbgrader?.grade ? next : null;
         const below = check && document.getElementById(`notebook-cell-${index + 1}`);
         this.cells.push(new Cell(this, cell, place, check, below));
+        // An editor takes a moment: what the reader does meanwhile comes first.
+        await new Promise((resolve) => setTimeout(resolve));
       }
-    });
-    this.addDownload();
+    }
+    document.querySelector(".run-intro").dataset.ready = "";
   }
 
   /** Give a written answer a field, so that the downloaded notebook holds it. */
@@ -286,4 +289,4 @@ class Page {
 
 const { notebook: address } = document.querySelector("script[data-notebook]").dataset;
 const answer = await fetch(address);
-if (answer.ok) new Page(await answer.json(), address.split("/").pop()).build();
+if (answer.ok) await new Page(await answer.json(), address.split("/").pop()).build();

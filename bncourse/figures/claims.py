@@ -29,7 +29,7 @@ def _mark(axis, x, y, verdict, number=""):
     axis.text(x, y - above, number, color=ink, ha="center", va="center", fontsize=11)
 
 
-@figure
+@figure(tall=False)
 def verdicts():
     """Draw the verdict on each claim as a mark with its number, a row for each group."""
     made, axis = plt.subplots(figsize=(6.4, 3.7))

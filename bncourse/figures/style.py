@@ -5,12 +5,18 @@ marker, so a figure reads the same in grey. A notebook and a page show a figure 
 background, sharp at any size; one of many points as pixels on white, which are fewer bytes then.
 """
 
+import base64
 import gzip
 import io
 from functools import partial, wraps
 from types import MappingProxyType
 
 import matplotlib.pyplot as plt
+
+from bncourse.figures.tall import make_tall
+
+# The name under which a figure hands on its form for a phone; see _ext/tall_figures.py.
+TALL = "bncourse.tall"
 
 # Okabe and Ito's palette, which people with the common colour blindnesses can tell apart.
 COLORS = MappingProxyType(
@@ -56,23 +62,51 @@ RC = MappingProxyType(
 )
 
 
-def figure(draw):
+def figure(draw=None, *, tall=True):
     """Return ``draw`` as a function whose Figure has the course's style.
 
     The figure is closed in pyplot: a notebook then shows the returned value once, not twice, and
-    a long run keeps no figure alive.
-    """
+    a long run keeps no figure alive. Where it is shown, it hands on its form for a phone too, for
+    which it is drawn again.
 
-    @wraps(draw)
-    def styled(*args, **kwargs):
+    Args:
+        draw: returns a matplotlib Figure.
+        tall: whether there may be such a form; not where shapes rather than words need the width.
+    """
+    if draw is None:
+        return partial(figure, tall=tall)
+
+    def drawn(*args, **kwargs):
         with plt.rc_context(dict(RC)):
             made = draw(*args, **kwargs)
         plt.close(made)
+        return made
+
+    @wraps(draw)
+    def styled(*args, **kwargs):
+        made = drawn(*args, **kwargs)
         # What shows the figure asks the figure itself first.
         made._repr_svg_ = partial(as_svg, made)
+        # Beside the picture, where no reader of notebooks looks for another one.
+        if tall:
+            made._repr_mimebundle_ = lambda **_: ({}, as_tall(drawn(*args, **kwargs)))
         return made
 
     return styled
+
+
+def as_tall(made):
+    """Return the form of a figure for a phone as metadata of an output; empty if it has none.
+
+    Args:
+        made: a matplotlib Figure, which changes.
+    """
+    if not make_tall(made):
+        return {}
+    lines = as_svg(made)
+    if lines:
+        return {TALL: {"image/svg+xml": lines}}
+    return {TALL: {"image/png": base64.b64encode(_pixels(made)).decode()}}
 
 
 def as_svg(made):
@@ -83,9 +117,14 @@ def as_svg(made):
     Args:
         made: a matplotlib Figure.
     """
-    lines, pixels = io.StringIO(), io.BytesIO()
+    lines = io.StringIO()
     with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "bncourse"}):
         made.savefig(lines, format="svg", transparent=True, metadata={"Date": None})
-    made.savefig(pixels, format="png")
-    lighter = len(gzip.compress(lines.getvalue().encode())) < len(pixels.getvalue())
+    lighter = len(gzip.compress(lines.getvalue().encode())) < len(_pixels(made))
     return lines.getvalue() if lighter else None
+
+
+def _pixels(made):
+    pixels = io.BytesIO()
+    made.savefig(pixels, format="png")
+    return pixels.getvalue()
