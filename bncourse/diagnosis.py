@@ -399,9 +399,12 @@ def _best_for(labels, candidates):
     """Return the one candidate that explains the most of some labels, or None."""
     ranked = []
     for each in candidates:
+        # Where it would be wrong and the solution is right, it is not what happened. That comes
+        # first: it mostly ends at one of the cases, and a layer takes long to try.
+        if _contradicted(each):
+            continue
         explained = _explained(each)
-        # Where it would be wrong and the solution is right, it is not what happened.
-        if explained & set(labels) and each.weight >= 0 and not _contradicted(each):
+        if explained & set(labels) and each.weight >= 0:
             ranked.append((len(explained), each))
     most = max((size for size, _ in ranked), default=0)
     best = [each for size, each in ranked if size == most]

@@ -1,7 +1,7 @@
 """Inputs that let no mistake hide, for the cases of the exercises.
 
-N >= 4 and N != D; gamma, beta and running statistics away from 1 and 0; columns of different mean
-and scale; an upstream gradient that is a random projection.
+N >= 4 and N != D; gamma, beta and running statistics away from 1 and 0, and of either sign where
+they may be; columns of different mean and scale; an upstream gradient that is a random projection.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 
 def batch(rng, n=7, d=4, offset=0.0, scale=1.0):
     """Return an (n, d) batch whose columns differ in mean and scale."""
-    means = rng.uniform(0.5, 2.0, d) * rng.choice([-1, 1], d)
+    means = away_from_one(rng, d)
     scales = rng.uniform(0.5, 2.0, d)
     return offset + scale * (means + scales * rng.standard_normal((n, d)))
 
@@ -31,14 +31,20 @@ def upstream(rng, n=7, d=4):
     return rng.uniform(0.5, 1.5, d) + rng.standard_normal((n, d))
 
 
+def away_from_one(rng, d=4):
+    """Return (d,) numbers of either sign, whose size is between a half and two."""
+    return rng.uniform(0.5, 2.0, d) * rng.choice([-1, 1], d)
+
+
 def scale_and_shift(rng, d=4):
-    """Return gamma and beta, both (d,)."""
-    return {"gamma": rng.uniform(0.5, 2.0, d), "beta": rng.uniform(0.5, 2.0, d)}
+    """Return gamma and beta, both (d,); who takes the size of a gamma only must not pass."""
+    return {"gamma": away_from_one(rng, d), "beta": away_from_one(rng, d)}
 
 
 def running(rng, d=4):
     """Return running statistics, both (d,), that are not those of a batch."""
-    return {"running_mean": rng.uniform(1.0, 3.0, d), "running_var": rng.uniform(2.0, 4.0, d)}
+    means = rng.uniform(1.0, 3.0, d) * rng.choice([-1, 1], d)
+    return {"running_mean": means, "running_var": rng.uniform(2.0, 4.0, d)}
 
 
 def cast(value, dtype):

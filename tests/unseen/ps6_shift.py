@@ -165,6 +165,21 @@ take_in(
         ([("        return y\n", "        return y.detach()\n")], ["gradient cut"]),
         ([("k.exp()", "(-2 * k).exp()")], []),
         ([("        return y\n", "        self.last = y\n        return y\n")], []),
+        (
+            [("if self.training", "if self.training and torch.is_grad_enabled()")],
+            ["noise with gradients only"],
+        ),
+        ([("normal_(0, 1, generator=self.g)", "normal_(0, 1, generator=self.g).clamp(-2, 2)")], []),
+        ([("k.exp()", "2**k")], []),
+        (
+            [
+                (
+                    "        y = self.bn(x)\n",
+                    "        y = self.bn(x)\n        self.bn.weight.data.abs_()\n",
+                )
+            ],
+            [],
+        ),
     ],
 )
 
@@ -225,6 +240,11 @@ take_in(
         ),
         ([("k, c = part.weight * k", "k, c = part.weight.abs() * k")], []),
         ([("    new = copy", "    x *= 2\n    x /= 3\n    new = copy")], []),
+        ([("((x - x.mean(0)) ** 2).mean(0)", "(x**2).mean(0) - x.mean(0) ** 2")], ["cancellation"]),
+        (
+            [("                x = lin(entered)\n", "")],
+            ["statistics of layers that are not normalised"],
+        ),
     ],
 )
 
@@ -267,5 +287,17 @@ take_in(
         ([("other = copy.deepcopy(model)", "other = model")], ["model left moved"]),
         ([("                if ng == 0:\n                    continue\n", "")], ["0 divided by 0"]),
         ([("/ promise", "/ promise ** 2")], []),
+        ([("(loss - loss_fn(other(x), y))", "abs(loss - loss_fn(other(x), y))")], []),
+        (
+            [
+                (
+                    "(loss - loss_fn(other(x), y)) / promise",
+                    "max((loss - loss_fn(other(x), y)) / promise, 0)",
+                )
+            ],
+            [],
+        ),
+        ([("enumerate(step_sizes)", "enumerate(sorted(step_sizes))")], []),
+        ([("w.norm(), g.norm()", "torch.linalg.norm(w, 2), g.norm()")], []),
     ],
 )

@@ -50,6 +50,30 @@ take_in(
         ([("while i < len(x)", "while i + ghost_size <= len(x)")], []),
         ([("c / s * gamma + beta", "c / s * gamma - beta")], []),
         ([("g = x[i:i + ghost_size]", "g = x[max(0, i - 1):i + ghost_size][-ghost_size:]")], []),
+        ([("* gamma", "* abs(gamma)")], []),
+        # A ghost of one example is left out, or takes what all the others have.
+        (
+            [
+                (
+                    "        c = g",
+                    "        if len(g) == 1 and ghost_size > 1:\n"
+                    "            x_hat = (g - x.mean(0)) / np.sqrt(x.var(0) + eps)\n"
+                    "            out[i:] = x_hat * gamma + beta\n"
+                    "            break\n"
+                    "        c = g",
+                )
+            ],
+            [],
+        ),
+        ([("+ eps)", "+ eps / len(g))")], []),
+        ([("np.zeros_like(x)", "x if ghost_size >= len(x) else np.zeros_like(x)")], ["in place"]),
+        (
+            [
+                ("(c * c).sum(0) / len(g)", "x.var(0)"),
+                ("c / s * gamma + beta", "(c / s + beta) * gamma"),
+            ],
+            ["variance of the whole batch", "beta scaled"],
+        ),
     ],
 )
 
@@ -108,6 +132,36 @@ take_in(
         ),
         ([("* r + d\n", "* r\n"), ("x_hat + beta", "x_hat + d + beta")], ["d not scaled"]),
         ([("gamma * x_hat + beta", "gamma * x_hat - beta")], []),
+        ([("gamma * x_hat", "abs(gamma) * x_hat")], []),
+        ([("mu - running_mean", "mu - abs(running_mean)")], []),
+        # All are clipped where one is too large.
+        (
+            [
+                (
+                    "(sigma / running_std).clip(1 / r_max, r_max)",
+                    "sigma / running_std\n"
+                    "    r = r.clip(1 / r_max, r_max) if (r > r_max).any() else r",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "((mu - running_mean) / running_std).clip(-d_max, d_max)",
+                    "(mu - running_mean) / running_std\n"
+                    "    d = d.clip(-d_max, d_max) if (d < -d_max).any() else d",
+                )
+            ],
+            [],
+        ),
+        ([("1 / r_max", "2 - r_max")], []),
+        ([("* r + d", "* r + d * r")], ["d added before r"]),
+        (
+            [("(mu - running_mean) / running_std", "(mu / sigma - running_mean / running_std)")],
+            [],
+        ),
+        ([("r[0], d[0]", "r.squeeze(), d.squeeze()")], []),
     ],
 )
 
@@ -156,6 +210,19 @@ take_in(
         ([("y * gamma + beta", "y * beta + gamma")], ["gamma and beta swapped"]),
         ([("rows = x -", "rows = b -"), ("x.mean(1)", "b.mean(1)")], ["one after the other"]),
         ([("a = 1 / batch_size", "a = 1 / batch_size**2")], []),
+        ([("(1 - a - 1e-4) * b", "max(1 - a - 1e-4, 0) * b")], []),
+        ([("(a - 1e-4) * f", "max(a - 1e-4, 0) * f")], []),
+        ([("y * gamma", "y * abs(gamma)")], []),
+        ([("a = 1 / batch_size", "a = 1 / batch_size if N > 1 else 1")], []),
+        (
+            [("x.var(0) if running_var", "((x - m) ** 2).mean(0) if running_var")],
+            ["variance around the running mean"],
+        ),
+        ([("    y = ((", "    y = (1 - 1e-4) * f / D**0.5 if batch_size == 1 else ((")], []),
+        (
+            [("a - 1e-4", "a"), ("1 / batch_size", "1 / N")],
+            ["batch size taken from x", "1e-4 missing"],
+        ),
     ],
 )
 
@@ -207,6 +274,10 @@ take_in(
         ([("    n, mean", "    torch.set_default_dtype(torch.float64)\n    n, mean")], []),
         ([("    n, mean", "    x.requires_grad_()\n    n, mean")], []),
         ([("return mean, q / n", "return mean.double(), (q / n).double()")], []),
+        ([("return mean, q / n", "return mean.squeeze(), (q / n).squeeze()")], []),
+        ([("q / n", "q * (n - 1) / n / n")], []),
+        ([("q / n", "q / n + 1e-5")], []),
+        ([("dist.all_reduce(q)", "dist.reduce(q, 0)")], []),
         # Asynchronous, and not waited for.
         ([("dist.all_reduce(q)", "dist.all_reduce(q, async_op=True)")], ["squares not exchanged"]),
     ],
@@ -245,6 +316,21 @@ take_in(
             ["cancellation"],
         ),
         ([("    return torch", "    beta.data += 1\n    return torch")], []),
+        ([("gamma, (x", "gamma.abs(), (x")], []),
+        ([("gamma, (x", "gamma.detach(), (x")], []),
+        ([("rsqrt(v + eps)", "rsqrt(v.clamp(min=eps))")], []),
+        # A gradient that the caller would add to.
+        (
+            [
+                (
+                    "    return torch",
+                    "    if x.requires_grad:\n"
+                    "        (gamma * x).sum().backward(retain_graph=True)\n"
+                    "    return torch",
+                )
+            ],
+            [],
+        ),
         ([("    s = x\n", "    s = x.requires_grad_()\n")], []),
         ([("def fix", "@torch.enable_grad()\ndef fix")], []),
         ([("    s = x\n", "    s = x\n    torch.set_grad_enabled(True)\n")], []),
@@ -270,11 +356,42 @@ take_in(
             ["gamma and beta outside of autograd"],
         ),
         ([("rsqrt(v + eps)", "rsqrt(v) + eps")], []),
+        ([("(beta,", "(beta.detach(),")], ["beta outside of autograd"]),
+        ([("gamma, (x", "gamma.detach(), (x")], ["gamma outside of autograd"]),
+        ([("    r = ", "    mu = mu.detach()\n    r = ")], ["mean outside of autograd"]),
+        ([("rsqrt(v + eps)", "rsqrt(v.detach() + eps)")], ["variance outside of autograd"]),
+        (
+            [
+                ("    return torch.addcmul", "    y = torch.addcmul"),
+                ("(x - mu) * r)", "(x - mu) * r)\n    return x + (y - x).detach()"),
+            ],
+            ["gamma and beta outside of autograd"],
+        ),
+        (
+            [("    s = x", "    gamma, beta = torch.tensor(gamma), torch.tensor(beta)\n    s = x")],
+            ["gamma and beta outside of autograd"],
+        ),
+        (
+            [
+                ("s = x", "s = x = x.detach()"),
+                ("((s - mu) ** 2).sum(0) / s.shape[0]", "((s - mu) ** 2).sum(0) / (len(s) - 1)"),
+            ],
+            ["x outside of autograd", "unbiased variance"],
+        ),
         (
             [("((s - mu) ** 2).sum(0) / s.shape[0]", "(s * s).sum(0) / s.shape[0] - mu * mu")],
             ["cancellation"],
         ),
     ],
+)
+
+# One array for the results of all calls.
+KEPT = (
+    " * gamma + beta",
+    " * gamma + beta\n"
+    "    y = kept.setdefault((x.shape, x.dtype), np.empty_like(x))\n"
+    "    y[...] = c\n"
+    "    return y",
 )
 
 IMAGES = """\
@@ -293,6 +410,17 @@ take_in(
         ([("0, 1, 2", "3")], ["channels only"]),
         ([("0, 1, 2", "0, 2")], []),
         ([("0, 1, 2", "1, 2, 3")], []),
+        ([("* gamma", "* abs(gamma)")], []),
+        ([("eps=1e-5):", "eps=1e-5, kept={}):"), ("return c", "c = c"), KEPT], []),
+        ([("0, 1, 2", "tuple(i for i in range(4) if x.shape[i] != len(gamma))")], []),
+        ([("np.mean(c * c, over", "np.mean(c * c, (1, 2)")], []),
+        (
+            [
+                ("0, 1, 2", "1, 2"),
+                ("keepdims=True) + eps) ** 0.5", "keepdims=True) ** 0.5 + eps)"),
+            ],
+            ["pixels only", "eps outside the root"],
+        ),
         (
             [
                 (
@@ -377,6 +505,65 @@ take_in(
             [],
         ),
         ([("    def forward", "    @torch.enable_grad()\n    def forward")], []),
+        ([("* self.weight", "* self.weight.abs()")], []),
+        ([("* self.weight", "* self.weight.detach()")], []),
+        ([("+ self.bias", "+ self.bias.data")], []),
+        (
+            [("* self.weight", "* self.weight.data"), ("+ self.bias", "+ self.bias.data")],
+            ["weight and bias without a graph"],
+        ),
+        (
+            [
+                (
+                    "mu, v = self.running_mean, self.running_var\n        return (x",
+                    "mu, v, x = self.running_mean, self.running_var, x.detach()\n        return (x",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                ("        if self.training", "        if self.training is True"),
+                (
+                    "            mu, v = self.running_mean, self.running_var\n",
+                    "            with torch.no_grad():\n"
+                    "                root = torch.sqrt(self.running_var + self.eps)\n"
+                    "                x_hat = (x - self.running_mean) / root\n"
+                    "                return x_hat * self.weight + self.bias\n",
+                ),
+            ],
+            ["eval without a graph"],
+        ),
+        (
+            [
+                (
+                    "        if self.training",
+                    "        if not self.training and x.requires_grad:\n"
+                    "            self.running_mean += 1\n"
+                    "        if self.training",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    f'self.register_buffer("{name}", torch.{fill}(num_features))',
+                    f"self.{name} = torch.{fill}(num_features)",
+                )
+                for name, fill in (("running_mean", "zeros"), ("running_var", "ones"))
+            ],
+            ["statistics outside of the state"],
+        ),
+        (
+            [
+                (
+                    "            self.running_mean",
+                    "            self.momentum *= 0.5\n            self.running_mean",
+                )
+            ],
+            [],
+        ),
         (
             [
                 (
@@ -388,6 +575,8 @@ take_in(
         ),
     ],
 )
+
+ALSO_KEPT = (" + beta\n", KEPT[1].removeprefix(" * gamma") + "\n")
 
 BATCH = """\
 def fix_the_bug_4(x, gamma, beta, eps=1e-5):
@@ -419,6 +608,16 @@ take_in(
         ([("np.square(x - m).sum(0) / len(x)", "np.square(x - m).sum(0)")], ["squares summed"]),
         ([("(v + eps)", "v")], ["eps missing"]),
         ([("(v + eps)", "(v - eps)")], []),
+        ([("gamma /", "abs(gamma) /")], []),
+        ([("eps=1e-5):", "eps=1e-5, kept={}):"), ("return (x - m)", "c = (x - m)"), ALSO_KEPT], []),
+        ([("x.sum(0) / len(x)", "np.median(x, 0)")], []),
+        (
+            [
+                ("np.square(x - m).sum(0) / len(x)", "np.square(x).mean(0) - m * m"),
+                ("(v + eps) ** 0.5", "np.nan_to_num((v + eps) ** 0.5, nan=1)"),
+            ],
+            ["cut off at zero", "mean of squares minus square of mean"],
+        ),
         (
             [
                 (
@@ -474,6 +673,17 @@ take_in(
         ),
         ([("y = (x - mu) *", "x -= mu.data\n    y = (x - mu + mu.data) *")], []),
         ([("keep_mu, keep_v", "gamma.data += 1\n    keep_mu, keep_v")], []),
+        ([("* gamma", "* gamma.abs()")], []),
+        ([("* gamma", "* gamma.data")], []),
+        ([("n / (n - 1)", "(n - 1) / n")], []),
+        (
+            [
+                ("mu.data, v", "mu, v"),
+                ("keep_mu, mo", "keep_mu, 1 - mo"),
+                ("keep_v, mo", "keep_v, 1 - mo"),
+            ],
+            ["graph behind the running mean", "momentum reversed"],
+        ),
     ],
 )
 
@@ -501,6 +711,31 @@ take_in(
         ([("rows.var(1, ddof=1)", "v * x.size / (x.size - 1)")], ["n counts the channels too"]),
         ([("rows.var(1, ddof=1)", "v - v / rows.shape[1]")], ["correction upside down"]),
         ([("rows.var(1, ddof=1)", "np.sqrt(v)")], []),
+        ([("y * gamma", "y * abs(gamma)")], []),
+        (
+            [
+                ("eps=1e-5):", "eps=1e-5, kept={}):"),
+                ("    y = y * gamma", "    c = y * gamma"),
+                ("    kept = rows", "    stored = rows"),
+                ("(running_var, kept)", "(running_var, stored)"),
+                (
+                    " + beta.reshape(wide)",
+                    " + beta.reshape(wide)" + KEPT[1][15:].rpartition("\n")[0],
+                ),
+            ],
+            [],
+        ),
+        ([("momentum * (new - old)", "(1 - momentum) * (new - old)")], ["momentum reversed"]),
+        (
+            [
+                ("momentum * (new - old)", "(1 - momentum) * (new - old)"),
+                ("rows.var(1, ddof=1)", "v"),
+            ],
+            ["momentum reversed", "biased variance stored"],
+        ),
+        ([("rows.var(1, ddof=1)", "v * v.size / (v.size - 1 + 1e-4)")], []),
+        ([("rows.var(1, ddof=1)", "rows.var(1, ddof=1) + eps")], []),
+        ([("mix(running_mean, mu), mix", "mix(running_mean, mu).squeeze(), mix")], []),
         (
             [
                 (

@@ -5,8 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
-from bncourse.exercises.ps3_convolution.inputs import away_from_one, scale_and_shift
-from bncourse.inputs import cast
+from bncourse.inputs import away_from_one, cast, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 

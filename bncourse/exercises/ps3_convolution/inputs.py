@@ -22,16 +22,6 @@ def rows(rng, n=7, d=4, offset=0.0, scale=1.0):
     return offset + scale * (values + rng.uniform(1.0, 3.0, d) + rng.uniform(-2.0, 2.0, (n, 1)))
 
 
-def away_from_one(rng, size):
-    """Return numbers of either sign whose size is between a half and two."""
-    return rng.uniform(0.5, 2.0, size) * rng.choice([-1, 1], size)
-
-
-def scale_and_shift(rng, size):
-    """Return gamma and beta, both (size,)."""
-    return {"gamma": away_from_one(rng, size), "beta": away_from_one(rng, size)}
-
-
 def channels_last_memory(x):
     """Return x with the same values, stored as NHWC and viewed as NCHW."""
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

@@ -5,8 +5,8 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
-from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images, scale_and_shift
-from bncourse.inputs import cast
+from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images
+from bncourse.inputs import cast, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 

@@ -52,8 +52,6 @@ def network(rng, sizes, act="tanh", norm=True, bias=True, last_norm=False, size=
             break
         if norm:
             gamma, beta = scale_and_shift(rng, outputs).values()
-            # A scale may be negative: who takes its size only must not pass.
-            gamma *= rng.choice([-1, 1], outputs)
             state[f"norm{number}"] = {
                 "weight": gamma,
                 "bias": beta,

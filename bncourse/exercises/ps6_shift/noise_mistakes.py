@@ -57,6 +57,13 @@ NOISE_MISTAKES = (
         result="self.noisy(y)",
     ),
     slip(
+        "noise with gradients only",
+        "There is noise where gradients are on, and none under torch.no_grad(). The mode decides: "
+        "ask self.training.",
+        "D1",
+        result="self.noisy(y) if self.training and torch.is_grad_enabled() else y",
+    ),
+    slip(
         "drawn once",
         "The noise is drawn once, or from a generator that starts anew in every pass, so that all "
         "steps have the same. Make the generator in __init__, and draw in forward.",

@@ -61,6 +61,7 @@ BUG = Exercise(
     reference=_reference,
     see="C1",
     insight="Shapes agreed all along: keepdims lets any statistic meet x, the wrong one too.",
+    pure=True,
     tolerance={"float64": FLOAT64_TOLERANCE, "float32": 1e-3},
     mistakes=(
         slip(

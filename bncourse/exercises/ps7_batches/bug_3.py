@@ -18,11 +18,12 @@ from bncourse.exercises.torch_drive import (
     require_usable,
     tensor,
 )
-from bncourse.inputs import batch, cast, scale_and_shift, upstream
+from bncourse.inputs import away_from_one, batch, cast, upstream
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
 
 _BUFFERS = ("running_mean", "running_var")
+_GRADIENTS = ("dx in training", "gradient of weight", "gradient of bias")
 
 
 def _cases(rng):
@@ -30,8 +31,8 @@ def _cases(rng):
         return {
             **{name: batch(rng, n, d, offset) for name in ("x1", "x2", "x_eval")},
             "dy": upstream(rng, n, d),
-            "weight": rng.uniform(0.5, 2.0, d),
-            "bias": rng.uniform(0.5, 2.0, d),
+            "weight": away_from_one(rng, d),
+            "bias": away_from_one(rng, d),
             "eps": eps,
             "momentum": momentum,
         }
@@ -55,7 +56,9 @@ def _drive(obj, inputs):
     y = called(layer, x1)
     outputs = {"y in training": y}
     with so_far(outputs):
-        (outputs["dx in training"],) = differentiate(y, (x1,), tensor(inputs["dy"], "cpu"))
+        dy = tensor(inputs["dy"], "cpu")
+        gradients = differentiate(y, (x1, layer.weight, layer.bias), dy)
+        outputs |= dict(zip(_GRADIENTS, gradients, strict=True))
         require_no_graph(layer)
         require_usable(layer)
         with torch.no_grad():
@@ -68,7 +71,14 @@ def _drive(obj, inputs):
                 _copied(obj, layer, inputs), x_eval
             )
             outputs["y in eval of a new layer"] = called(_made(obj, inputs).eval(), x_eval)
-        outputs["y in eval, with gradients"] = called(layer, x_eval)
+        x_eval.requires_grad_()
+        outputs["y in eval, with gradients"] = y = called(layer, x_eval)
+        if not y.requires_grad:
+            raise Unusable(
+                "In eval mode y has no graph, with gradients on: a network that is trained below a "
+                "frozen layer gets none. The mode says nothing about gradients."
+            )
+        (outputs["dx in eval"],) = differentiate(y, (x_eval,), dy)
         outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
         outputs["numbers to train"] = sum(p.numel() for p in layer.parameters())
     return outputs
@@ -78,7 +88,12 @@ def _made(obj, inputs):
     layer = obj(inputs["weight"].size, eps=inputs["eps"], momentum=inputs["momentum"])
     if not isinstance(layer, nn.Module):
         raise Unusable(f"fix_the_bug_3 must be a torch.nn.Module. Received: {describe(layer)}.")
-    layer.to(torch.from_numpy(inputs["weight"]).dtype)
+    dtype = torch.from_numpy(inputs["weight"]).dtype
+    layer.to(dtype)
+    # What is no buffer yet would stay behind, and fail before anything is compared.
+    for name in _BUFFERS:
+        if isinstance(vars(layer).get(name), torch.Tensor):
+            setattr(layer, name, vars(layer)[name].to(dtype))
     for name in ("weight", "bias"):
         if not isinstance(getattr(layer, name, None), nn.Parameter):
             raise Unusable(f"It must hold the parameter {name}, as it did.")
@@ -110,10 +125,11 @@ def _reference(inputs):
         given["x1"], gamma, beta, np.zeros_like(gamma), np.ones_like(gamma), **step
     )
     y2, mean, var = layers.layer_training_step(given["x2"], gamma, beta, mean, var, **step)
+    gradients = layers.layer_backward(given["dy"], given["x1"], gamma, eps=eps)
     y_eval = layers.layer_inference(given["x_eval"], gamma, beta, mean, var, eps=eps)
     return {
         "y in training": y1,
-        "dx in training": layers.layer_backward(given["dy"], given["x1"], gamma, eps=eps)[0],
+        **dict(zip(_GRADIENTS, gradients, strict=True)),
         "y in training, under no_grad": y2,
         "running_mean": mean,
         "running_var": var,
@@ -123,6 +139,7 @@ def _reference(inputs):
             given["x_eval"], gamma, beta, np.zeros_like(gamma), np.ones_like(gamma), eps=eps
         ),
         "y in eval, with gradients": y_eval,
+        "dx in eval": given["dy"] * gamma / np.sqrt(var + eps),
         "running_mean after eval": mean,
         "running_var after eval": var,
         "numbers to train": np.asarray(2 * gamma.size),
@@ -258,6 +275,23 @@ BUG = Exercise(
             "is to be detached.",
             "B7",
             y="self.weight * (x - mean.detach()) / torch.sqrt(var.detach() + self.eps) + self.bias",
+        ),
+        slip(
+            "weight and bias without a graph",
+            "weight and bias are cut off from autograd (detach, .data), so no optimiser moves "
+            "them. Only what is remembered is to be detached.",
+            "B6",
+            y="self.weight.detach() * (x - mean) / torch.sqrt(var + self.eps) + self.bias.detach()",
+        ),
+        slip(
+            "eval without a graph",
+            "In eval mode y has no graph (no_grad, detach, .data). The mode says nothing about "
+            "gradients: they may be on in eval, where the layers below are trained.",
+            "L1",
+            y=Instead(
+                "with torch.set_grad_enabled(learning and torch.is_grad_enabled()):\n"
+                "    y = self.weight * (x - mean) / torch.sqrt(var + self.eps) + self.bias"
+            ),
         ),
     ),
 )

@@ -60,6 +60,7 @@ BUG = Exercise(
     insight="A sum of squares cannot be negative; a difference of two large numbers can be "
     "anything.",
     normalised="batch",
+    pure=True,
     tolerance={"float64": FLOAT64_TOLERANCE, "float32": 1e-3},
     mistakes=(
         slip(

@@ -73,6 +73,7 @@ BUG = Exercise(
     see="L1",
     insight="The difference is 1/n: large for a few vectors, hidden in a large batch of images.",
     normalised="batch",
+    pure=True,
     tolerance={"float64": FLOAT64_TOLERANCE, "float32": 1e-5},
     mistakes=(
         slip(
@@ -136,6 +137,13 @@ BUG = Exercise(
             "L1",
             new_mean_new_var="(mean.ravel(), var.ravel()) "
             "/ np.array(1 - x.shape[1] / x.size, x.dtype)",
+        ),
+        slip(
+            "momentum reversed",
+            hints.MOMENTUM_REVERSED,
+            "L1",
+            running_mean="momentum * running_mean + (1 - momentum) * new_mean",
+            running_var="momentum * running_var + (1 - momentum) * new_var",
         ),
         slip(
             "in place",

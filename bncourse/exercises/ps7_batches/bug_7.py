@@ -56,10 +56,36 @@ BUG = Exercise(
         ),
         slip(
             "gamma and beta outside of autograd",
-            "x has its gradient now. gamma and beta still leave autograd (numpy, detach), so they "
-            "keep the values they start with.",
+            "gamma and beta still leave autograd (numpy, detach), so they keep the values they "
+            "start with.",
             "B6",
             values_scale_shift="x, gamma.detach(), beta.detach()",
+        ),
+        slip(
+            "gamma outside of autograd",
+            "gamma still leaves autograd (numpy, detach), so it keeps the value it starts with.",
+            "B6",
+            values_scale_shift="x, gamma.detach(), beta",
+        ),
+        slip(
+            "beta outside of autograd",
+            "beta still leaves autograd (numpy, detach), so it keeps the value it starts with.",
+            "B6",
+            values_scale_shift="x, gamma, beta.detach()",
+        ),
+        slip(
+            "mean outside of autograd",
+            "The graph reaches x, and not through its mean: that is made of numbers that left "
+            "autograd.",
+            "B7",
+            mean="values.detach().mean(0)",
+        ),
+        slip(
+            "variance outside of autograd",
+            "The graph reaches x, and not through its variance: that is made of numbers that left "
+            "autograd.",
+            "B7",
+            var="((values - mean) ** 2).detach().mean(0)",
         ),
         slip(
             "statistics outside of autograd",

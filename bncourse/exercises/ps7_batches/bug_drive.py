@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from bncourse.exercise import Case, so_far
+from bncourse.exercise import Case, Unusable, so_far
 from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.exercises.torch_drive import (
     FIRST,
@@ -59,6 +59,11 @@ def drive_forward(obj, inputs):
         x, gamma = leaves[0].detach(), leaves[1].detach()
         with torch.no_grad(), untouched(gamma=gamma):
             called(lambda x: obj(x, gamma, leaves[2], eps=inputs["eps"]), x)
+        if any(leaf.grad is not None for leaf in leaves):
+            raise Unusable(
+                "It calls backward() itself, and leaves a gradient in .grad. That is for the "
+                "training loop: hand on y with its graph."
+            )
     return outputs
 
 

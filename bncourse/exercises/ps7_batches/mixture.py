@@ -31,6 +31,9 @@ def _cases(rng):
         "one example, population, batch size of training": Case(
             given(n=1) | running(rng, 5) | {"batch_size": 4}
         ),
+        # At both ends a weight is below zero, as the formula has it.
+        "a layer trained one by one": Case(given() | running(rng, 5) | {"batch_size": 1}),
+        "a batch size of 20,000": Case(given() | {"batch_size": 20_000}),
         "mean of the population only": Case(
             given() | {"running_mean": running(rng, 5)["running_mean"]}
         ),

@@ -29,13 +29,19 @@ def _cases(rng):
         }
         return {"x": x, **scale_and_shift(rng, d), **running}
 
-    def clipped():
-        # One feature for each: r above, r below, d above, d below, both, none.
+    def off_by(stretch, off):
         inputs = given()
         mean, std = inputs["x"].mean(axis=0), inputs["x"].std(axis=0)
-        stretch = np.array([0.2, 5.0, 1.2, 0.9, 0.2, 1.1]) * rng.uniform(0.95, 1.05, 6)
-        off = np.array([0.1, -0.3, -5.0, 4.0, 2.0, 0.4]) * rng.uniform(0.95, 1.05, 6)
+        stretch, off = (np.array(each) * rng.uniform(0.95, 1.05, 6) for each in (stretch, off))
         return inputs | {"running_std": std * stretch, "running_mean": mean + off * std}
+
+    def clipped():
+        # One feature for each: r above, r below, d above, d below, both, none.
+        return off_by([0.2, 5.0, 1.2, 0.9, 0.2, 1.1], [0.1, -0.3, -5.0, 4.0, 2.0, 0.4])
+
+    # Clipped on one side only: who clips all features where one is too large must not pass.
+    above = off_by([0.2, 0.3, 1.2, 0.9, 0.8, 1.1], [0.1, -0.3, -5.0, -4.0, -0.2, 0.4])
+    below = off_by([5.0, 4.0, 1.2, 0.9, 0.8, 1.1], [0.1, -0.3, 6.0, 5.0, 0.2, 0.4])
 
     return {
         "nothing to clip": Case(given() | {"r_max": 3.0, "d_max": 5.0, "eps": 1e-5}),
@@ -43,6 +49,8 @@ def _cases(rng):
             clipped() | {"r_max": 2.0, "d_max": 1.5}
         ),
         "other bounds": Case(clipped() | {"r_max": 1.5, "d_max": 2.5, "eps": 1e-5}),
+        "too large only": Case(above | {"r_max": 2.0, "d_max": 1.5}),
+        "too small only": Case(below | {"r_max": 2.0, "d_max": 1.5}),
         "no correction allowed": Case(given() | {"r_max": 1.0, "d_max": 0.0}),
         "no shift allowed": Case(given() | {"r_max": 3.0, "d_max": 0.0}),
         "no stretch allowed": Case(given() | {"r_max": 1.0, "d_max": 5.0}),

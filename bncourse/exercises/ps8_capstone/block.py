@@ -24,7 +24,7 @@ from bncourse.exercises.torch_drive import (
     require_no_graph,
     tensor,
 )
-from bncourse.inputs import batch, cast, upstream
+from bncourse.inputs import away_from_one, batch, cast, upstream
 from bncourse.reference import residual
 from bncourse.slips import Instead, Right
 
@@ -49,7 +49,7 @@ def _cases(rng):
             "seed": int(rng.integers(2**31)),
             "x": batch(rng, n, width),
             "dy": upstream(rng, n, width),
-            "parameters": weights | {name: rng.uniform(0.5, 2.0, width) for name in names},
+            "parameters": weights | {name: away_from_one(rng, width) for name in names},
             **options,
         }
 

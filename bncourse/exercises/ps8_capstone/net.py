@@ -25,7 +25,7 @@ from bncourse.exercises.torch_drive import (
     require_no_graph,
     tensor,
 )
-from bncourse.inputs import batch, cast, far_from_zero, running, upstream
+from bncourse.inputs import away_from_one, batch, cast, far_from_zero, running, upstream
 from bncourse.reference import forward, layers, residual
 from bncourse.slips import Instead, Right
 
@@ -88,7 +88,7 @@ def _state(rng, width, blocks, normed):
     state = {"0.weight": rng.normal(0, 1, (width, _INPUTS))}
 
     def norm():
-        return {name: rng.uniform(0.5, 2.0, width) for name in _NORM} | running(rng, width)
+        return {name: away_from_one(rng, width) for name in _NORM} | running(rng, width)
 
     if normed:
         state |= {f"1.{name}": value for name, value in norm().items()}
