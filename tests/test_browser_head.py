@@ -229,6 +229,7 @@ def test_the_style_in_the_head_does_what_all_files_of_style_do(site, browser, na
     page.set_default_timeout(0)
     page.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
     page.goto(f"{site}/{name}.html", wait_until="networkidle")
+    page.add_style_tag(content=ALL)
     page.evaluate(OPEN)
     for width, media in ((1280, "screen"), (390, "screen"), (718, "print")):
         page.set_viewport_size({"width": width, "height": 900})
@@ -239,6 +240,7 @@ def test_the_style_in_the_head_does_what_all_files_of_style_do(site, browser, na
         whole.set_default_timeout(0)
         whole.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
         whole.goto(f"{site}/{name}.html", wait_until="networkidle")
+        whole.add_style_tag(content=ALL)
         whole.evaluate(OPEN)
         whole.emulate_media(media=media)
         whole.evaluate(WHOLE)

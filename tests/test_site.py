@@ -80,7 +80,7 @@ def test_most_plots_have_a_form_for_a_phone(html):
     for path in pages(html):
         tall += path.read_text().count('<picture><source media="(max-width')
         wide += len(re.findall(r'class="wide-picture"><img [^>]*/[0-9a-f]{64}\.', path.read_text()))
-    assert tall > 4 * wide > 0
+    assert tall > 3 * wide > 0
 
 
 class Images(HTMLParser):

@@ -135,7 +135,7 @@ BRANCHES = {
 }
 
 
-@figure
+@figure(tall=False)
 def residual_blocks():
     """Draw the two common orders of a residual block.
 
@@ -174,7 +174,7 @@ def _block(axis, parts):
     axis.text(end / 2, -0.5, "shortcut", ha="center", va="top")
 
 
-@figure
+@figure(tall=False)
 def folding():
     """Draw a convolution and its batch norm at inference, and the one convolution they become.
 
