@@ -1,14 +1,31 @@
-"""The kernels of the pages: forks of a process that has imported what is large."""
+"""Pages are executed, by kernels that fork from a process which has imported what is large."""
 
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
+from bncourse.commands.book import execute_pages
 from bncourse.commands.kernels import WarmKernels
+
+ROOT = Path(__file__).parents[1]
+PAGE = """---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {name: python3, display_name: Python 3, language: python}
+---
+
+# A page
+
+```{code-cell} ipython3
+1 + 1
+```
+"""
 
 
 def run(*cells, cwd):
@@ -50,3 +67,24 @@ def test_a_kernel_starts_processes_and_ends_with_its_page(tmp_path):
 def test_what_a_cell_raises_stops_the_page(tmp_path):
     with pytest.raises(CellExecutionError, match="no such page"):
         run("raise ValueError('no such page')", cwd=tmp_path)
+
+
+def test_a_page_is_executed_once_and_then_read_again(tmp_path):
+    """Sphinx goes by the text of a page, which is the same where its numbers are not."""
+    for name in ("_config.yml", "_ext"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "page.md").write_text(PAGE)
+    doctree = tmp_path / "_build" / ".doctrees" / "chapters" / "page.doctree"
+    doctree.parent.mkdir(parents=True)
+    cache, said = tmp_path / "_build" / ".jupyter_cache", []
+
+    def is_kept():
+        doctree.touch()
+        execute_pages(tmp_path, cache, 1, said.append)
+        return doctree.exists()
+
+    assert not is_kept()
+    assert is_kept() and len(said) == 2, "nothing has changed"
+    shutil.rmtree(cache)
+    assert not is_kept()

@@ -71,6 +71,7 @@ def execute_pages(root, cache, workers, say=print):
             if problem:
                 raise CourseError(f"{page.relative_to(root)} raises:\n{problem}")
             _keep(cache, page, notebook, seconds)
+            _forget(root, cache, page)
             say(f"{done}/{len(pages)} {page.relative_to(root)}, {seconds:.0f} s")
 
 
@@ -142,6 +143,12 @@ def _keep(cache, page, notebook, seconds):
 
     bundle = CacheBundleIn(notebook, str(page), data={"execution_seconds": seconds})
     get_cache(str(cache)).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def _forget(root, cache, page):
+    """Have Sphinx read a page again: its text may be the same where its outputs are not."""
+    doctree = cache.with_name(".doctrees") / page.relative_to(root).with_suffix(".doctree")
+    doctree.unlink(missing_ok=True)
 
 
 def _build(root, log):
