@@ -81,7 +81,8 @@ def test_the_oracle_of_a_step_is_pytorch_s():
                 getattr(layer, name).copy_(torch.from_numpy(case.inputs[key]))
             y = layer(torch.from_numpy(case.inputs["x"]).double())
         want = exercise.reference(case.inputs)
-        np.testing.assert_allclose(y, want["y"], 1e-9)
+        # Near a mean of 1e6 a y that is small by cancellation has the rounding of the others.
+        np.testing.assert_allclose(y, want["y"], 1e-9, 1e-9)
         np.testing.assert_allclose(layer.running_mean, want["running_mean"])
         np.testing.assert_allclose(layer.running_var, want["running_var"])
 

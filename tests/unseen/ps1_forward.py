@@ -134,6 +134,10 @@ def normalize_two_faults(x, mean, var, eps=1e-5):
 of(NORMALIZE)(lambda x, var, mean, eps=1e-5: (x - mean) / np.sqrt(var + eps))
 of(NORMALIZE)(lambda *, x, mean, var, eps=1e-5: (x - mean) / np.sqrt(var + eps))
 of(NORMALIZE)(lambda x, mean, var, eps=np.float32(1e-5): (x - mean) / np.sqrt(var + eps))  # noqa: B008
+of(NORMALIZE)(lambda x, mean, var, eps=1e-5: (x - np.abs(mean)) / np.sqrt(var + eps))
+of(NORMALIZE, "eps subtracted")(
+    lambda x, mean, var, eps=1e-5: (x - mean) / np.sqrt(np.maximum(var - eps, eps))
+)
 of(NORMALIZE)(lambda x, mean, var, eps=1e-5: np.clip((x - mean) / np.sqrt(var + eps), -3, 3))
 
 
@@ -340,6 +344,13 @@ for formula, names in {
     "gamma * (x - x.mean(0)) / np.sqrt(x.var(0, ddof=1) + eps) + beta": [],
     "gamma * (x - running_mean) / np.sqrt(running_var + eps) - beta": [],
     "gamma * (x + running_mean) / np.sqrt(running_var + eps) + beta": [],
+    "gamma * (x - abs(running_mean)) / np.sqrt(running_var + eps) + beta": [],
+    "np.sqrt(gamma**2 / (running_var + eps)) * (x - running_mean) + beta": [],
+    "gamma * (x - x.mean(0)) / np.sqrt(running_var) + beta": ["batch mean", "eps missing"],
+    "beta * (x - running_mean) / (running_var + eps) + gamma": [
+        "root missing",
+        "gamma and beta swapped",
+    ],
     "gamma * (x - running_mean) / np.sqrt(running_var + 1e-5)": ["eps ignored", "beta missing"],
     "beta * (x - x.mean(0)) / np.sqrt(running_var + eps) + gamma": [
         "batch mean",
@@ -381,6 +392,7 @@ for mean, var, names in [
     (MEAN, f"{WITHIN} / count - {BETWEEN} / count", []),
     ("(mean_a + mean_b) / 2", f"{WITHIN} / count", ["distance of the means missing"]),
     (MEAN, f"{WITHIN} + {BETWEEN}", ["sum of squares"]),
+    (MEAN.replace("mean_a", "abs(mean_a)"), f"({WITHIN} + {BETWEEN}) / count", []),
 ]:
     of(MERGE, *names)(merge(mean, var))
 

@@ -509,6 +509,15 @@ take_in(
         ([("* self.weight", "* self.weight.detach()")], []),
         ([("+ self.bias", "+ self.bias.data")], []),
         (
+            [
+                (
+                    'self.register_buffer("running_var", torch.ones(num_features))',
+                    "self.running_var = torch.ones(num_features)",
+                )
+            ],
+            ["running variance outside of the state"],
+        ),
+        (
             [("* self.weight", "* self.weight.data"), ("+ self.bias", "+ self.bias.data")],
             ["weight and bias without a graph"],
         ),

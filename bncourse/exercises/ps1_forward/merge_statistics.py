@@ -12,12 +12,14 @@ from bncourse.slips import Instead, Right
 
 def _merge_cases(rng):
     def given(count_a, count_b, d=4, apart=1.0):
+        # Both means of a feature have one sign, so that they lie apart.
+        signs = rng.choice([-1, 1], d)
         return {
             "count_a": count_a,
-            "mean_a": rng.uniform(0.5, 2.0, d),
+            "mean_a": signs * rng.uniform(0.5, 2.0, d),
             "var_a": rng.uniform(0.5, 2.0, d),
             "count_b": count_b,
-            "mean_b": apart + rng.uniform(0.5, 2.0, d),
+            "mean_b": signs * (apart + rng.uniform(0.5, 2.0, d)),
             "var_b": rng.uniform(2.0, 4.0, d),
         }
 

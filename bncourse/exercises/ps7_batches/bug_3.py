@@ -75,8 +75,8 @@ def _drive(obj, inputs):
         outputs["y in eval, with gradients"] = y = called(layer, x_eval)
         if not y.requires_grad:
             raise Unusable(
-                "In eval mode y has no graph, with gradients on: a network that is trained below a "
-                "frozen layer gets none. The mode says nothing about gradients."
+                "In eval mode, with gradients on, y has no graph: what is trained below a frozen "
+                "layer gets no gradient."
             )
         (outputs["dx in eval"],) = differentiate(y, (x_eval,), dy)
         outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
@@ -219,6 +219,20 @@ BUG = Exercise(
             **_PLAIN,
         ),
         slip(
+            "running mean outside of the state",
+            "running_var is saved now. state_dict still leaves running_mean out: make it a buffer "
+            "too.",
+            "L1",
+            __init____running_mean="torch.zeros(num_features)",
+        ),
+        slip(
+            "running variance outside of the state",
+            "running_mean is saved now. state_dict still leaves running_var out: make it a buffer "
+            "too.",
+            "L1",
+            __init____running_var="torch.ones(num_features)",
+        ),
+        slip(
             "both switches",
             "It trains where self.training and gradients are both on. Under no_grad, a layer in "
             "training mode still has to use the batch and to remember it.",
@@ -285,8 +299,8 @@ BUG = Exercise(
         ),
         slip(
             "eval without a graph",
-            "In eval mode y has no graph (no_grad, detach, .data). The mode says nothing about "
-            "gradients: they may be on in eval, where the layers below are trained.",
+            "The mode says nothing about gradients, which may be on in eval. Take no_grad, detach "
+            "or .data out of that branch.",
             "L1",
             y=Instead(
                 "with torch.set_grad_enabled(learning and torch.is_grad_enabled()):\n"
