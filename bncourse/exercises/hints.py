@@ -18,6 +18,10 @@ CANCELLATION = (
     "The variance is computed as E[x^2] - E[x]^2, which is noise when the mean is large. "
     "Subtract the mean before you square."
 )
+CANCELLATION_OF_SUMS = (
+    "The squared deviations are computed as sum(x^2) - mean sum(x), which is noise when the mean "
+    "is large. Subtract the mean before you square."
+)
 CANCELLATION_IN_FLOAT64 = (
     "The variance is computed as E[x^2] - E[x]^2 in float64, which puts the noise off until the "
     "mean is near a million. Subtract the mean before you square."
@@ -27,6 +31,14 @@ INPUT_ROUNDED = (
     "astype(x.dtype). Compute from x as it is."
 )
 SUM_OF_SQUARES = "The squared deviations are summed and not averaged. Divide by N."
+WRONG_AXIS_KEPT = (
+    "The statistics are taken along axis 1 with keepdims, shape (N, 1), as where each column is an "
+    "example. Here each row is one: reduce axis 0, without keepdims."
+)
+DIVIDED_BY_ALL_VALUES = (
+    "The sums are divided by the number of all values, x.size. Each feature has N of them: divide "
+    "by the number of examples."
+)
 KEPT_DIMENSIONS = "The results kept the batch axis, shape (1, D). Return shape (D,): drop keepdims."
 EPS_OUTSIDE_THE_ROOT = "eps is added outside the root. It belongs to the variance: sqrt(var + eps)."
 EPS_SUBTRACTED = (
@@ -127,6 +139,28 @@ CACHE_OVERWRITTEN = (
 )
 CACHE_HOLDS_X_CENTRED = (
     "cache['x_hat'] holds x - mean, which is not divided yet. Store what gamma multiplies."
+)
+
+
+AVERAGED_WITH_DIMENSIONS_KEPT = (
+    "dgamma and dbeta are means with the shape (1, D). They are sums over the batch, of the shape "
+    "(D,): write sum in the place of mean, and drop keepdims."
+)
+CENTRED_IN_THE_MEAN = (
+    "The mean of the variance path is taken with x - mean. Where x_hat stands in front of it, "
+    "x_hat stands in it too: mean(dy x_hat)."
+)
+X_HAT_FOR_X_MINUS_MEAN = (
+    "The variance path ends in x_hat where 2 (x - mean) / N belongs, the derivative of var. With "
+    "x_hat, the factor in front is 1 / sqrt(var + eps) and not 1 / (var + eps)."
+)
+OWN_EXAMPLE_ONLY = (
+    "dx holds the effect of each x on its own y only, the diagonal of the Jacobian. Each x moves "
+    "every y of its feature, through the mean and the variance: sum over all of them."
+)
+OWN_EXAMPLE_ONLY_BY_QUOTIENT = (
+    "dx is the derivative of each x_hat by its own x, by the quotient rule. Each x moves the other "
+    "x_hat of its feature too: sum over all of them."
 )
 
 

@@ -31,6 +31,15 @@ of(STATISTICS, "unbiased variance", "kept dimensions")(
     lambda x: (x.mean(0, keepdims=True), x.var(0, keepdims=True, ddof=1))
 )
 of(STATISTICS, "mean not subtracted")(lambda x: (x.mean(0), (x * x).sum(0) / len(x)))
+of(STATISTICS, "divided by all values")(
+    lambda x: (m := np.add.reduce(x) / x.size, np.square(x - m).sum(0) / (len(x) * x[0].size))
+)
+of(STATISTICS, "wrong axis, kept")(
+    lambda x: (np.mean(x, -1)[:, None], np.square(np.std(x, -1))[:, None])
+)
+of(STATISTICS, "cancellation of sums", "cancellation")(
+    lambda x: (x.mean(0), (np.einsum("nd,nd->d", x, x) - x.sum(0) ** 2 / len(x)) / len(x))
+)
 
 
 def statistics(x):
@@ -103,7 +112,13 @@ of(NORMALIZE, "eps outside the root")(lambda x, mean, var, eps=1e-5: (x - mean) 
 of(NORMALIZE, "eps missing")(lambda x, mean, var, eps=1e-5: (x - mean) * var**-0.5)
 of(NORMALIZE)(lambda x, mean, var, eps=1e-5: (x - mean) / np.sqrt(var + eps**2))
 of(NORMALIZE)(lambda x, mean, var, eps=1e-5: (x - mean) / np.sqrt(var + 2 * eps))
-of(NORMALIZE)(lambda x, mean, var, eps=1e-5: (x - mean) / np.sqrt(var + 1e-7))
+of(NORMALIZE, "eps ignored, 1e-7")(lambda x, mean, var, eps=1e-5: (x - mean) / np.sqrt(var + 1e-7))
+of(NORMALIZE, "eps ignored, 1e-8", "eps outside the root")(
+    lambda x, mean, var, eps=1e-5: np.divide(x - mean, var**0.5 + 1e-8)
+)
+of(NORMALIZE, "eps twice")(
+    lambda x, mean, var, eps=1e-5: np.subtract(x, mean) / (eps + (eps + var) ** 0.5)
+)
 of(NORMALIZE, "root missing")(
     lambda x, mean, var, eps=1e-5: np.divide(np.subtract(x, mean), np.add(var, eps))
 )
@@ -291,6 +306,35 @@ of(UPDATE, "swapped results", "biased variance")(
         (1 - momentum) * running_mean + momentum * x.mean(0),
     )
 )
+of(UPDATE, "momentum for both", "biased variance")(
+    lambda running_mean, running_var, x, momentum=0.1: (
+        momentum * (x.mean(0) + running_mean),
+        momentum * (x.var(0) + running_var),
+    )
+)
+of(UPDATE, "biased standard deviation")(
+    lambda running_mean, running_var, x, momentum=0.1: (
+        running_mean + momentum * (x.mean(0) - running_mean),
+        running_var + momentum * (np.std(x, 0) - running_var),
+    )
+)
+of(UPDATE, "eps added", "biased variance")(
+    lambda running_mean, running_var, x, momentum=0.1: (
+        running_mean + momentum * (x.mean(0) - running_mean),
+        running_var + momentum * (x.var(0) + 1e-5 - running_var),
+    )
+)
+
+
+@of(UPDATE, "first batch replaces")
+def update_that_begins_with_the_batch(running_mean, running_var, x, momentum=0.1):
+    if np.all(running_mean == 0) and np.all(running_var == 1):
+        momentum = 1
+    new = x.mean(0), x.var(0, ddof=1)
+    return tuple(
+        old + momentum * (value - old)
+        for old, value in zip((running_mean, running_var), new, strict=True)
+    )
 
 
 @of(UPDATE, "in place", "biased variance")
@@ -315,7 +359,7 @@ of(UPDATE)(
         (1 - momentum) * running_var + momentum * x.var(0, ddof=1),
     )
 )
-of(UPDATE, "momentum reversed")(
+of(UPDATE, "momentum reversed in the variance")(
     lambda running_mean, running_var, x, momentum=0.1: (
         (1 - momentum) * running_mean + momentum * x.mean(0),
         momentum * running_var + (1 - momentum) * x.var(0, ddof=1),
@@ -357,6 +401,12 @@ for formula, names in {
         "gamma and beta swapped",
     ],
     "gamma * x / np.sqrt(running_var + eps) + beta": ["mean not subtracted"],
+    "gamma * (x - running_mean) / (running_var**0.5 + 1e-8) + beta": [
+        "eps ignored, 1e-8",
+        "eps outside the root",
+    ],
+    "gamma * (x - running_mean) / np.sqrt(len(x) * running_var / (len(x) - (len(x) > 1)) + eps) "
+    "+ beta": ["running variance corrected again, from two examples on"],
     "gamma * (x - running_mean) / np.sqrt(running_var + eps) + beta + eps": [],
     "(gamma + 1) * (x - running_mean) / np.sqrt(running_var + eps) + beta": [],
 }.items():
@@ -383,6 +433,13 @@ for mean, var, names in [
     (MEAN, f"{WITHIN} / count", ["distance of the means missing"]),
     (MEAN, f"({WITHIN} + {BETWEEN}) / (count - 1)", ["unbiased result"]),
     ("(mean_a + mean_b) / 2", f"({WITHIN} + {BETWEEN}) / count", []),
+    ("mean_b + count_b / count", f"({WITHIN} + {BETWEEN}) / count", ["weight added to delta"]),
+    (MEAN, f"(var_a + var_b + {BETWEEN}) / count", ["variances taken for sums"]),
+    (
+        MEAN,
+        f"({WITHIN} + delta * (mean_b - ({MEAN}))) / count",
+        ["step of one example"],
+    ),
     (MEAN, f"{WITHIN} / count + delta**2 * count_a * count_b / count", ["between term too large"]),
     (
         MEAN,

@@ -70,6 +70,30 @@ for changes, names in [
     ({"DX": "gamma * inv_std * (dy - dy.mean(0) - 2 * x_hat * (dy * x_hat).mean(0))"}, []),
     ({"DX": "-" + DX}, []),
     ({"DX": "0 * dy"}, []),
+    ({"DX": "gamma * inv_std / N * dy * (N - 1 - np.square(x_hat))"}, ["own example only"]),
+    (
+        {"DX": "gamma * inv_std * (dy - dy.mean(0) - x_hat * (x_hat / inv_std * dy).mean(0))"},
+        ["x - mean in the mean"],
+    ),
+    (
+        {"DX": "gamma * inv_std * (dy - dy.mean(0)) - gamma * inv_std**2 * x_hat * dgamma / N"},
+        ["x_hat in the place of x - mean"],
+    ),
+    (
+        {"DX": "gamma * (inv_std * (dy - dy.mean(0) - x_hat * (x_hat * dy).sum(0)))"},
+        ["variance path not divided"],
+    ),
+    (
+        {
+            "DX": "inv_std * (gamma * dy - (dy @ gamma)[:, None] / dy[0].size"
+            " - x_hat * (dy * x_hat @ gamma)[:, None] / dy[0].size)"
+        },
+        ["backward pass of layer norm"],
+    ),
+    (
+        {"DX": DX, "DGAMMA": "np.vdot(dy, x_hat)", "DBETA": "dy.sum()"},
+        ["dgamma and dbeta summed over everything"],
+    ),
     ({"DX": "gamma * inv_std * (dy - np.median(dy, axis=0) - x_hat * (dy * x_hat).mean(0))"}, []),
     ({"DX": DX, "DGAMMA": "(dy * x_hat * gamma).sum(0)"}, []),
     ({"DX": DX.replace("gamma * inv_std", "gamma / inv_std")}, ["divided by inv_std"]),
@@ -113,6 +137,10 @@ for changes, names in [
         ["eps missing", "dgamma and dbeta swapped"],
     ),
     ([("/ N + dmean / N", "+ dmean")], ["not divided by N"]),
+    ([("/ N + dmean / N", "/ N + dmean")], ["dmean not divided by N"]),
+    ([("centred / N + dmean / N", "x_hat / N + dmean / N")], ["x_hat in the place of x - mean"]),
+    ([("std**3", "(std**2 - eps) ** 1.5")], ["eps missing in dvar"]),
+    ([("+ dmean / N", "- g / std / N")], ["dmean not summed"]),
     (
         [(" / N + eps)", " / (N - 1) + eps)"), ("2 * dvar", "dvar")],
         ["unbiased variance", "two forgotten"],
@@ -226,7 +254,7 @@ for changes, names in [
     ([("(2 * h)", "h")], ["factor two missing"]),
     ([("(2 * h)", "2 * h")], ["missing parentheses"]),
     ([("f(x + e) - f(x - e)", "f(x - e) - f(x + e)")], ["sign reversed"]),
-    ([("(f(x + e) - f(x - e)) / (2 * h)", "(f(x + e) - f(x)) / (2 * h)")], []),
+    ([("(f(x + e) - f(x - e)) / (2 * h)", "(f(x + e) - f(x)) / (2 * h)")], ["step below missing"]),
     (
         [("(f(x + e) - f(x - e)) / (2 * h)", "(f(x - e) - f(x + e)) / h")],
         ["sign reversed", "factor two missing"],

@@ -60,6 +60,13 @@ EXERCISE = function_exercise(
             var="x.var(axis=1)",
         ),
         slip(
+            "wrong axis, kept",
+            hints.WRONG_AXIS_KEPT,
+            "F1",
+            mean="x.mean(axis=1, keepdims=True)",
+            var="x.var(axis=1, keepdims=True)",
+        ),
+        slip(
             "pooled features",
             hints.POOLED_FEATURES,
             "F1",
@@ -74,10 +81,23 @@ EXERCISE = function_exercise(
             var="((x - mean) ** 2).sum(axis=0) / x.shape[1]",
         ),
         slip(
+            "divided by all values",
+            hints.DIVIDED_BY_ALL_VALUES,
+            "F1",
+            mean="x.sum(axis=0) / x.size",
+            var="((x - mean) ** 2).sum(axis=0) / x.size",
+        ),
+        slip(
             "cancellation",
             hints.CANCELLATION,
             "F2",
             var="(x**2).mean(axis=0) - mean**2",
+        ),
+        slip(
+            "cancellation of sums",
+            hints.CANCELLATION_OF_SUMS,
+            "F2",
+            var="((x**2).sum(axis=0) - mean * x.sum(axis=0)) / len(x)",
         ),
         slip(
             "float32 inside",

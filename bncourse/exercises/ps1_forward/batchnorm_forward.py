@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
 from bncourse.inputs import batch, cast, scale_and_shift
 from bncourse.reference import forward
 from bncourse.slips import Instead, Right
@@ -78,15 +78,7 @@ EXERCISE = function_exercise(
             "F3",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        *[
-            slip(
-                name,
-                hints.own_value("eps", eps),
-                "F3",
-                inv_std=f"1 / np.sqrt(var + {eps})",
-            )
-            for name, eps in OWN_EPS.items()
-        ],
+        *own_eps(slip, "F3", "centred", "x - mean"),
         slip(
             "eps subtracted",
             hints.EPS_SUBTRACTED,
@@ -120,6 +112,13 @@ EXERCISE = function_exercise(
             "F1",
             mean="x.sum(axis=0) / x.shape[1]",
             var="(centred**2).sum(axis=0) / x.shape[1]",
+        ),
+        slip(
+            "divided by all values",
+            hints.DIVIDED_BY_ALL_VALUES,
+            "F1",
+            mean="x.sum(axis=0) / x.size",
+            var="(centred**2).sum(axis=0) / x.size",
         ),
         slip(
             "sum of squares",
@@ -189,6 +188,12 @@ EXERCISE = function_exercise(
             hints.CACHE_HOLDS_THE_VARIANCE,
             "F4",
             cache='{"x_hat": x_hat, "inv_std": var, "gamma": gamma}',
+        ),
+        slip(
+            "cache holds var + eps",
+            "cache['inv_std'] holds var + eps. Divide one by its root.",
+            "F4",
+            cache='{"x_hat": x_hat, "inv_std": var + eps, "gamma": gamma}',
         ),
         slip(
             "cache holds y",

@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
 from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import forward
 from bncourse.slips import Instead, Right
@@ -82,6 +82,13 @@ EXERCISE = function_exercise(
             std="np.sqrt(running_var * len(x) / (len(x) - 1) + eps)",
         ),
         slip(
+            "running variance corrected again, from two examples on",
+            "From two examples on, the running variance is multiplied by N / (N - 1). It was made "
+            "of unbiased variances already, and the N of this batch has nothing to do with it.",
+            "F7",
+            std="np.sqrt(running_var * len(x) / max(len(x) - 1, 1) + eps)",
+        ),
+        slip(
             "eps missing",
             "eps is missing under the root. It belongs there at inference too, with the value "
             "used in training.",
@@ -94,15 +101,7 @@ EXERCISE = function_exercise(
             "F7",
             std="np.sqrt(running_var) + eps",
         ),
-        *[
-            slip(
-                name,
-                hints.own_value("eps", eps),
-                "F7",
-                std=f"np.sqrt(running_var + {eps})",
-            )
-            for name, eps in OWN_EPS.items()
-        ],
+        *own_eps(slip, "F7", "centred", "x - running_mean"),
         slip(
             "eps subtracted",
             hints.EPS_SUBTRACTED,

@@ -86,6 +86,27 @@ EXERCISE = function_exercise(
             var="within",
         ),
         slip(
+            "weight added to delta",
+            "The mean is mean_a + delta + count_b / count. The weight is a factor of delta: "
+            "mean_a + delta * count_b / count.",
+            "F8",
+            mean="mean_a + delta + count_b / count",
+        ),
+        slip(
+            "variances taken for sums",
+            "var_a and var_b are added as if they were sums of squares. They are averages: "
+            "multiply each by its count first.",
+            "F8",
+            within="(var_a + var_b) / count",
+        ),
+        slip(
+            "step of one example",
+            "delta (mean_b - mean) is Welford's step for a single example. A batch takes it once "
+            "for each: multiply by count_b.",
+            "F8",
+            between="delta * (mean_b - mean) / count",
+        ),
+        slip(
             "weights swapped",
             "Each batch is weighed with the count of the other.",
             "F8",

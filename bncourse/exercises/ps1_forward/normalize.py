@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
 from bncourse.inputs import batch, cast, running
 from bncourse.reference import forward
 from bncourse.slips import Instead, Right
@@ -68,15 +68,7 @@ EXERCISE = function_exercise(
             "F3",
             std="np.sqrt(var) + eps",
         ),
-        *[
-            slip(
-                name,
-                hints.own_value("eps", eps),
-                "F3",
-                std=f"np.sqrt(var + {eps})",
-            )
-            for name, eps in OWN_EPS.items()
-        ],
+        *own_eps(slip, "F3", "centred", "x - mean"),
         slip(
             "eps subtracted",
             hints.EPS_SUBTRACTED,
@@ -88,6 +80,13 @@ EXERCISE = function_exercise(
             hints.EPS_AS_A_FLOOR,
             "F3",
             std="np.sqrt(np.maximum(var, eps))",
+        ),
+        slip(
+            "eps twice",
+            "eps is added under the root and once more outside. It belongs to the variance: "
+            "sqrt(var + eps) alone.",
+            "F3",
+            std="np.sqrt(var + eps) + eps",
         ),
         slip(
             "root missing",

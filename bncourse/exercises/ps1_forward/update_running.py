@@ -21,6 +21,9 @@ def _update_cases(rng):
         "momentum left at its default": Case(given()),
         "a large momentum": Case(given() | {"momentum": 0.7}),
         "momentum 1 keeps the last batch only": Case(given() | {"momentum": 1.0}),
+        "statistics that have seen nothing": Case(
+            given() | {"running_mean": np.zeros(4), "running_var": np.ones(4), "momentum": 0.3}
+        ),
         "momentum 0 changes nothing": Case(given() | {"momentum": 0.0}),
         "two examples": Case(given(n=2) | {"momentum": 0.3}),
         "one feature": Case(given(d=1) | {"momentum": 0.3}),
@@ -88,6 +91,44 @@ EXERCISE = function_exercise(
             new_var="0.9 * running_var + 0.1 * unbiased",
         ),
         slip(
+            "momentum for both",
+            "Both the old and the new value are weighed with momentum, so the two weights do not "
+            "add up to 1. The old value has the weight 1 - momentum.",
+            "F6",
+            new_mean="momentum * running_mean + momentum * mean",
+            new_var="momentum * running_var + momentum * unbiased",
+        ),
+        slip(
+            "momentum reversed in the variance",
+            "The mean is updated rightly. In the variance momentum weighs the old value: write "
+            "(1 - momentum) * old + momentum * new there too.",
+            "F6",
+            new_var="momentum * running_var + (1 - momentum) * unbiased",
+        ),
+        slip(
+            "first batch replaces",
+            "Statistics that have seen nothing are replaced by those of the first batch. (F6) "
+            "mixes the first batch in with the weight momentum, as any other.",
+            "F6",
+            returns=Instead(
+                """
+                if not running_mean.any():
+                    return mean, unbiased
+                return new_mean, new_var
+                """
+            ),
+        ),
+        *[
+            slip(
+                name,
+                f"{eps} is added to the variance before it is stored. Store the variance itself: "
+                "inference adds eps when it divides.",
+                "F6",
+                new_var=f"(1 - momentum) * running_var + momentum * (unbiased + {eps})",
+            )
+            for name, eps in {"eps added": "1e-5", "eps added, 1e-8": "1e-8"}.items()
+        ],
+        slip(
             "correction inverted",
             "The biased variance is multiplied by (N - 1) / N. The unbiased one is larger, not "
             "smaller: multiply by N / (N - 1).",
@@ -132,6 +173,13 @@ EXERCISE = function_exercise(
             "The running variance takes in the standard deviation. Take in the variance.",
             "F6",
             unbiased="np.sqrt(var * count / (count - 1))",
+        ),
+        slip(
+            "biased standard deviation",
+            "The running variance takes in x.std, the root of the biased variance. Take in the "
+            "unbiased variance, without a root.",
+            "F6",
+            unbiased="np.sqrt(var)",
         ),
         slip(
             "variance around the running mean",

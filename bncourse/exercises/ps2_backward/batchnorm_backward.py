@@ -123,6 +123,51 @@ EXERCISE = function_exercise(
             bracket="dy - dbeta - x_hat * dgamma",
         ),
         slip(
+            "mean path not divided",
+            "The sum dbeta stands undivided in dx. Subtract the mean of dy: divide by N, the "
+            "number of examples.",
+            "B7",
+            bracket="dy - dbeta - x_hat * dgamma / N",
+        ),
+        slip(
+            "variance path not divided",
+            "The sum dgamma stands undivided in dx. Subtract x_hat times a mean: divide by N, the "
+            "number of examples.",
+            "B7",
+            bracket="dy - dbeta / N - x_hat * dgamma",
+        ),
+        slip(
+            "variance path not scaled",
+            "The factor gamma inv_std multiplies the first two terms of dx only. Put the third "
+            "into the parentheses too.",
+            "B7",
+            dx="gamma * inv_std * (dy - dbeta / N) - x_hat * dgamma / N",
+        ),
+        slip(
+            "own example only",
+            hints.OWN_EXAMPLE_ONLY,
+            "B8",
+            dx="gamma * inv_std * dy * (1 - 1 / N - x_hat**2 / N)",
+        ),
+        slip(
+            "own example only, by the quotient rule",
+            hints.OWN_EXAMPLE_ONLY_BY_QUOTIENT,
+            "B8",
+            dx="gamma * inv_std * dy * (1 - 1 / N) * (1 - x_hat**2 / N)",
+        ),
+        slip(
+            "x - mean in the mean",
+            hints.CENTRED_IN_THE_MEAN,
+            "B7",
+            bracket="dy - dbeta / N - x_hat * dgamma / N / inv_std",
+        ),
+        slip(
+            "x_hat in the place of x - mean",
+            hints.X_HAT_FOR_X_MINUS_MEAN,
+            "B5",
+            bracket="dy - dbeta / N - x_hat * inv_std * dgamma / N",
+        ),
+        slip(
             "N times too large",
             "dx is N times too large. The form N dy - sum(dy) - x_hat sum(dy x_hat) needs a factor "
             "1/N in front.",
@@ -187,6 +232,20 @@ EXERCISE = function_exercise(
             ),
         ),
         slip(
+            "backward pass of layer norm",
+            "This is dx of layer norm: the two means are taken over the features, of dy gamma. "
+            "Batch norm takes them over the batch, axis 0.",
+            "B7",
+            dx=Instead(
+                """
+                dx_hat = dy * gamma
+                mean_dx_hat = dx_hat.mean(axis=1, keepdims=True)
+                along_x_hat = x_hat * (dx_hat * x_hat).mean(axis=1, keepdims=True)
+                dx = inv_std * (dx_hat - mean_dx_hat - along_x_hat)
+                """
+            ),
+        ),
+        slip(
             "pooled means",
             "The two means are taken over the whole array. Each feature has its own: reduce axis 0 "
             "only.",
@@ -198,6 +257,20 @@ EXERCISE = function_exercise(
             hints.DGAMMA_AND_DBETA_SWAPPED,
             "B6",
             returns="dx, dbeta, dgamma",
+        ),
+        slip(
+            "dx returned last",
+            "The results are returned as dgamma, dbeta, dx. The exercise asks for dx first: "
+            "dx, dgamma, dbeta.",
+            "B7",
+            returns="dgamma, dbeta, dx",
+        ),
+        slip(
+            "dgamma and dbeta summed over everything",
+            "dgamma and dbeta are one number each, the sum over the whole array. Each feature has "
+            "its own gamma and beta: sum over axis 0 only.",
+            "B6",
+            returns="dx, (dy * x_hat).sum(), dy.sum()",
         ),
         slip(
             "dgamma and dbeta averaged",

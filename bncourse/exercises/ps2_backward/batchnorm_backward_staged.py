@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
 from bncourse.inputs import batch, cast, scale_and_shift, upstream
 from bncourse.reference import backward
 from bncourse.slips import Instead, Right
@@ -133,6 +133,29 @@ EXERCISE = function_exercise(
             dvar="-0.5 * (dx_hat * x_hat).sum(axis=0) * inv_std**3",
         ),
         slip(
+            "eps missing in dvar",
+            "dvar is made with var without eps, and inv_std with it. (B3) has var + eps.",
+            "B3",
+            dvar="-0.5 * (dx_hat * centred).sum(axis=0) * var**-1.5",
+        ),
+        slip(
+            "eps missing in one factor of dvar",
+            "In dvar one factor is var where var + eps belongs: the derivative of 1 / std is "
+            "-1 / std^2, and std^2 is var + eps.",
+            "B3",
+            dvar="-0.5 * (dx_hat * centred).sum(axis=0) * inv_std / var",
+        ),
+        slip(
+            "means in place of sums",
+            "dvar and dmean are averaged over the batch and not divided by N again, so dx is right "
+            "and they are not. A gradient of what all examples share is a sum over them.",
+            "B3",
+            dvar="-0.5 * (dx_hat * centred).mean(axis=0) * inv_std**3",
+            dmean="-(dx_hat * inv_std).mean(axis=0)",
+            through_var="dvar * 2 * centred",
+            through_mean="dmean",
+        ),
+        slip(
             "sign of dmean",
             "dmean has the wrong sign: the mean is subtracted in x_hat.",
             "B4",
@@ -150,6 +173,33 @@ EXERCISE = function_exercise(
             "the square (x - mean)^2 brings a factor 2.",
             "B5",
             through_var="dvar * centred / N",
+        ),
+        slip(
+            "x_hat in the place of x - mean",
+            hints.X_HAT_FOR_X_MINUS_MEAN,
+            "B5",
+            through_var="dvar * 2 * x_hat / N",
+        ),
+        slip(
+            "dmean not summed",
+            "In dx the gradient of the mean is taken of each example by itself. Every example "
+            "moves the mean, so each receives the same share of the sum: dmean / N.",
+            "B5",
+            through_mean="-dx_hat * inv_std / N",
+        ),
+        slip(
+            "dmean not divided by N",
+            "dmean enters dx undivided. The mean is an average over N examples, so each receives "
+            "dmean / N.",
+            "B5",
+            through_mean="dmean",
+        ),
+        slip(
+            "dvar not divided by N",
+            "dvar enters dx undivided. The variance is an average over N examples, so each "
+            "receives 2 dvar (x - mean) / N.",
+            "B5",
+            through_var="dvar * 2 * centred",
         ),
         slip(
             "not divided by N",
@@ -190,15 +240,7 @@ EXERCISE = function_exercise(
             "B3",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        *[
-            slip(
-                name,
-                hints.own_value("eps", eps),
-                "B3",
-                inv_std=f"1 / np.sqrt(var + {eps})",
-            )
-            for name, eps in OWN_EPS.items()
-        ],
+        *own_eps(slip, "B3", "centred", "x - mean"),
         slip(
             "eps subtracted",
             hints.EPS_SUBTRACTED,

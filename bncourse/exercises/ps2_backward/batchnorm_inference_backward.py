@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
 from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import backward
 from bncourse.slips import Instead, Right
@@ -38,8 +38,9 @@ def _inference_backward_cases(rng):
 
 
 def batchnorm_inference_backward(dy, x, gamma, running_mean, running_var, eps=1e-5):
+    centred = x - running_mean
     inv_std = 1 / np.sqrt(running_var + eps)
-    x_hat = (x - running_mean) * inv_std
+    x_hat = centred * inv_std
     dx = dy * gamma * inv_std
     dgamma = (dy * x_hat).sum(axis=0)
     dbeta = dy.sum(axis=0)
@@ -73,6 +74,20 @@ EXERCISE = function_exercise(
             "variance. Running statistics do not depend on x: both paths are gone.",
             "B10",
             dx="gamma * inv_std * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))",
+        ),
+        slip(
+            "stages of training",
+            "dx is made in the stages of training, with dvar and dmean of the running statistics. "
+            "They do not depend on x, so neither stage is there.",
+            "B10",
+            dx=Instead(
+                """
+                dx_hat = dy * gamma
+                dvar = -0.5 * (dx_hat * centred).sum(axis=0) * inv_std**3
+                dmean = -(dx_hat * inv_std).sum(axis=0) - 2 * dvar * centred.mean(axis=0)
+                dx = dx_hat * inv_std + dvar * 2 * centred / len(x) + dmean / len(x)
+                """
+            ),
         ),
         slip(
             "mean path kept",
@@ -148,15 +163,7 @@ EXERCISE = function_exercise(
             "B10",
             inv_std="1 / (np.sqrt(running_var) + eps)",
         ),
-        *[
-            slip(
-                name,
-                hints.own_value("eps", eps),
-                "B10",
-                inv_std=f"1 / np.sqrt(running_var + {eps})",
-            )
-            for name, eps in OWN_EPS.items()
-        ],
+        *own_eps(slip, "B10", "centred", "x - running_mean"),
         slip(
             "eps subtracted",
             hints.EPS_SUBTRACTED,
@@ -196,6 +203,13 @@ EXERCISE = function_exercise(
             "B6",
             dgamma="(dy * x_hat).sum(axis=0, keepdims=True)",
             dbeta="dy.sum(axis=0, keepdims=True)",
+        ),
+        slip(
+            "averaged with dimensions kept",
+            hints.AVERAGED_WITH_DIMENSIONS_KEPT,
+            "B6",
+            dgamma="(dy * x_hat).mean(axis=0, keepdims=True)",
+            dbeta="dy.mean(axis=0, keepdims=True)",
         ),
         slip(
             "squeezed",

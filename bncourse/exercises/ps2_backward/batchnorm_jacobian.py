@@ -4,7 +4,7 @@ import numpy as np
 
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
-from bncourse.exercises.ps1_forward.shared import OWN_EPS, TOLERANCE
+from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
 from bncourse.inputs import batch, cast
 from bncourse.reference import backward
 from bncourse.slips import Instead, Right
@@ -73,6 +73,19 @@ EXERCISE = function_exercise(
             "mean and the variance.",
             "B8",
             J="inv_std * np.eye(N)",
+        ),
+        slip(
+            "diagonal of the Jacobian only",
+            "The diagonal is right and everything else is 0. Entry (i, k) with i and k different "
+            "is -(1 + x_hat_i x_hat_k) / N, times inv_std.",
+            "B8",
+            returns="np.diag(np.diag(J))",
+        ),
+        slip(
+            "N times too large",
+            "J is N times too large. The form N I - 1 - x_hat x_hat needs a factor 1/N in front.",
+            "B8",
+            returns="N * J",
         ),
         slip(
             "inv_std forgotten",
@@ -157,15 +170,7 @@ EXERCISE = function_exercise(
             "B8",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        *[
-            slip(
-                name,
-                hints.own_value("eps", eps),
-                "B8",
-                inv_std=f"1 / np.sqrt(var + {eps})",
-            )
-            for name, eps in OWN_EPS.items()
-        ],
+        *own_eps(slip, "B8", "centred", "x - mean"),
         slip(
             "eps subtracted",
             hints.EPS_SUBTRACTED,

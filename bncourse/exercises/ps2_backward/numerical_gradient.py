@@ -11,6 +11,7 @@ from bncourse.exercise import (
     Unusable,
     describe,
 )
+from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE
 from bncourse.inputs import cast
 from bncourse.reference import backward
@@ -186,7 +187,33 @@ def numerical_everything_integer(f, x, h=1e-5):
     return grad
 
 
+def numerical_own_step_integer(f, x, h=1e-5):
+    h = 1e-4
+    grad = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        value = x[index]
+        x[index] = value + h
+        above = f(x)
+        x[index] = value - h
+        below = f(x)
+        x[index] = value
+        grad[index] = (above - below) / (2 * h)
+    return grad
+
+
 def numerical_not_restored(f, x, h=1e-5):
+    grad = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        x[index] += h
+        above = f(x)
+        x[index] -= 2 * h
+        below = f(x)
+        grad[index] = (above - below) / (2 * h)
+    return grad
+
+
+def numerical_copy_not_restored(f, x, h=1e-5):
+    x = np.array(x, dtype=float)
     grad = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         x[index] += h
@@ -286,9 +313,30 @@ EXERCISE = Exercise(
         ),
         slip(
             "h ignored",
-            "The argument h is ignored; 1e-5 is written into the code. Use the argument.",
+            "The argument h is ignored; a small step of your own, such as 1e-5, is written into "
+            "the code. Use the argument.",
             "B1",
             point=Instead("h = 1e-5\npoint = np.array(x, dtype=float)"),
+        ),
+        slip(
+            "h ignored, 1e-4",
+            hints.own_value("h", "1e-4"),
+            "B1",
+            point=Instead("h = 1e-4\npoint = np.array(x, dtype=float)"),
+        ),
+        slip(
+            "step above missing",
+            "The upper point is x itself: its step is missing. (f(x) - f(x - h)) / (2 h) is half "
+            "the slope.",
+            "B1",
+            above="f(point)",
+        ),
+        slip(
+            "step below missing",
+            "The lower point is x itself: its step is missing. (f(x + h) - f(x)) / (2 h) is half "
+            "the slope.",
+            "B1",
+            below="f(point)",
         ),
         Mistake(
             "both names for one array",
@@ -354,10 +402,25 @@ EXERCISE = Exercise(
             "B1",
         ),
         Mistake(
+            "h ignored, steps and gradient truncated",
+            numerical_own_step_integer,
+            "The argument h is ignored; 1e-4 is written into the code. And the steps and the "
+            "gradient have the dtype of x, so both are cut back where x holds integers. Use the "
+            "argument, and work on a copy of x in float64.",
+            "B1",
+        ),
+        Mistake(
             "not restored",
             numerical_not_restored,
             "Each element stays at x - h when the next one is moved, and the caller's x is "
             "changed. Put the old value back, or work on a copy.",
+            "B1",
+        ),
+        Mistake(
+            "not restored in a copy",
+            numerical_copy_not_restored,
+            "Each element of the copy stays at x - h when the next one is moved, so the next slope "
+            "is that of another point. Put the old value back before you go on.",
             "B1",
         ),
         Mistake(

@@ -4,13 +4,14 @@ from types import MappingProxyType
 
 from bncourse.exercise import FLOAT64_TOLERANCE
 from bncourse.exercises import hints
+from bncourse.slips import Instead
 
 # Far above the spread of correct solutions in each dtype, and far below what a computation in the
 # next lower precision is off by; benchmarks/tolerances.py prints both.
 TOLERANCE = MappingProxyType({"float64": FLOAT64_TOLERANCE, "float32": 1e-4})
 
 
-def own_eps(slip, see, step, formula):
+def own_eps(slip, see, step, formula, before=None):
     """Return the slips that put something else where var + eps stands.
 
     Args:
@@ -18,6 +19,8 @@ def own_eps(slip, see, step, formula):
         see: as in Mistake.
         step: the name of the step.
         formula: its expression, with {} for var + eps.
+        before: (name, expression) of a step before it that few slips replace, if there is one. A
+            number in the place of eps is then set there, so that the root may be wrong as well.
     """
     return [
         slip(
@@ -32,7 +35,15 @@ def own_eps(slip, see, step, formula):
             see,
             **{step: formula.format("np.maximum(var, eps)")},
         ),
-        *[_ignored_eps(slip, see, step, formula, value) for value in ("1e-5", "1e-6", "1e-8")],
+        *[
+            slip(
+                f"eps ignored, {value}",
+                hints.own_value("eps", value),
+                see,
+                **_with_eps(value, step, formula, before),
+            )
+            for value in ("1e-5", "1e-6", "1e-8")
+        ],
         slip(
             "another default for eps",
             "eps has another default than the 1e-5 of the task: who leaves eps out gets another "
@@ -43,13 +54,11 @@ def own_eps(slip, see, step, formula):
     ]
 
 
-def _ignored_eps(slip, see, step, formula, value):
-    return slip(
-        f"eps ignored, {value}",
-        hints.own_value("eps", value),
-        see,
-        **{step: formula.format(f"var + {value}")},
-    )
+def _with_eps(value, step, formula, before):
+    if before is None:
+        return {step: formula.format(f"var + {value}")}
+    name, expression = before
+    return {name: Instead(f"eps = {value}\n{name} = {expression}")}
 
 
 def cancelling(slip, see, x, axes):

@@ -209,6 +209,13 @@ EXERCISE = function_exercise(
             column="scale[:, None]",
         ),
         slip(
+            "convolutions over one axis only",
+            "The scale is reshaped to three axes whatever the weight has, which fits convolutions "
+            "over one axis only: scale.reshape(-1, *[1] * (weight.ndim - 1)) fits all.",
+            "C7",
+            column="scale.reshape(-1, 1, 1)",
+        ),
+        slip(
             "convolutions only",
             "scale[:, None, None, None] fits a weight with four axes only. Count the axes of the "
             "weight, so that linear layers work too.",

@@ -189,7 +189,7 @@ EXERCISE = function_exercise(
             "C6",
             std="np.sqrt(var) + eps",
         ),
-        *own_eps(slip, "C6", "std", "np.sqrt({})"),
+        *own_eps(slip, "C6", "std", "np.sqrt({})", ("axes", "(2, 3, 4)")),
         slip(
             "root missing",
             hints.ROOT_MISSING,

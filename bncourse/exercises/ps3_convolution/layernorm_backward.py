@@ -96,6 +96,25 @@ EXERCISE = function_exercise(
             var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True)",
         ),
         slip(
+            "own feature only",
+            "dx holds the effect of each x on its own y only. Each x moves every y of its example, "
+            "through the mean and the variance: sum over all of them.",
+            "C5",
+            dx="inv_std * g * (1 - 1 / dy.shape[1] - x_hat**2 / dy.shape[1])",
+        ),
+        slip(
+            "x - mean in the mean",
+            hints.CENTRED_IN_THE_MEAN,
+            "C5",
+            var_path="x_hat * (g * x_hat / inv_std).mean(axis=1, keepdims=True)",
+        ),
+        slip(
+            "x_hat in the place of x - mean",
+            hints.X_HAT_FOR_X_MINUS_MEAN,
+            "C5",
+            var_path="x_hat * inv_std * (g * x_hat).mean(axis=1, keepdims=True)",
+        ),
+        slip(
             "D times too large",
             "dx is D times too large. Where g is multiplied by D and sums are subtracted, the "
             "whole is divided by D once more.",

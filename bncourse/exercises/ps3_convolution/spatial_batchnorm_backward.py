@@ -122,6 +122,60 @@ EXERCISE = function_exercise(
             var_path="x_hat * (dy * x_hat).mean(axis=(2, 3), keepdims=True)",
         ),
         slip(
+            "sums over N divided by N*H*W",
+            "The two sums run over the images only and are divided by N H W. Sum over all that you "
+            "divide by: axes 0, 2 and 3.",
+            "C1",
+            mean_path="dy.sum(axis=0) / count",
+            var_path="x_hat * (dy * x_hat).sum(axis=0) / count",
+        ),
+        slip(
+            "reshaped without moving the channels",
+            "dy and x_hat are reshaped to (N H W, C) as they lie in memory, which mixes the "
+            "channels. Move the channel axis to the end first, and back afterwards.",
+            "C1",
+            dbeta=Instead(
+                "shape = dy.shape\ndy = dy.reshape(-1, shape[1])\ndbeta = dy.sum(axis=0)"
+            ),
+            dgamma=Instead("x_hat = x_hat.reshape(dy.shape)\ndgamma = (dy * x_hat).sum(axis=0)"),
+            count="len(dy)",
+            mean_path="dbeta / count",
+            var_path="x_hat * dgamma / count",
+            factor="gamma * inv_std",
+            dx="(factor * (dy - mean_path - var_path)).reshape(shape)",
+        ),
+        slip(
+            "own pixel only",
+            "dx holds the effect of each x on its own y only. Each x moves every y of its channel, "
+            "through the mean and the variance: sum over all of them.",
+            "C3",
+            dx="factor * dy * (1 - 1 / count - x_hat**2 / count)",
+        ),
+        slip(
+            "x - mean in the mean",
+            hints.CENTRED_IN_THE_MEAN,
+            "C3",
+            var_path="x_hat * (dgamma / inv_std / count).reshape(1, -1, 1, 1)",
+        ),
+        slip(
+            "x_hat in the place of x - mean",
+            hints.X_HAT_FOR_X_MINUS_MEAN,
+            "C3",
+            var_path="x_hat * (dgamma * inv_std / count).reshape(1, -1, 1, 1)",
+        ),
+        slip(
+            "averaged with dimensions kept",
+            "dgamma and dbeta are means with four axes. They are sums over N, H and W, of the "
+            "shape (C,): write sum in the place of mean, and drop keepdims.",
+            "C1",
+            returns=Instead(
+                """
+                dgamma = (dy * x_hat).mean(axis=axes, keepdims=True)
+                return dx, dgamma, dy.mean(axis=axes, keepdims=True)
+                """
+            ),
+        ),
+        slip(
             "means over all channels",
             "The means in dx run over the channels as well. Each channel has its own: reduce axes "
             "0, 2 and 3.",

@@ -181,6 +181,13 @@ EXERCISE = function_exercise(
             var="x.var(axis=(2, 3), keepdims=True).mean(axis=0, keepdims=True)",
         ),
         slip(
+            "average of the pixels' variances",
+            "The variance is taken over the images at each pixel, and then averaged. Pixels of one "
+            "channel also differ from each other: take it over axes 0, 2 and 3 at once.",
+            "C1",
+            var="x.var(axis=0, keepdims=True).mean(axis=(2, 3), keepdims=True)",
+        ),
+        slip(
             "divided by N only",
             "The sums run over N, H and W and are divided by N alone. Divide by N * H * W.",
             "C1",
@@ -230,7 +237,7 @@ EXERCISE = function_exercise(
             "C2",
             inv_std="1 / (np.sqrt(var) + eps)",
         ),
-        *own_eps(slip, "C2", "inv_std", "1 / np.sqrt({})"),
+        *own_eps(slip, "C2", "inv_std", "1 / np.sqrt({})", ("axes", "(0, 2, 3)")),
         slip(
             "root missing",
             hints.ROOT_MISSING,
@@ -340,6 +347,15 @@ EXERCISE = function_exercise(
             hints.CACHE_HOLDS_Y,
             "C2",
             returns='y, {"x_hat": y, "inv_std": cached_inv_std, "gamma": gamma}',
+        ),
+        slip(
+            "cache holds rows",
+            "cache['x_hat'] holds the rows of shape (N H W, C) that the statistics were taken of. "
+            "Bring x_hat back to the shape of x, as y.",
+            "C1",
+            x_hat=Instead("x_hat = (x - mean) * inv_std\nrows = x_hat.transpose(0, 2, 3, 1)"),
+            returns='y, {"x_hat": rows.reshape(-1, x.shape[1]), "inv_std": cached_inv_std, '
+            '"gamma": gamma}',
         ),
         slip(
             "cache holds the centred images",

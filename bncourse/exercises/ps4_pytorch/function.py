@@ -227,6 +227,24 @@ _MISTAKES = (
         backward__x_hat_inv_std="BatchNormFunction.normalise(x, 0)",
     ),
     slip(
+        "eps of its own in backward",
+        "backward uses 1e-5 whatever eps is. Keep the argument on ctx and use it in both.",
+        "B7",
+        backward__x_hat_inv_std="BatchNormFunction.normalise(x, 1e-5)",
+    ),
+    slip(
+        "x_hat in the place of x - mean",
+        hints.X_HAT_FOR_X_MINUS_MEAN,
+        "B5",
+        through_var="x_hat * inv_std * (dy * x_hat).mean(dim=0)",
+    ),
+    slip(
+        "x - mean in the mean",
+        hints.CENTRED_IN_THE_MEAN,
+        "B7",
+        through_var="x_hat * (dy * x_hat / inv_std).mean(dim=0)",
+    ),
+    slip(
         "wrong axis",
         hints.WRONG_AXIS,
         "F1",

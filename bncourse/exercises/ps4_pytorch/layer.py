@@ -261,12 +261,16 @@ def _drive_steps(obj, inputs, gradients=True):
 
 
 def _drive_new(obj, inputs):
-    """Look at a layer that has seen nothing, and let it answer."""
+    """Look at a layer that has seen nothing, let it answer, and train it for its first step."""
     layer = _build(obj, inputs)
-    outputs = {f"{name} of a new layer": value for name, value in layer.state_dict().items()}
+    fresh = layer.state_dict().items()
+    # Copies: the first step may write into the buffers themselves.
+    outputs = {f"{name} of a new layer": value.clone() for name, value in fresh}
     x = tensor(inputs["x"], inputs["device"])
     with so_far(outputs):
         outputs["y of a new layer in eval"] = called(_in_mode(layer, False), x)
+        outputs["y in the first step"] = called(_in_mode(layer, True), x)
+        outputs |= _state(layer, "after the first step")
     return outputs
 
 
@@ -439,7 +443,13 @@ def _reference_new(inputs):
     return {
         **_labelled(values | {"num_batches_tracked": np.array(0)}, "of a new layer"),
         "y of a new layer in eval": y,
+        **_first_step(inputs["x"], **values),
     }
+
+
+def _first_step(x, **values):
+    oracle = _Oracle(values | {"num_features": x.shape[1], "num_batches_tracked": 0})
+    return {"y in the first step": oracle.train(x)} | oracle.state("after the first step")
 
 
 def _reference_single(inputs):

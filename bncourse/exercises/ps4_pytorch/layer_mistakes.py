@@ -123,6 +123,12 @@ LAYER_MISTAKES = (
         std="torch.sqrt(var - self.epsilon)",
     ),
     slip(
+        "eps as a floor",
+        hints.EPS_AS_A_FLOOR,
+        "F3",
+        std="torch.sqrt(var.clamp(min=self.epsilon))",
+    ),
+    slip(
         "eps ignored",
         "The argument eps has no effect. Keep it in __init__ and use it in forward.",
         "F3",
@@ -194,6 +200,34 @@ LAYER_MISTAKES = (
         "The argument momentum has no effect. Keep it in __init__ and use it in the update.",
         "L1",
         new="1 / batches if self.rate is None else 0.1",
+    ),
+    slip(
+        "first batch replaces",
+        "The first batch replaces the statistics at the start. It is mixed in with the weight "
+        "momentum, as any other: only momentum=None gives it the weight 1.",
+        "L1",
+        new="1 / batches if self.rate is None or batches == 1 else self.rate",
+    ),
+    slip(
+        "momentum for both",
+        "Both the old and the new value are weighed with momentum, so the two weights do not add "
+        "up to 1. The old value has the weight 1 - momentum.",
+        "L1",
+        update__running_mean="new * self.running_mean + new * mean",
+        update__running_var="new * self.running_var + new * var",
+    ),
+    slip(
+        "standard deviation stored",
+        "running_var takes in the standard deviation. Store the variance, without the root.",
+        "L1",
+        update__running_var="(1 - new) * self.running_var + new * var.sqrt()",
+    ),
+    slip(
+        "eps stored",
+        "eps is added to the variance before running_var takes it in, and once more in eval. Store "
+        "the variance itself.",
+        "L1",
+        update__running_var="(1 - new) * self.running_var + new * (var + self.epsilon)",
     ),
     slip(
         "momentum None as 0.1",
