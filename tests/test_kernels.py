@@ -85,6 +85,7 @@ def test_a_page_is_executed_once_and_then_read_again(tmp_path):
         return doctree.exists()
 
     assert not is_kept()
-    assert is_kept() and len(said) == 2, "nothing has changed"
+    assert is_kept(), "nothing has changed"
+    assert len(said) == 2
     shutil.rmtree(cache)
     assert not is_kept()

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import io
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -61,7 +62,9 @@ def execute_pages(root, cache, workers, say=print):
     if not pages:
         return
     say(f"executing {len(pages)} pages, {workers} at a time")
-    with shared_by_processes(), concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    # Each has kernels of its own to fork, so none may inherit those of this process.
+    clean = multiprocessing.get_context("spawn")
+    with shared_by_processes(), concurrent.futures.ProcessPoolExecutor(workers, clean) as pool:
         # What takes longest first: the guides run the real grader; else the longest text.
         pages.sort(key=lambda page: ("instructors" not in page.name, -page.stat().st_size))
         limit = yaml.safe_load((root / "_config.yml").read_text())["execute"]["timeout"]
