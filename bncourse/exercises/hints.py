@@ -191,3 +191,9 @@ def in_float32(what, of, so=""):
     """
     so = f"{so} " if so else ""
     return f"{what} in float32, which keeps seven digits. {so}Compute in the dtype of {of}."
+
+
+MOMENTUM_FOR_BOTH = (
+    "Both the old and the new value are weighed with momentum, so the two weights do not add up "
+    "to 1. The old value has the weight 1 - momentum."
+)

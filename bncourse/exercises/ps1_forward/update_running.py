@@ -92,8 +92,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "momentum for both",
-            "Both the old and the new value are weighed with momentum, so the two weights do not "
-            "add up to 1. The old value has the weight 1 - momentum.",
+            hints.MOMENTUM_FOR_BOTH,
             "F6",
             new_mean="momentum * running_mean + momentum * mean",
             new_var="momentum * running_var + momentum * unbiased",
@@ -118,16 +117,13 @@ EXERCISE = function_exercise(
                 """
             ),
         ),
-        *[
-            slip(
-                name,
-                f"{eps} is added to the variance before it is stored. Store the variance itself: "
-                "inference adds eps when it divides.",
-                "F6",
-                new_var=f"(1 - momentum) * running_var + momentum * (unbiased + {eps})",
-            )
-            for name, eps in {"eps added": "1e-5", "eps added, 1e-8": "1e-8"}.items()
-        ],
+        slip(
+            "eps added",
+            "1e-5 is added to the variance before it is stored. Store the variance itself: "
+            "inference adds eps when it divides.",
+            "F6",
+            new_var="(1 - momentum) * running_var + momentum * (unbiased + 1e-5)",
+        ),
         slip(
             "correction inverted",
             "The biased variance is multiplied by (N - 1) / N. The unbiased one is larger, not "

@@ -210,8 +210,7 @@ LAYER_MISTAKES = (
     ),
     slip(
         "momentum for both",
-        "Both the old and the new value are weighed with momentum, so the two weights do not add "
-        "up to 1. The old value has the weight 1 - momentum.",
+        hints.MOMENTUM_FOR_BOTH,
         "L1",
         update__running_mean="new * self.running_mean + new * mean",
         update__running_var="new * self.running_var + new * var",
