@@ -48,8 +48,6 @@ def screens(page, address):
     """
     page.set_viewport_size(SCREEN)
     page.goto(address)
-    # Not the height that a section is taken to have until the reader comes near it.
-    page.add_style_tag(content="section { content-visibility: visible !important }")
     page.evaluate("document.fonts.ready")
     return [pixels / SCREEN["height"] for pixels in page.evaluate(HEIGHTS)]
 

@@ -18,10 +18,6 @@ def page_names(html):
     return sorted(set(names) - {"search.html", "genindex.html", "404.html"})
 
 
-# A section far away is as wide as its place, whatever stands in it: here each is laid out.
-ALL = "section { content-visibility: visible !important }"
-
-
 # What is written beyond the sides of the page, or cut off, where no scrolling reaches it.
 BEYOND = """() => {
   const wide = document.documentElement.clientWidth;
@@ -59,7 +55,6 @@ def test_pages_render(site, html, browser, width, height):
         page.on("pageerror", lambda error, seen=problems: seen.append(str(error)))
         page.on("console", lambda m, seen=problems: m.type == "error" and seen.append(m.text))
         page.goto(f"{site}/{name}")
-        page.add_style_tag(content=ALL)
         page.evaluate("document.fonts.ready")
         assert not problems, f"{name}: {problems}"
         assert page.evaluate(BEYOND) == [], f"{name} at width {width}"
@@ -99,7 +94,6 @@ def test_every_formula_can_be_read_whole(site, html, browser, zoom, widths):
     for name in page_names(html):
         page = browser.new_page(device_scale_factor=zoom)
         page.goto(f"{site}/{name}")
-        page.add_style_tag(content=ALL)
         page.evaluate("document.fonts.ready")
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         for width in widths:
@@ -131,7 +125,6 @@ WRONG_STOPS = """
 def test_the_keyboard_stops_at_formulas_that_scroll(site, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(f"{site}/chapters/backward.html")
-    page.add_style_tag(content=ALL)
     page.evaluate("document.fonts.ready")
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     page.wait_for_function(f"{WRONG_STOPS.strip()}.length === 0")
@@ -164,24 +157,6 @@ def test_a_link_to_an_equation_opens_its_fold(site, browser):
         "[...document.querySelectorAll('details')]"
         ".some((each) => each.open && each.contains(document.getElementById('b15')))"
     )
-    page.close()
-
-
-def test_what_is_far_away_waits_and_a_link_still_lands_there(site, browser):
-    page = browser.new_page()
-    page.goto(f"{site}/chapters/backward.html")
-    waiting = """() => [...document.querySelectorAll("section")]
-      .filter((each) => getComputedStyle(each).contentVisibility === "auto").length"""
-    assert page.evaluate(waiting) > 5
-    page.emulate_media(media="print")
-    assert page.evaluate(waiting) == 0
-    page.close()
-    page = browser.new_page()
-    page.goto(f"{site}/chapters/backward.html#recall")
-    page.wait_for_function("""() => {
-      const { top } = document.querySelector("#recall").getBoundingClientRect();
-      return top >= 0 && top < innerHeight / 2;
-    }""")
     page.close()
 
 
@@ -243,7 +218,6 @@ def test_code_fits_its_column(site, html, browser, width, media, kinds):
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.emulate_media(media=media)
         page.goto(f"{site}/{name}")
-        page.add_style_tag(content=ALL)
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         assert page.evaluate(CUT, kinds) == [], f"{name} at width {width}, {media}"
         page.close()

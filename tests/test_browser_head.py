@@ -7,7 +7,6 @@ import lean_pages
 import pytest
 import set_formulas
 from conftest import needs_chromium
-from test_browser import ALL
 from test_site import pages
 
 # --- without a browser ------------------------------------------------------------------------
@@ -229,7 +228,6 @@ def test_the_style_in_the_head_does_what_all_files_of_style_do(site, browser, na
     page.set_default_timeout(0)
     page.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
     page.goto(f"{site}/{name}.html", wait_until="networkidle")
-    page.add_style_tag(content=ALL)
     page.evaluate(OPEN)
     for width, media in ((1280, "screen"), (390, "screen"), (718, "print")):
         page.set_viewport_size({"width": width, "height": 900})
@@ -240,7 +238,6 @@ def test_the_style_in_the_head_does_what_all_files_of_style_do(site, browser, na
         whole.set_default_timeout(0)
         whole.add_init_script(f"localStorage.mode = localStorage.theme = '{theme}'")
         whole.goto(f"{site}/{name}.html", wait_until="networkidle")
-        whole.add_style_tag(content=ALL)
         whole.evaluate(OPEN)
         whole.emulate_media(media=media)
         whole.evaluate(WHOLE)
@@ -268,7 +265,6 @@ def test_scripts_do_not_meet(site, browser):
 def test_no_line_begins_with_the_full_stop_of_a_formula(site, browser, name):
     page = browser.new_page()
     page.goto(f"{site}/{name}.html")
-    page.add_style_tag(content=ALL)
     page.evaluate("document.fonts.ready")
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     for width in (1280, 390, 360, 320):

@@ -5,6 +5,7 @@ is as wide as letters of 9 points need to be 10 pixels high there.
 """
 
 import math
+import warnings
 
 from matplotlib.text import Text
 
@@ -85,7 +86,6 @@ def _show_scale(axis, first):
 
 def _words(made):
     """Return the boxes, in pixels, of all that is written in a figure, with their frames."""
-    made.draw_without_rendering()
     ticks = {}
     for axis in (each for axes in made.axes for each in (axes.xaxis, axes.yaxis)):
         low, high = sorted(axis.get_view_interval())
@@ -102,6 +102,9 @@ def _words(made):
 
 def _faults(made):
     """Return how many words lie upon each other or run over the edge, and how many upon a line."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        made.draw_without_rendering()
     boxes = _words(made)
     room = made.bbox.padded(1)
     collisions = sum(
@@ -121,4 +124,5 @@ def _faults(made):
     ]
     inside = [box.padded(-_TOUCH) for box in boxes]
     upon = sum(path.intersects_bbox(box, filled=False) for path in lines for box in inside)
-    return collisions + cut, upon
+    # A layout that has no room for its panels warns, and leaves them where they are.
+    return collisions + cut + len(told), upon

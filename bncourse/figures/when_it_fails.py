@@ -36,7 +36,7 @@ def bad_image():
 @figure
 def sizes():
     """Draw the accuracy against the batch size for batch norm and three rivals."""
-    made, axis = plt.subplots(figsize=(6.4, 2.9))
+    made, axis = plt.subplots(figsize=(6.4, 2.6))
     heights = {"batch norm": 38, "layer norm": 95, "group norm": 85, "renorm": 68}
     for line, (norm, height) in zip(LINES, heights.items(), strict=False):
         runs = [small_batches.train(norm, size).at_best for size in small_batches.SIZES]
