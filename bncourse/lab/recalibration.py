@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from bncourse.lab import data, models
 from bncourse.lab.once import once
+from bncourse.lab.threads import one_thread
 from bncourse.lab.training import sgd_steps
 from bncourse.reference.layers import pooled_statistics
 
@@ -150,7 +151,7 @@ def course(seed: int, size: int = 60, lr: float = 0.1) -> Course:
         size: of a batch.
         lr: learning rate of plain gradient descent.
     """
-    with _one_thread():
+    with one_thread():
         return _course(seed, size, lr)
 
 
@@ -171,17 +172,6 @@ def _course(seed: int, size: int, lr: float) -> Course:
                 accuracies.append(accuracy)
                 errors.append(error)
     return Course(model, _columns(accuracies), _columns(errors))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: on matrices this small, threads wait more than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _start(model: nn.Module) -> Statistics:

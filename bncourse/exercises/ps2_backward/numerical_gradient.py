@@ -187,18 +187,7 @@ def numerical_everything_integer(f, x, h=1e-5):
     return grad
 
 
-def numerical_own_step_integer(f, x, h=1e-5):
-    h = 1e-4
-    grad = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        value = x[index]
-        x[index] = value + h
-        above = f(x)
-        x[index] = value - h
-        below = f(x)
-        x[index] = value
-        grad[index] = (above - below) / (2 * h)
-    return grad
+integer_slip = Right(numerical_everything_integer).slip
 
 
 def numerical_not_restored(f, x, h=1e-5):
@@ -401,13 +390,13 @@ EXERCISE = Exercise(
             "back to integers. Work on a copy of x in float64, and make grad of floats.",
             "B1",
         ),
-        Mistake(
+        integer_slip(
             "h ignored, steps and gradient truncated",
-            numerical_own_step_integer,
             "The argument h is ignored; 1e-4 is written into the code. And the steps and the "
             "gradient have the dtype of x, so both are cut back where x holds integers. Use the "
             "argument, and work on a copy of x in float64.",
             "B1",
+            grad=Instead("h = 1e-4\ngrad = np.zeros_like(x)"),
         ),
         Mistake(
             "not restored",
