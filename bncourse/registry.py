@@ -192,6 +192,11 @@ def set_of(name):
     return _SET_OF.get(name)
 
 
+def needed_by(problem_set):
+    """Return the packages that a problem set needs beside NumPy."""
+    return _BY_NAME[problem_set].needs
+
+
 @cache
 def load(problem_set):
     """Return ``{name: Exercise}`` of one problem set.
@@ -274,7 +279,7 @@ def require(problem_set):
             f"This notebook is newer than the bncourse here, which knows no {problem_set}. "
             "Install the course again, then restart the kernel."
         )
-    for package in ("numpy", *_BY_NAME[problem_set].needs):
+    for package in ("numpy", *needed_by(problem_set)):
         _require(package)
 
 

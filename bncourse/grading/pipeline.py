@@ -89,7 +89,9 @@ def verdict_on(names, script, setting, code, process):
     exercises = {name: load(setting.problem_set)[name] for name in names}
     for attempt in range(_TRIES):
         try:
-            warm = process or warm_process(setting.problem_set, setting.unsafe, setting.gpu)
+            warm = process or warm_process(
+                setting.problem_set, setting.unsafe, setting.gpu, script.sources
+            )
             return grade(script, exercises, warm, setting.limits, setting.secret)
         except Infra:
             if attempt == _TRIES - 1:

@@ -21,11 +21,14 @@ _SEED = 4711
 
 @contextlib.contextmanager
 def start():
-    """Yield a WarmProcess whose grader has a secret in its environment: the corpus looks for it."""
+    """Yield a WarmProcess whose grader has a secret in its environment: the corpus looks for it.
+
+    Some cases of the corpus import torch, which here takes none of their time.
+    """
     # A sandbox takes its environment when it starts; planted later, the secret is in no danger.
     os.environ[corpus.CANARY] = corpus.CANARY
     try:
-        with WarmProcess(corpus.PROBLEM_SET) as process:
+        with WarmProcess(corpus.PROBLEM_SET, packages=("torch",)) as process:
             yield process
     finally:
         os.environ.pop(corpus.CANARY, None)

@@ -16,6 +16,7 @@ from bncourse.errors import Infra
 from bncourse.grading.intake.script import Script
 from bncourse.grading.outside import sandbox
 from bncourse.grading.outside.session import Lost, Session
+from bncourse.grading.outside.shared import warm_process
 from bncourse.grading.outside.submission import grade
 from bncourse.grading.outside.warm import WarmProcess
 from bncourse.grading.rooms import PACKAGE, seen_by
@@ -145,6 +146,16 @@ def test_notebook_features_work(session):
     assert value(session, "import torch\ntorch.ones(3).sum().item()") == 3.0
     assert value(session, "import keras\nkeras.backend.backend()") == "torch"
     assert session.run_cell("def broken(:").error == "SyntaxError"
+
+
+@pytest.mark.parametrize("cell", ["pass", "import torch"])
+def test_what_its_cells_name_takes_none_of_the_time_of_a_submission(needs_sandbox, cell):
+    process = warm_process(PROBLEM_SET, sources=[cell])
+    session = Session(process.fork(LIMITS), time.monotonic() + 120, LIMITS)
+    try:
+        assert value(session, "import sys\n'torch' in sys.modules") == ("torch" in cell)
+    finally:
+        session.close()
 
 
 def holds_within_a_minute(condition):

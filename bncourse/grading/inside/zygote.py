@@ -1,4 +1,4 @@
-"""The process that has everything imported and forks once per submission.
+"""The process that has imported what a submission needs, and forks once per submission.
 
 Importing torch, Keras and matplotlib takes seconds, a fork takes milliseconds. Three rules:
 
@@ -12,6 +12,7 @@ Importing torch, Keras and matplotlib takes seconds, a fork takes milliseconds. 
 
 import array
 import gc
+import importlib
 import json
 import os
 import pickle
@@ -37,7 +38,7 @@ def main():
     if options["isolated"]:
         isolate.drop_root()
     exercises = _unpack(int(sys.argv[2]))
-    shell = _prepare()
+    shell = _prepare(options["packages"])
     gc.collect()
     # The collector would otherwise write to every object and so copy its page in each child.
     gc.freeze()
@@ -63,12 +64,12 @@ def _unpack(descriptor):
         return pickle.load(packed)
 
 
-def _prepare():
-    import keras  # noqa: F401
+def _prepare(packages):
     import matplotlib.pyplot
-    import torch  # noqa: F401
     from matplotlib_inline.backend_inline import configure_inline_support
 
+    for name in packages:
+        importlib.import_module(name)
     silence_check()
     shell = make_shell()
     matplotlib.interactive(True)

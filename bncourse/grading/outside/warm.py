@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import select
 import signal
 import socket
@@ -20,6 +21,7 @@ from bncourse.grading.outside.meter import Meter, pid_of, wait_for
 from bncourse.grading.outside.pack import pack
 from bncourse.grading.record.version import CODE, hash_of_code
 from bncourse.grading.rooms import seen_by
+from bncourse.registry import needed_by
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,21 @@ _MOST_DYING = 2
 _SIGNALS, _LARGEST_STATUS = 64, 255
 
 _MESSAGE = 65536
+_NAME = re.compile(r"\w+")
+
+
+# What takes seconds to import, each of them.
+_LARGE = ("torch", "keras")
+
+
+def packages_for(problem_set, sources=()):
+    """Return the large packages of a problem set, and those that the cells of a submission name.
+
+    >>> packages_for("ps1_forward"), packages_for("ps1_forward", ["import torch"])
+    ((), ('torch',))
+    """
+    named = set(_NAME.findall("\n".join(sources)))
+    return tuple(name for name in _LARGE if name in named or name in needed_by(problem_set))
 
 
 class WarmProcess:
@@ -43,17 +60,20 @@ class WarmProcess:
         unsafe: run without a sandbox. For trying out your own work only: a submission can then
             read and change whatever you can.
         gpu: whether to pass the NVIDIA devices through.
+        packages: the large packages that each submission finds imported; by default those of the
+            problem set. Others take a submission's own time. See ``packages_for``.
 
     Raises:
         NoSandbox: this machine has no sandbox, and ``unsafe`` was not said.
     """
 
-    def __init__(self, problem_set, unsafe=False, gpu=False):
+    def __init__(self, problem_set, unsafe=False, gpu=False, packages=None):
         if not unsafe:
             sandbox.require()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by ``close``
         options = {"isolated": not unsafe, "gpu": gpu, "kept": sandbox.visible_folders()}
+        options["packages"] = packages_for(problem_set) if packages is None else packages
         self._home = tempfile.TemporaryDirectory() if unsafe else contextlib.nullcontext()
         with theirs, _file_of(pack(problem_set)) as packed:
             descriptors = [theirs.fileno(), packed.fileno()]
