@@ -18,6 +18,9 @@ from bncourse.figures.tall import make_tall
 # The name under which a figure hands on its form for a phone; see _ext/tall_figures.py.
 TALL = "bncourse.tall"
 
+# Bytes, packed: a longer SVG is compared with its PNG.
+_SHORT = 40_000
+
 # Okabe and Ito's palette, which people with the common colour blindnesses can tell apart.
 COLORS = MappingProxyType(
     {
@@ -110,7 +113,7 @@ def as_tall(made):
 
 
 def as_svg(made):
-    """Return a figure as the text of an SVG; None if its PNG travels as fewer bytes.
+    """Return a figure as the text of an SVG; None if that is long, and its PNG fewer bytes.
 
     Letters are outlines: a picture cannot use the fonts of its page.
 
@@ -120,8 +123,9 @@ def as_svg(made):
     lines = io.StringIO()
     with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "bncourse"}):
         made.savefig(lines, format="svg", transparent=True, metadata={"Date": None})
-    lighter = len(gzip.compress(lines.getvalue().encode())) < len(_pixels(made))
-    return lines.getvalue() if lighter else None
+    bytes_sent = len(gzip.compress(lines.getvalue().encode()))
+    # Pixels take as long to draw as lines: they are drawn only where they may be worth it.
+    return lines.getvalue() if bytes_sent < _SHORT or bytes_sent < len(_pixels(made)) else None
 
 
 def _pixels(made):
