@@ -20,6 +20,7 @@ from bncourse.errors import CourseError, Infra
 from bncourse.grading import pipeline
 from bncourse.grading.batch import fan_out
 from bncourse.grading.batch.tasks import grade_tasks, read_tasks
+from bncourse.grading.intake.script import Script
 from bncourse.grading.nbgrader import gradebook, writing
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.record import journal
@@ -268,7 +269,7 @@ def test_a_verdict_that_cannot_be_stored_is_none(course, monkeypatch):
     assert "No space left" in task.problem
 
 
-TASK = ([], [], Setting(corpus.PROBLEM_SET, Limits(), 1))
+TASK = ([], Script([]), Setting(corpus.PROBLEM_SET, Limits(), 1))
 
 
 def test_infra_is_tried_again(monkeypatch):
