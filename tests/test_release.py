@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 from test_exercises import REPAIRS
 
 from bncourse.commands import verbs as main
+from bncourse.commands.kernels import WarmKernels
 from bncourse.contents import CHAPTERS, where
 from bncourse.errors import CourseError
 from bncourse.grading.nbgrader import gradebook
@@ -43,6 +44,14 @@ def can_run(problem_set):
     except MissingPackage:
         return False
     return True
+
+
+def run(notebook, folder):
+    """Execute a notebook in a folder; what is large is imported already."""
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(
+        notebook, resources=resources, timeout=120, kernel_manager_class=WarmKernels
+    ).execute()
 
 
 def released_notebooks(root):
@@ -248,8 +257,7 @@ def test_a_blank_notebook_runs_to_its_end(root, tmp_path):
     """
     for path in filter(lambda path: can_run(path.parent.name), released_notebooks(root)):
         notebook = nbformat.read(path, 4)
-        resources = {"metadata": {"path": tmp_path}}
-        NotebookClient(notebook, resources=resources, timeout=120).execute()
+        run(notebook, tmp_path)
         for cell in notebook.cells:
             if cell.metadata.get("nbgrader", {}).get("grade") and cell.cell_type == "code":
                 (output,) = cell.outputs
@@ -315,7 +323,7 @@ def test_a_solution_notebook_passes_every_check(released, tmp_path):
     paths = sorted((released / "solutions").glob("*/*.ipynb"))
     for path in filter(lambda path: can_run(path.parent.name), paths):
         notebook = nbformat.read(path, 4)
-        NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}, timeout=120).execute()
+        run(notebook, tmp_path)
         graded = [
             cell
             for cell in notebook.cells
