@@ -209,7 +209,7 @@ submission, zygote._submission = zygote._submission, patched
 
 # Torch, Keras and matplotlib take seconds to import, and walls do not depend on them.
 _BARE = """
-def prepare():
+def prepare(packages):
     zygote.silence_check()
     return shell.make_shell()
 
