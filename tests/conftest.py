@@ -69,6 +69,11 @@ def pytest_configure(config):
         config.add_cleanup(lambda: sharing.__exit__(None, None, None))
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Have one process more than processors: some wait for a browser, a limit or a disk."""
+    return os.cpu_count() + 1
+
+
 def pytest_xdist_make_scheduler(config, log):
     """Spread groups of tests over processes."""
     from xdist.scheduler import LoadScopeScheduling
