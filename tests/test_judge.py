@@ -168,7 +168,7 @@ def test_a_message_counts_the_cases_and_names_the_results_that_are_right():
         ("right - 2.3 * np.ones(len(mean))", "off by one and the same number everywhere"),
         ("right + mean", "x_hat has mean once too often."),
         ("right * var", "x_hat is multiplied by var once too often."),
-        ("right + x[0] / 7", "x_hat is off by the same in every row"),
+        ("right + x[0] / 7", "x_hat is off by the same all along axis 0"),
     ],
 )
 def test_a_message_says_what_holds(formula, text):
