@@ -170,8 +170,8 @@ def require_no_graph(model):
             for part in parts if isinstance(value, dict | list | tuple) else [value]:
                 if isinstance(part, torch.Tensor) and part.grad_fn is not None:
                     raise Unusable(
-                        f"{_where(name)} holds the graph of autograd after a step: "
-                        "copy.deepcopy(layer) fails, and the batch stays in memory."
+                        f"{_where(name)} holds the graph of autograd: copy.deepcopy fails, and "
+                        "what the graph was made of stays in memory."
                     )
 
 

@@ -123,6 +123,7 @@ def _build(obj, inputs, dtype=None):
     if not all(parameter.requires_grad for parameter in layer.parameters()):
         raise Unusable("weight and bias must require gradients: an optimizer trains them.")
     _require_whole(layer)
+    _require_shapes(layer, inputs["num_features"])
     _require_dtype(layer, torch.get_default_dtype(), "as torch makes tensors by default")
     _require_apart(layer)
     return layer.to(device=inputs["device"], dtype=dtype)
@@ -133,6 +134,17 @@ def _require_dtype(layer, dtype, reason):
     for name, value in layer.state_dict().items():
         if value.is_floating_point() and value.dtype != dtype:
             raise Unusable(f"{name} must be in {dtype}, {reason}. Received: {value.dtype}.")
+
+
+def _require_shapes(layer, num_features):
+    """Raise Unusable unless all that a layer saves has one number for each channel."""
+    for name, value in layer.state_dict().items():
+        shape = () if name == "num_batches_tracked" else (num_features,)
+        if value.shape != shape:
+            raise Unusable(
+                f"{name} must have shape {shape}, as torch's has. Received: shape "
+                f"{tuple(value.shape)}."
+            )
 
 
 def _require_apart(layer, other=None):
@@ -305,6 +317,8 @@ def _require_refusal(layer, shape, device, options=""):
         layer(torch.ones(shape, device=device))
     except ValueError:
         return
+    except NotImplementedError:
+        raise
     except (AssertionError, RuntimeError) as error:
         # It may be a refusal of another kind, or a slip of its own: its line tells.
         raise Unusable(
@@ -337,6 +351,8 @@ def _drive_double(obj, inputs):
     layer = _in_mode(_loaded(obj, inputs), True)
     x, dy = (tensor(inputs[name], inputs["device"]).requires_grad_() for name in ("x1", "dy1"))
     y = called(layer, x)
+    # A second call before the gradients of the first: neither may overwrite what the other keeps.
+    called(layer, tensor(inputs["x2"], inputs["device"]))
     first = differentiate(y, (x, layer.weight, layer.bias), dy)
     names = ("x2", "running_mean", "running_var")
     vectors = [tensor(inputs[name], inputs["device"]) for name in names]

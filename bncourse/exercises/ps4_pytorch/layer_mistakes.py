@@ -595,6 +595,13 @@ LAYER_MISTAKES = (
         values="x",
     ),
     slip(
+        "variance rounded by autocast",
+        "Under autocast einsum and matrix products run in bfloat16, whatever goes in: the variance "
+        "has 8 bits there. Use mean() or sum(), or switch autocast off inside.",
+        "L5",
+        var="torch.einsum('nc...,nc...->c', *2 * [values - mean.view(shape)]) / count",
+    ),
+    slip(
         "stored statistics rounded to bfloat16",
         "The statistics are converted to the dtype of x before they are stored, so those of a "
         "bfloat16 batch are rounded to 8 bits. Store them in float32.",
