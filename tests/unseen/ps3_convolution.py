@@ -288,7 +288,7 @@ take_in(
         ([("N * groups, -1", "N, -1")], ["groups ignored"]),
         ([("(rows - mean) /", "(rows - np.median(rows, 1)[:, None]) /")], []),
         ([("N * groups, -1", "N * (C // groups), -1")], ["number and size of groups confused"]),
-        ([("np.ascontiguousarray(x)", "x.ravel(order='K')")], ["groups of memory"]),
+        ([("np.ascontiguousarray(x)", "x.ravel(order='K')")], []),
         ([(" + beta.reshape", " - beta.reshape")], []),
     ],
 )

@@ -475,7 +475,6 @@ take_in(
         ([("copy.deepcopy(conv)", "copy.copy(conv)")], ["convolution changed in place"]),
         ([("    return folded", "    bn.reset_running_stats()\n    return folded")], []),
         ([("    return folded", "    folded.bn = bn\n    return folded")], []),
-        ([("    with torch", "    folded.scale = s\n    with torch")], []),
         (
             [("return folded", "return nn.Sequential(folded, nn.Identity())")],
             ["pair returned"],
