@@ -1,7 +1,6 @@
 """Problem set 4: the oracles against torch, the correct solutions against torch's own layer."""
 
 import copy
-import inspect
 import shutil
 
 import numpy as np
@@ -514,8 +513,8 @@ def test_a_typo_is_not_taken_for_a_known_mistake():
 
 def written_otherwise(name, old, new):
     """Return a right solution with some text of its source replaced."""
-    source = inspect.getsource(find(name).mistakes[0].right.obj)
-    return written(source, name, [(old, new)], torch=torch, nn=nn)
+    right = find(name).mistakes[0].right
+    return written(right.source, right.obj.__name__, [(old, new)], torch=torch, nn=nn)
 
 
 @pytest.mark.parametrize(
@@ -536,7 +535,7 @@ def written_otherwise(name, old, new):
         (
             "BatchNorm",
             "std = torch",
-            "self.kept = iter(())\n        std = torch",
+            "self.kept = (i for i in x)\n        std = torch",
             "copy.deepcopy(layer) fails after a step: cannot pickle",
         ),
         (
