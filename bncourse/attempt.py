@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bncourse.exercise import Unusable, describe
+from bncourse.exercise import Unpacked, Unusable, describe
 from bncourse.rules import CHANGED_LATER, Watch, another_order, returns_input
 
 # Exceptions that have a plain meaning here.
@@ -128,6 +128,9 @@ def _shared(exercise, obj, case, inputs, returned, outputs):
     if exercise.pure:
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             exercise.drive(obj, _other(case.inputs))
+            if isinstance(returned, Unpacked):
+                # A list or a dict may be the same in each call, and hold other arrays now.
+                arrays = {label: as_array(x, label) for label, x in returned.once_more().items()}
         if any(not _equal(each, outputs[label]) for label, each in arrays.items()):
             rules.append(CHANGED_LATER)
     return rules

@@ -112,19 +112,21 @@ class _Evidence:
             wrong: the labels that it has wrong.
         """
         if self.made.error or known.error:
-            return self._likeness_of_errors(known)
+            return self._likeness_of_errors(known, wrong)
         found = Likeness(known_wrong=set(wrong))
         for label in self.want:
             word = self._word(known, label, label in self.wrong, label in wrong)
             getattr(found, word).add(label)
         return found
 
-    def _likeness_of_errors(self, known):
+    def _likeness_of_errors(self, known, wrong):
         same = _error_of(self.made) == _error_of(known)
         if "Unusable" in (self.made.error, known.error):
             # It has no results to compare, so all of them count.
             return Likeness(same=set(self.want)) if same else Likeness(other=set(self.want))
-        return Likeness(agree=set(self.want)) if same else Likeness(unclear=set(self.want))
+        if same:
+            return Likeness(agree=set(self.want))
+        return Likeness(unclear=set(self.want), known_wrong=set(wrong))
 
     def _word(self, known, label, wrong, known_wrong):
         got, other = self.made.outputs.get(label), known.outputs.get(label)

@@ -166,13 +166,25 @@ def function_exercise(reference, returns, cases, see, mistakes, **options):
         name=reference.__name__,
         signature=inspect.signature(reference),
         cases=cases,
-        drive=lambda obj, inputs: unpack(obj(**inputs), returns),
+        drive=lambda obj, inputs: Unpacked(obj(**inputs), returns),
         reference=lambda inputs: _arrays(unpack(reference(**cast(inputs, np.float64)), returns)),
         see=see,
         mistakes=tuple(mistakes),
         pure=True,
         **options,
     )
+
+
+class Unpacked(dict):
+    """The labelled parts of a result, which can be looked up once more, after another call.
+
+    Args:
+        value, returns: as for ``unpack``.
+    """
+
+    def __init__(self, value, returns):
+        super().__init__(unpack(value, returns))
+        self.once_more = lambda: unpack(value, returns)
 
 
 def _arrays(parts):

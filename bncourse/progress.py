@@ -66,7 +66,8 @@ def _right_labels(exercise, attempts, expected, wrong):
     empty = {made.error for made in attempts.values() if not made.outputs}
     where = "in every case"
     if empty - {None}:
-        where = "wherever it does not raise" if empty - {"Unusable"} else "wherever it is there"
+        raised = empty - {"Unusable"}
+        where = "wherever it does not raise" if raised else "wherever there is a result"
     if len(good) <= MOST_NAMED:
         return f"{listed(good)} {'is' if len(good) == 1 else 'are'} right {where}."
     if not bad:
@@ -99,7 +100,7 @@ def _what_holds(exercise, cases, attempts, wrong):
     """
     label = next((label for each in wrong.values() for label in each), None)
     found = None
-    counted = 0
+    errors = []
     for name, bad in wrong.items():
         case, made = cases[name], attempts[name]
         if label not in bad or made.error or case.noisy:
@@ -112,10 +113,22 @@ def _what_holds(exercise, cases, attempts, wrong):
             continue
         holds = set(_relations(label, got.astype(np.float64), want, case, exercise))
         found = holds if found is None else found & holds
-        counted += 1
-    if not found or counted < 2:
+        errors.append(float(np.abs(got - want).max()) / scale(want))
+    if len(errors) < 2:
+        return ""
+    if all(cases[name].dtype == "float64" for name in wrong if wrong[name]) and _rounded(errors):
+        return f"{label} has the digits that float32 keeps, seven of the sixteen of float64."
+    if not found:
         return ""
     return min(found, key=lambda each: each[0])[1]
+
+
+def _rounded(errors):
+    """Return whether the relative errors of a result are what float32 rounds off.
+
+    A small variance makes more of them in some cases; a wrong formula is off by far more in one.
+    """
+    return float(np.median(errors)) <= 1e-6 and max(errors) <= 1e-3
 
 
 # What a result lacks or has too much, in units of one input.
@@ -149,14 +162,20 @@ def _relations(label, got, want, case, exercise):
             yield 2, f"{label} is multiplied by {name} once too often."
         if np.all(np.abs(array) > 0.1) and near(got, want / array):
             yield 2, f"{label} lacks the factor {name}."
-    if _spread(got - want) <= 10 * limit:
+    off = got - want
+    # Of a difference on the edge of the tolerance all of this would be true.
+    same = min(10 * limit, 0.1 * float(np.abs(off).max()))
+    if _spread(off) <= same:
         yield 3, f"{label} is off by one and the same number everywhere."
-    if want.ndim > 1 and _spread(got - want, axis=0) <= 10 * limit:
-        yield 4, f"{label} is off by the same in every row: look at what is added to all of them."
+    if want.ndim > 1 and _spread(off, axis=0) <= same:
+        yield (
+            4,
+            (f"{label} is off by the same all along axis 0: look at what is added to all of them."),
+        )
     large = np.abs(want) > 0.05 * scale(want)
     if large.sum() > 1:
         ratio = got[large] / want[large]
-        if _spread(ratio) <= 1e-4 * np.abs(ratio).max():
+        if _spread(ratio) <= min(1e-4 * np.abs(ratio).max(), 0.1 * np.abs(ratio - 1).max()):
             yield 3, f"{label} is right up to one constant factor."
 
 

@@ -150,6 +150,12 @@ _STATES = (
         lambda torch, old: torch.autograd.set_detect_anomaly(old),
     ),
     _State(
+        "how torch prints tensors",
+        "torch",
+        lambda torch: tuple(vars(torch._tensor_str.PRINT_OPTS).items()),
+        lambda torch, old: vars(torch._tensor_str.PRINT_OPTS).update(old),
+    ),
+    _State(
         "torch's choice of deterministic algorithms",
         "torch",
         lambda torch: torch.get_deterministic_debug_mode(),

@@ -106,6 +106,41 @@ def test_a_buffer_that_a_second_call_overwrites_is_told():
     )
 
 
+def test_a_cache_that_a_second_call_fills_again_is_told():
+    def batchnorm_forward(x, gamma, beta, eps=1e-5, cache={}):  # noqa: B006
+        inv_std = 1 / np.sqrt(x.var(0) + eps)
+        x_hat = (x - x.mean(0)) * inv_std
+        cache.update(x_hat=x_hat, inv_std=inv_std, gamma=gamma)
+        return gamma * x_hat + beta, cache
+
+    assert "A second call changes what the first one returned." in message(
+        batchnorm_forward, "batchnorm_forward"
+    )
+
+
+def test_a_hint_on_what_is_changed_names_no_other_way():
+    def batch_statistics(x):
+        x.sort(axis=0)
+        return x.mean(axis=0), x.var(axis=0)
+
+    def batchnorm_backward(dy, cache):
+        cache.pop("inv_std")
+        return dy, dy[0], dy[0]
+
+    assert "as by x -= mean" in message(batch_statistics, "batch_statistics")
+    assert "x_hat is changed in place" not in message(batchnorm_backward, "batchnorm_backward")
+
+
+def test_rounding_is_told_from_a_factor():
+    def normalize(x, mean, var, eps=1e-5):
+        x, mean, var = (np.float32(each) for each in (x, mean, var))
+        return np.float64((x - mean) / np.sqrt(var + eps))
+
+    text = message(normalize, "normalize")
+    assert "constant factor" not in text
+    assert "Likely cause" in text or "x_hat has the digits that float32 keeps" in text
+
+
 def test_a_result_that_is_kept_by_its_inputs_is_no_buffer():
     kept = {}
 
@@ -168,7 +203,7 @@ def test_a_message_counts_the_cases_and_names_the_results_that_are_right():
         ("right - 2.3 * np.ones(len(mean))", "off by one and the same number everywhere"),
         ("right + mean", "x_hat has mean once too often."),
         ("right * var", "x_hat is multiplied by var once too often."),
-        ("right + x[0] / 7", "x_hat is off by the same in every row"),
+        ("right + x[0] / 7", "x_hat is off by the same all along axis 0"),
     ],
 )
 def test_a_message_says_what_holds(formula, text):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from solutions_ps4_pytorch import CORRECT
 from torch import nn
+from unseen import written
 
 from bncourse.attempt import attempt
 from bncourse.check import CheckFailed, check
@@ -508,6 +509,88 @@ def test_a_typo_is_not_taken_for_a_known_mistake():
     text = message(BatchNorm, "BatchNorm")
     assert "has no attribute 'wieght'" in text
     assert "Likely cause" not in text
+
+
+def written_otherwise(name, old, new):
+    """Return a right solution with some text of its source replaced."""
+    right = find(name).mistakes[0].right
+    return written(right.source, right.obj.__name__, [(old, new)], torch=torch, nn=nn)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "text"),
+    [
+        (
+            "BatchNorm",
+            "values = x",
+            "raise NotImplementedError\n        values = x",
+            "answer is missing",
+        ),
+        (
+            "BatchNorm",
+            "raise ValueError(f",
+            "raise RuntimeError(f",
+            "must raise ValueError. It raised RuntimeError: Expected more",
+        ),
+        (
+            "BatchNorm",
+            "std = torch",
+            "self.kept = (i for i in x)\n        std = torch",
+            "copy.deepcopy(layer) fails after a step: cannot pickle",
+        ),
+        (
+            "BatchNorm",
+            "return y.to",
+            "for p in self.parameters():\n"
+            "            p.requires_grad_(training)\n"
+            "        return y.to",
+            "forward changes requires_grad of a parameter",
+        ),
+        (
+            "BatchNorm",
+            "torch.ones(num_features)) if affine",
+            "torch.ones(1, num_features)) if affine",
+            "weight must have shape (4,), as torch's has. Received: shape (1, 4).",
+        ),
+        (
+            "BatchNormFunction",
+            "ctx.save_for_backward(x, gamma)",
+            "ctx.save_for_backward(x, gamma, eps)",
+            "takes tensors only. A number is kept on ctx itself",
+        ),
+        (
+            "BatchNormFunction",
+            "y = gamma * x_hat + beta",
+            "y = gamma * x_hat + beta\n        gamma += 1",
+            "forward changes gamma in place",
+        ),
+        (
+            "BatchNormFunction",
+            "return dx, dgamma",
+            "return dx.sum(0), dgamma",
+            "backward must return each gradient in the shape of its argument",
+        ),
+        (
+            "fold_conv_bn",
+            "return folded",
+            "bn.running_mean.zero_()\n    return folded",
+            "It changes running_mean of the BatchNorm2d that is given.",
+        ),
+    ],
+)
+def test_a_message_says_what_stands_in_the_way(name, old, new, text):
+    told = " ".join(message(written_otherwise(name, old, new), name).split())
+    assert text in told
+    assert "Likely cause" not in told
+
+
+def test_a_model_inside_another_is_not_called_a_copy():
+    def recalibrate(model, batches):
+        return nn.Sequential(CORRECT["recalibrate"][0](model, batches))
+
+    text = " ".join(message(recalibrate, "recalibrate").split())
+    assert "not another module around it" in text
+    assert "A copy" not in text
 
 
 def test_mistakes_of_half_precision_point_to_its_equation():

@@ -58,8 +58,7 @@ CACHE_HOLDS_THE_VARIANCE = "cache['inv_std'] holds the variance. It must hold 1 
 CACHE_HOLDS_Y = "cache['x_hat'] holds y. Store the normalised values from before scale and shift."
 CACHE_MISSING = "The cache is not returned. Return (y, cache): the backward pass needs it."
 X_OVERWRITTEN = (
-    "The input is overwritten (x -= mean). The caller still needs x. Write x - mean into a "
-    "new array."
+    "The input is overwritten, as by x -= mean. The caller still needs x: write into new arrays."
 )
 MOMENTUM_REVERSED = (
     "momentum is the weight of the old value here. In PyTorch it is that of the new one."
@@ -69,7 +68,7 @@ EPS_OUTSIDE_THE_RUNNING_ROOT = (
 )
 MULTIPLIED = "The result is multiplied by the standard deviation. Divide by it."
 X_OVERWRITTEN_AT_INFERENCE = (
-    "The input is overwritten (x -= running_mean). Write x - running_mean into a new array."
+    "The input is overwritten, as by x -= running_mean. Write into new arrays."
 )
 EPS_AS_A_FLOOR = "eps replaces a variance that is smaller (maximum). It is added to every variance."
 DIVIDED_BY_INV_STD = (
@@ -130,12 +129,19 @@ GAMMA_IN_DGAMMA_AND_DBETA = (
     "dgamma and dbeta are built from dy * gamma. Only the gradient of x_hat carries gamma: "
     "sum dy * x_hat and dy."
 )
+GAMMA_IN_DGAMMA = (
+    "dgamma is built from dy * gamma. Only the gradient of x_hat carries gamma: sum dy * x_hat."
+)
+DX_RETURNED_LAST = (
+    "The results are returned as dgamma, dbeta, dx. The exercise asks for dx first: "
+    "dx, dgamma, dbeta."
+)
 DY_OVERWRITTEN = (
     "The incoming gradient dy is overwritten. The caller may still need it. Work on a new array."
 )
 CACHE_OVERWRITTEN = (
-    "x_hat is changed in place, and it is the array of the cache: a second backward pass "
-    "would find another one. Work on a new array."
+    "The cache is changed, as by x_hat *= ... on its array, or by pop: a second backward pass "
+    "would find another one. Write into new arrays."
 )
 CACHE_HOLDS_X_CENTRED = (
     "cache['x_hat'] holds x - mean, which is not divided yet. Store what gamma multiplies."

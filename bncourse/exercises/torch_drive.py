@@ -44,6 +44,10 @@ def called(function, x, *arguments):
         raise Unusable("It leaves torch's gradient switch changed. That is for the caller to set.")
     if given.requires_grad is not needed:
         raise Unusable("It changes requires_grad of its input x. That is for the caller to set.")
+    if given._backward_hooks or given.retains_grad:
+        raise Unusable(
+            "It leaves a hook on its input x, or has it keep its gradient. x is the caller's."
+        )
     if y.requires_grad and not tracked:
         raise Unusable(
             "Under torch.no_grad() it makes a graph all the same. That switch is the caller's."
@@ -74,6 +78,12 @@ def settings(model):
             found[f"requires_grad of {name}{of}"] = parameter.requires_grad
             found[f"the number of hooks on {name}{of}"] = len(parameter._backward_hooks or ())
     return found
+
+
+def hooks(model):
+    """Return how many hooks a model holds, those on its parameters included."""
+    on_modules = sum(len(getattr(m, name)) for m in model.modules() for name in _HOOKS)
+    return on_modules + sum(len(p._backward_hooks or ()) for p in model.parameters())
 
 
 def require_settings(model, before):
@@ -160,8 +170,8 @@ def require_no_graph(model):
             for part in parts if isinstance(value, dict | list | tuple) else [value]:
                 if isinstance(part, torch.Tensor) and part.grad_fn is not None:
                     raise Unusable(
-                        f"{_where(name)} holds the graph of autograd after a step: "
-                        "copy.deepcopy(layer) fails, and the batch stays in memory."
+                        f"{_where(name)} holds the graph of autograd: copy.deepcopy fails, and "
+                        "what the graph was made of stays in memory."
                     )
 
 
@@ -232,6 +242,10 @@ _AUTOGRAD = {
     "incorrect number of gradients": (
         "backward must return one gradient for each argument of forward: dx, dgamma, dbeta, and "
         "None for eps."
+    ),
+    "returned an invalid gradient": (
+        "backward must return each gradient in the shape of its argument, and in their order: "
+        "dx as x, dgamma as gamma, dbeta as beta."
     ),
     "does not require grad": (
         "The result has no graph: autograd finds no way from it back to the input."

@@ -225,6 +225,15 @@ for changes, names in [
     ([("dy.sum(0)", "dy.mean(0)")], []),
     ([("eps) ** 0.5", "eps) ** 2")], []),
     ([("gamma * dy / std", "gamma / std * (dy - dy.mean(0))")], ["mean path kept"]),
+    (
+        [
+            (
+                "return dx, (dy * centred / std).sum(0), dy.sum(0)",
+                "return (dy * centred / std).sum(0), dy.sum(0), dx",
+            )
+        ],
+        ["dx returned last"],
+    ),
 ]:
     of("batchnorm_inference_backward", *names)(
         function(

@@ -80,6 +80,22 @@ take_in(
         ),
         ([("centred = rows", "centred = rows * 1.0; rows = rows * 1.001; centred = rows")], []),
         ([("1 / std", "1 / std[:, None]")], []),
+        (
+            [("return back(y)", "return y.reshape(N, C, H, W)")],
+            ["y alone reshaped back without moving the channels"],
+        ),
+        ([("np.moveaxis(x, 1, 3)", "x.transpose(0, 3, 2, 1)")], []),
+        ([("return back(y)", "return y.reshape(N, H, W, C)")], []),
+        ([("** 0.5", "** 0.5 + 0 * np.sqrt(0.0)"), ("1 / std", "1 / (std**2)")], []),
+        ([("(centred**2).sum(0) / m", "(centred**2).sum(0) / N")], []),
+        (
+            [
+                ("eps=1e-5):", "eps=1e-5, cache={}):"),
+                ("return back(y), {", "cache.update({"),
+                ('"gamma": gamma}', '"gamma": gamma})\n    return back(y), cache'),
+            ],
+            [],
+        ),
         ([("return back(y), {", "return back(y).astype('f4'), {")], []),
     ],
 )
@@ -127,6 +143,28 @@ take_in(
             ["sign of the variance path", "gamma forgotten in dx"],
         ),
         ([("x_hat * wide(dgamma) / m", "x_hat**2 * wide(dgamma) / m")], []),
+        ([("dy.size // dy.shape[1]", "dy.size // dy.shape[1] - 1")], ["N*H*W - 1 in both means"]),
+        (
+            [
+                (
+                    "wide(gamma * inv_std) * inner, dgamma, dbeta",
+                    "dgamma, dbeta, wide(gamma * inv_std) * inner",
+                )
+            ],
+            ["dx returned last"],
+        ),
+        ([("inner, dgamma, dbeta", "inner, gamma * dgamma, dbeta")], ["gamma in dgamma"]),
+        (
+            [
+                (
+                    "return wide(gamma * inv_std) * inner",
+                    "rows = np.moveaxis(wide(gamma * inv_std) * inner, 1, 3)\n"
+                    "    return rows.reshape(dy.shape)",
+                )
+            ],
+            ["reshaped back without moving the channels"],
+        ),
+        ([('cache["gamma"], cache', 'cache.pop("gamma"), cache')], ["cache overwritten"]),
     ],
 )
 
@@ -195,6 +233,21 @@ take_in(
         ([("inv_std / D", "inv_std")], ["D times too large"]),
         ([("inv_std / D", "1 / D")], ["inv_std forgotten in dx"]),
         ([("inv_std / D", "-inv_std / D")], []),
+        (
+            [
+                (
+                    "return dx, (dy * x_hat).sum(0), dy.sum(0)",
+                    "return (dy * x_hat).sum(0), dy.sum(0), dx",
+                )
+            ],
+            ["dx returned last"],
+        ),
+        ([("(dy * x_hat).sum(0)", "(g * x_hat).sum(0)")], ["gamma in dgamma"]),
+        ([("(g * x_hat).sum(1)", "(dy * x_hat).sum(1)")], []),
+        (
+            [("g = gamma * dy", "g = dy"), ("inv_std / D *", "gamma * inv_std / D *")],
+            ["gamma outside the means"],
+        ),
         ([("(dy * x_hat).sum(0), dy.sum(0)", "(dy * x_hat).mean(0), dy.mean(0)")], ["averaged"]),
         (
             [("(dy * x_hat).sum(0), dy.sum(0)", "(g * x_hat).sum(0), g.sum(0)")],
@@ -234,6 +287,8 @@ take_in(
         ),
         ([("N * groups, -1", "N, -1")], ["groups ignored"]),
         ([("(rows - mean) /", "(rows - np.median(rows, 1)[:, None]) /")], []),
+        ([("N * groups, -1", "N * (C // groups), -1")], ["number and size of groups confused"]),
+        ([("np.ascontiguousarray(x)", "x.ravel(order='K')")], []),
         ([(" + beta.reshape", " - beta.reshape")], []),
     ],
 )
@@ -261,5 +316,8 @@ take_in(
         ([("** -0.5", "** -1"), (" - s * mean", "")], ["root missing", "mean not subtracted"]),
         ([("+ beta -", "- beta -")], []),
         ([("return w,", "return w[::-1],")], []),
+        ([("(var + eps) ** -0.5", "(var + eps**2) ** -0.5")], []),
+        ([("- s * mean", "- mean * (var + eps) ** -0.5")], []),
+        ([("return w, s * bias + beta - s * mean", "return s * bias + beta - s * mean, w")], []),
     ],
 )

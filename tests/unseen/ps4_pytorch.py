@@ -105,6 +105,40 @@ take_in(
         ),
         ([("ctx.eps = eps", "ctx.eps = eps\n        assert len(x) > 1")], []),
         (
+            [
+                (
+                    "return torch.addcmul(beta, gamma, centred / std)",
+                    "y = torch.addcmul(beta, gamma, centred / std)\n"
+                    "        beta += 1\n"
+                    "        return y",
+                )
+            ],
+            [],
+        ),
+        ([("save_for_backward(x, gamma)", "save_for_backward(x, gamma, eps)")], []),
+        ([("return dx, dg, db", "return dg, db, dx")], []),
+        (
+            [
+                ("ctx.save_for_backward(x, gamma)", "KEPT['x'] = x, gamma"),
+                ("ctx.saved_tensors", "KEPT['x']"),
+                ("class Batch", "KEPT = {}\n\n\nclass Batch"),
+            ],
+            ["tensors kept on the class"],
+        ),
+        (
+            [
+                (
+                    "        dx = gamma * s / n * (n * dy - db - x_hat * dg)",
+                    "        with torch.enable_grad():\n"
+                    "            z = x.detach().requires_grad_()\n"
+                    "            c = z - z.mean(0)\n"
+                    "            out = gamma * c / (c.square().mean(0) + ctx.eps).sqrt()\n"
+                    "            dx, = torch.autograd.grad(out, z, dy)",
+                )
+            ],
+            ["dx under no_grad"],
+        ),
+        (
             [("ctx.eps = eps", "ctx.eps = eps\n        torch.backends.cudnn.benchmark = True")],
             [],
         ),
@@ -279,7 +313,91 @@ take_in(
             ],
             [],
         ),
+        # What a layer keeps from one call to the next.
+        (
+            [
+                (
+                    "        wide = [1, -1]",
+                    "        if not self.training and not hasattr(self, 'kept'):\n"
+                    "            self.kept = self.running_mean.clone()\n"
+                    "        wide = [1, -1]",
+                ),
+                ("mean, var = self.running_mean,", "mean, var = self.kept,"),
+                ("if self.training or", "if self.training or 'kept' not in self.__dict__ or"),
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "        given = x\n",
+                    "        given = x\n        self.register_forward_hook(lambda *a: None)\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "        given = x\n",
+                    "        given = x\n"
+                    "        if x.requires_grad:\n            x.register_hook(lambda g: None)\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "self.running_mean.lerp_(",
+                    "self.__dict__['running_mean'] = torch.lerp(self.running_mean, ",
+                )
+            ],
+            [],
+        ),
+        # An option that another one makes useless, and one that is taken for another.
+        (
+            [
+                (
+                    "        wide = [1, -1]",
+                    "        if self.momentum is None:\n"
+                    "            self.num_batches_tracked.item()\n"
+                    "        wide = [1, -1]",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "self.eps, self.momentum = eps, momentum",
+                    "self.eps, self.momentum = eps, momentum or 0.1",
+                )
+            ],
+            ["momentum None and 0 as 0.1"],
+        ),
+        ([("if d != 1]", "if d != 0]")], ["statistics per example"]),
+        (
+            [
+                (
+                    "(x - mean.view(wide)).square().mean(dims)",
+                    "torch.einsum('nc...,nc...->c', *[x - mean.view(wide)] * 2) / m",
+                )
+            ],
+            ["variance rounded by autocast"],
+        ),
+        # As d2l and others write it.
+        (
+            [
+                (
+                    "torch.ones(num_features), torch.zeros(num_features)",
+                    "torch.ones(1, num_features, 1, 1), torch.zeros(1, num_features, 1, 1)",
+                )
+            ],
+            [],
+        ),
         # One value per channel, in the layers that keep less.
+        ([('raise ValueError("one value', 'raise RuntimeError("one value')], []),
         (
             [("self.training and m == 1", "self.training and self.track_running_stats and m == 1")],
             [],
@@ -353,6 +471,13 @@ take_in(
                 )
             ],
             ["weight not scaled"],
+        ),
+        ([("copy.deepcopy(conv)", "copy.copy(conv)")], ["convolution changed in place"]),
+        ([("    return folded", "    bn.reset_running_stats()\n    return folded")], []),
+        ([("    return folded", "    folded.bn = bn\n    return folded")], []),
+        (
+            [("return folded", "return nn.Sequential(folded, nn.Identity())")],
+            ["pair returned"],
         ),
     ],
 )
@@ -501,5 +626,11 @@ take_in(
             [],
         ),
         ([("model(x)\n", "model(x.requires_grad_())\n")], []),
+        ([("    return model\n", "    return nn.Sequential(model)\n")], []),
+        ([("    return model\n", "    model.zero_grad()\n    return model\n")], []),
+        (
+            [("(model, batches):", "(model, batches, sums={}):"), ("    sums = {}\n", "")],
+            [],
+        ),
     ],
 )

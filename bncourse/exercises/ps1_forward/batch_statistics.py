@@ -179,8 +179,8 @@ EXERCISE = function_exercise(
         ),
         slip(
             "input centred in place",
-            "The mean is subtracted from x itself (x -= mean), so the caller's batch is changed. "
-            "Write x - mean into a new array.",
+            "x itself is changed, as by x -= mean, and the caller's batch with it. Write into new "
+            "arrays.",
             "F2",
             var=Instead("x -= mean\nvar = (x**2).mean(axis=0)"),
         ),

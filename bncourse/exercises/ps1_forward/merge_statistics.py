@@ -200,8 +200,8 @@ EXERCISE = function_exercise(
         ),
         slip(
             "in place",
-            "mean_a is changed (mean_a += ...). The machine that sent it still needs it. Write the "
-            "sum into a new array.",
+            "mean_a is changed, as by mean_a += delta. The machine that sent it still needs it. "
+            "Write into a new array.",
             "F8",
             mean=Instead("mean_a += delta * count_b / count\nmean = mean_a"),
         ),

@@ -260,8 +260,7 @@ EXERCISE = function_exercise(
         ),
         slip(
             "dx returned last",
-            "The results are returned as dgamma, dbeta, dx. The exercise asks for dx first: "
-            "dx, dgamma, dbeta.",
+            hints.DX_RETURNED_LAST,
             "B7",
             returns="dgamma, dbeta, dx",
         ),
@@ -322,15 +321,14 @@ EXERCISE = function_exercise(
         ),
         slip(
             "cache overwritten",
-            "An array of the cache is changed (inv_std *= gamma), so a second backward pass would "
-            "be wrong. Write into a new array.",
+            hints.CACHE_OVERWRITTEN,
             "B7",
             dx=Instead("inv_std *= gamma\ndx = inv_std * bracket"),
         ),
         slip(
             "dy overwritten",
-            "The gradient that arrives is overwritten (dy -= ...). The caller may still need it, "
-            "for example on a second branch. Write into a new array.",
+            "The gradient that arrives is overwritten, as by dy -= dbeta / N. The caller may still "
+            "need it, for example on a second branch. Write into a new array.",
             "B7",
             bracket=Instead("dy -= dbeta / N\ndy -= x_hat * dgamma / N\nbracket = dy"),
         ),

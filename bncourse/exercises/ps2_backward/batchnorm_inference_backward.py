@@ -177,6 +177,12 @@ EXERCISE = function_exercise(
             returns="dx, dbeta, dgamma",
         ),
         slip(
+            "dx returned last",
+            hints.DX_RETURNED_LAST,
+            "B10",
+            returns="dgamma, dbeta, dx",
+        ),
+        slip(
             "dgamma and dbeta averaged",
             hints.DGAMMA_AND_DBETA_AVERAGED,
             "B6",

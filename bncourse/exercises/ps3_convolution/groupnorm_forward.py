@@ -271,7 +271,8 @@ EXERCISE = function_exercise(
         Mistake(
             "in place",
             in_place,
-            "The images are overwritten: a slice of an array is a view of it. Work on a new array.",
+            "The images are overwritten: a slice or a reshaped array may be a view. Write into "
+            "new arrays.",
             "C6",
         ),
         *in_float32(

@@ -129,6 +129,13 @@ EXERCISE = function_exercise(
             var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True) / (dy.shape[1] - 1)",
         ),
         slip(
+            "D - 1 in both means",
+            "dx divides by D - 1. Forward divides by D, so its derivative does.",
+            "C5",
+            mean_path="g.sum(axis=1, keepdims=True) / (dy.shape[1] - 1)",
+            var_path="x_hat * (g * x_hat).sum(axis=1, keepdims=True) / (dy.shape[1] - 1)",
+        ),
+        slip(
             "path through the mean missing",
             "dx misses the path through the mean: every feature moves the mean of its example.",
             "C5",
@@ -240,6 +247,18 @@ EXERCISE = function_exercise(
             hints.DGAMMA_AND_DBETA_SWAPPED,
             "C5",
             returns="dx, dbeta, dgamma",
+        ),
+        slip(
+            "dx returned last",
+            hints.DX_RETURNED_LAST,
+            "C5",
+            returns="dgamma, dbeta, dx",
+        ),
+        slip(
+            "gamma in dgamma",
+            hints.GAMMA_IN_DGAMMA,
+            "C5",
+            returns="dx, gamma * dgamma, dbeta",
         ),
         slip(
             "gamma in dgamma and dbeta",

@@ -106,6 +106,12 @@ EXERCISE = function_exercise(
             var_path="x_hat * (dgamma / (count - 1)).reshape(1, -1, 1, 1)",
         ),
         slip(
+            "N*H*W - 1 in both means",
+            "dx divides by N * H * W - 1. Forward divides by N * H * W, so its derivative does.",
+            "C3",
+            count="dy.size // dy.shape[1] - 1",
+        ),
+        slip(
             "means per pixel",
             "The means in dx run over the batch only, one for each pixel position. The forward "
             "pass pooled over N, H and W, so the backward pass does too.",
@@ -143,6 +149,13 @@ EXERCISE = function_exercise(
             var_path="x_hat * dgamma / count",
             factor="gamma * inv_std",
             dx="(factor * (dy - mean_path - var_path)).reshape(shape)",
+        ),
+        slip(
+            "reshaped back without moving the channels",
+            "The way back of dx is missing a step: from (N*H*W, C) reshape to (N, H, W, C) first, "
+            "then move the channels to axis 1.",
+            "C1",
+            dx="(factor * (dy - mean_path - var_path)).transpose(0, 2, 3, 1).reshape(dy.shape)",
         ),
         slip(
             "own pixel only",
@@ -314,6 +327,18 @@ EXERCISE = function_exercise(
             hints.DGAMMA_AND_DBETA_SWAPPED,
             "C3",
             returns="dx, dbeta, dgamma",
+        ),
+        slip(
+            "dx returned last",
+            hints.DX_RETURNED_LAST,
+            "C3",
+            returns="dgamma, dbeta, dx",
+        ),
+        slip(
+            "gamma in dgamma",
+            hints.GAMMA_IN_DGAMMA,
+            "C3",
+            returns="dx, gamma * dgamma, dbeta",
         ),
         slip(
             "gamma in dgamma and dbeta",

@@ -166,6 +166,13 @@ EXERCISE = function_exercise(
             "move the channels to axis 1.",
             "C2",
         ),
+        slip(
+            "y alone reshaped back without moving the channels",
+            "The way back of y is missing a step: from (N*H*W, C) reshape to (N, H, W, C) first, "
+            "then move the channels to axis 1.",
+            "C2",
+            y="(scale * x_hat + shift).transpose(0, 2, 3, 1).reshape(x.shape)",
+        ),
         Mistake(
             "reshaped to (C, -1) without moving the channels",
             flattened_to_columns,

@@ -10,6 +10,7 @@ from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises import hints
 from bncourse.exercises.torch_drive import (
     called,
+    hooks,
     kinds,
     one_thread,
     require_same_kinds,
@@ -114,8 +115,10 @@ def _drive(obj, inputs):
         raise Unusable(f"It must return a {type(conv).__name__}. Received: {describe(folded)}.")
     after = _snapshot(conv, norm)
     changed = [name for name in before if not torch.equal(before[name], after[name])]
-    if changed or folded is conv:
-        raise Unusable("It changes the convolution or the batch norm it is given. Make a new one.")
+    if changed:
+        raise Unusable(f"It changes {changed[0]} that is given. Compute into new tensors.")
+    if folded is conv:
+        raise Unusable("It must return a new convolution. Received: the one that is given.")
     given = zip((conv, norm), options, parameters, kind, strict=True)
     for module, was, held, of_kind in given:
         require_settings(module, was)
@@ -151,6 +154,13 @@ def _require_same_convolution(folded, conv):
                 f"{name} of the folded convolution must be that of conv, {asked!r}. "
                 f"Received: {have!r}."
             )
+    if hooks(folded) > hooks(conv):
+        raise Unusable("The folded convolution has a hook. Its weight and bias do all the work.")
+    extra = sorted(folded.state_dict().keys() - {"weight", "bias"})
+    if extra:
+        raise Unusable(
+            f"The folded convolution must hold weight and bias, and nothing else. New: {extra[0]}."
+        )
 
 
 def _convolved(folded, x):
@@ -165,8 +175,8 @@ def _convolved(folded, x):
 
 def _snapshot(*modules):
     return {
-        f"{index} {name}": value.clone()
-        for index, module in enumerate(modules)
+        f"{name} of the {type(module).__name__}": value.clone()
+        for module in modules
         for name, value in module.state_dict().items()
     }
 
@@ -378,7 +388,7 @@ _MISTAKES = (
     ),
     slip(
         "pair returned",
-        "Convolution and batch norm are returned as a pair. One layer is asked.",
+        "A container of layers is returned. One convolution is asked, which does the work of both.",
         "L7",
         returns="nn.Sequential(folded, bn)",
     ),

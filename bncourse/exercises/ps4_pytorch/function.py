@@ -65,7 +65,11 @@ def _drive_function(obj, inputs):
     given = {name: tensor(array, inputs["device"]) for name, array in arrays.items()}
     leaves = {name: given[name].requires_grad_() for name in ("x", "gamma", "beta", "dy")}
     x, gamma, beta, dy = leaves.values()
-    y = called(obj.apply, x, gamma, beta, inputs["eps"])
+    before = gamma.detach().clone(), beta.detach().clone()
+    y = _applied(obj, x, gamma, beta, inputs["eps"])
+    for name, value, old in zip(("gamma", "beta"), (gamma, beta), before, strict=True):
+        if not torch.equal(value, old):
+            raise Unusable(f"forward changes {name} in place. Work on new tensors.")
     if y.shape != x.shape:
         return {"y": y}
     # A second layer of the same net: what it saves must not replace what the first one saved.
@@ -84,6 +88,18 @@ def _drive_function(obj, inputs):
         if "apart" in inputs:
             outputs |= _apart(obj, leaves, inputs["eps"], first)
     return outputs
+
+
+def _applied(obj, *arguments):
+    try:
+        return called(obj.apply, *arguments)
+    except TypeError as error:
+        if "save_for_backward can only save" not in str(error):
+            raise
+        raise Unusable(
+            "ctx.save_for_backward takes tensors only. A number is kept on ctx itself: "
+            "ctx.eps = eps."
+        ) from None
 
 
 def _apart(obj, leaves, eps, first):
@@ -387,8 +403,8 @@ _MISTAKES = (
     ),
     slip(
         "dy overwritten",
-        "backward multiplies dy in place, and dy belongs to whoever sent it: another branch of the "
-        "graph may still need it. Write the product into a new tensor.",
+        "backward changes dy in place, and dy belongs to whoever sent it: another branch of the "
+        "graph may still need it. Write into a new tensor.",
         "B7",
         dx=Instead("dx = gamma * inv_std * centred\ndy *= 0.5"),
     ),
@@ -411,8 +427,8 @@ _MISTAKES = (
     ),
     slip(
         "dx under no_grad",
-        "dx is made under torch.no_grad(), so it cannot be differentiated again. Leave no_grad "
-        "out.",
+        "dx is a constant to autograd, so it cannot be differentiated again: it is made under "
+        "torch.no_grad(), from detached tensors, or by autograd.grad without create_graph=True.",
         "L3",
         dx=Instead("with torch.no_grad():\n    dx = gamma * inv_std * centred"),
     ),
@@ -424,8 +440,8 @@ _MISTAKES = (
     ),
     slip(
         "tensors kept on the class",
-        "forward leaves its tensors on the class, where the next call overwrites them: two layers "
-        "in one net then share them. Keep them on ctx.",
+        "forward leaves its tensors in one place for all calls, on the class or in a global: the "
+        "next call overwrites them, and two layers in one net share them. Keep them on ctx.",
         "L3",
         ctx_save_for_backward=Instead("BatchNormFunction.saved = x, gamma"),
         x_gamma="BatchNormFunction.saved",
@@ -440,8 +456,8 @@ _MISTAKES = (
     ),
     slip(
         "in place",
-        "forward subtracts the mean from x itself, so the caller's tensor is changed. Write "
-        "x - mean into a new tensor.",
+        "forward changes x itself, as by x -= mean, and the caller's tensor with it. Write into "
+        "new tensors.",
         "F3",
         forward__x_hat_inv_std=Instead(
             "x -= x.mean(dim=0)\nx_hat, inv_std = BatchNormFunction.normalise(x, eps)"

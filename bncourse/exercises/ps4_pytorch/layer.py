@@ -15,6 +15,7 @@ from bncourse.exercises.torch_drive import (
     called,
     differentiate,
     differentiate_again,
+    hooks,
     one_thread,
     require_no_graph,
     require_same_parameters,
@@ -84,7 +85,8 @@ def _layer_cases(rng):
         "momentum=None": Case(given((7, 4), (5, 4), (3, 4), momentum=None), rtol=1e-6),
         "momentum=0": Case(given((7, 4), momentum=0.0)),
         "affine=False": Case(given(images, affine=False)),
-        "track_running_stats=False": Case(given((7, 4), track_running_stats=False)),
+        # Where nothing is remembered, no weight of the newest batch is needed.
+        "track_running_stats=False": Case(given((7, 4), track_running_stats=False, momentum=None)),
         "trained under torch.no_grad": Case(given((7, 4), scenario="no_grad")),
         "a variance smaller than eps": Case(given((7, 4), scale=1e-3)),
         "mean near 1e6": Case(given((50, 4), offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
@@ -121,6 +123,7 @@ def _build(obj, inputs, dtype=None):
     if not all(parameter.requires_grad for parameter in layer.parameters()):
         raise Unusable("weight and bias must require gradients: an optimizer trains them.")
     _require_whole(layer)
+    _require_shapes(layer, inputs["num_features"])
     _require_dtype(layer, torch.get_default_dtype(), "as torch makes tensors by default")
     _require_apart(layer)
     return layer.to(device=inputs["device"], dtype=dtype)
@@ -131,6 +134,17 @@ def _require_dtype(layer, dtype, reason):
     for name, value in layer.state_dict().items():
         if value.is_floating_point() and value.dtype != dtype:
             raise Unusable(f"{name} must be in {dtype}, {reason}. Received: {value.dtype}.")
+
+
+def _require_shapes(layer, num_features):
+    """Raise Unusable unless all that a layer saves has one number for each channel."""
+    for name, value in layer.state_dict().items():
+        shape = () if name == "num_batches_tracked" else (num_features,)
+        if value.shape != shape:
+            raise Unusable(
+                f"{name} must have shape {shape}, as torch's has. Received: shape "
+                f"{tuple(value.shape)}."
+            )
 
 
 def _require_apart(layer, other=None):
@@ -210,6 +224,11 @@ def _state(layer, when):
     """Return the buffers of a layer, which must not carry a graph."""
     state = {name: getattr(layer, name) for name in _BUFFERS if name in layer.state_dict()}
     for name, value in state.items():
+        if value.data_ptr() != layer.state_dict()[name].data_ptr():
+            raise Unusable(
+                f"layer.{name} is not the {name} of state_dict() {when}. Assign to self.{name}, or "
+                "write into it."
+            )
         if value.requires_grad:
             raise Unusable(
                 f"{name} is attached to the graph of autograd {when}; it would grow with each step."
@@ -224,10 +243,14 @@ def _pass(layer, inputs, name, when):
     x = tensor(inputs[f"x{name}"], inputs["device"])
     layout = torch.channels_last if inputs.get("channels_last") else torch.preserve_format
     x = x.to(memory_format=layout).requires_grad_()
-    training = layer.training
+    training, held = layer.training, hooks(layer)
     y = called(layer, x)
     if layer.training is not training:
         raise Unusable("forward changes the mode of the layer. train() and eval() alone set it.")
+    if hooks(layer) != held:
+        raise Unusable("forward leaves a hook on the layer: each call would add one more.")
+    if not all(parameter.requires_grad for parameter in layer.parameters()):
+        raise Unusable("forward changes requires_grad of a parameter. The caller sets that.")
     if y.shape != x.shape:
         return {f"y {when}": y}
     if inputs.get("channels_last") and not y.is_contiguous(memory_format=layout):
@@ -271,6 +294,8 @@ def _drive_new(obj, inputs):
         outputs["y of a new layer in eval"] = called(_in_mode(layer, False), x)
         outputs["y in the first step"] = called(_in_mode(layer, True), x)
         outputs |= _state(layer, "after the first step")
+        # What eval mode has kept of the statistics at the start would be out of date.
+        outputs["y in eval after the first step"] = called(_in_mode(layer, False), x)
     return outputs
 
 
@@ -292,6 +317,14 @@ def _require_refusal(layer, shape, device, options=""):
         layer(torch.ones(shape, device=device))
     except ValueError:
         return
+    except NotImplementedError:
+        raise
+    except (AssertionError, RuntimeError) as error:
+        # It may be a refusal of another kind, or a slip of its own: its line tells.
+        raise Unusable(
+            f"A training batch of shape {shape} must raise ValueError{options}. It raised "
+            f"{type(error).__name__}: {error}"
+        ).with_traceback(error.__traceback__) from None
     raise Unusable(
         f"A training batch of shape {shape} must raise ValueError{options}: one value per channel "
         "has no unbiased variance, and its x_hat is 0 whatever it is."
@@ -318,6 +351,8 @@ def _drive_double(obj, inputs):
     layer = _in_mode(_loaded(obj, inputs), True)
     x, dy = (tensor(inputs[name], inputs["device"]).requires_grad_() for name in ("x1", "dy1"))
     y = called(layer, x)
+    # A second call before the gradients of the first: neither may overwrite what the other keeps.
+    called(layer, tensor(inputs["x2"], inputs["device"]))
     first = differentiate(y, (x, layer.weight, layer.bias), dy)
     names = ("x2", "running_mean", "running_var")
     vectors = [tensor(inputs[name], inputs["device"]) for name in names]
@@ -333,9 +368,19 @@ def _drive_deepcopy(obj, inputs):
         called(_in_mode(layer, training), x)
         _state(layer, "after a step")
         require_no_graph(layer)
-    other = copy.deepcopy(layer)
+    other = _copied(layer)
     called(other, tensor(inputs["x2"], inputs["device"]))
     return _state(layer, "of the original") | _state(other, "of the copy")
+
+
+def _copied(layer):
+    try:
+        return copy.deepcopy(layer)
+    except (RuntimeError, TypeError) as error:
+        raise Unusable(
+            f"copy.deepcopy(layer) fails after a step: {str(error).splitlines()[0]}\nAn attribute "
+            "holds what cannot be copied, such as a tensor with its graph: keep it in a local name."
+        ) from None
 
 
 def _drive_half(obj, inputs, autocast=False):
@@ -449,7 +494,8 @@ def _reference_new(inputs):
 
 def _first_step(x, **values):
     oracle = _Oracle(values | {"num_features": x.shape[1], "num_batches_tracked": 0})
-    return {"y in the first step": oracle.train(x)} | oracle.state("after the first step")
+    outputs = {"y in the first step": oracle.train(x)} | oracle.state("after the first step")
+    return outputs | {"y in eval after the first step": oracle.infer(x)}
 
 
 def _reference_single(inputs):

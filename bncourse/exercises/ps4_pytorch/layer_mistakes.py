@@ -248,6 +248,13 @@ LAYER_MISTAKES = (
         new="self.rate or 1 / batches",
     ),
     slip(
+        "momentum None and 0 as 0.1",
+        "momentum=None and momentum=0 are both taken for 0.1. Ask whether it is None, which stands "
+        "for a plain average: weight 1 / t in step t. With 0 nothing new counts.",
+        "L2",
+        new="self.rate or 0.1",
+    ),
+    slip(
         "batches counted too late",
         "num_batches_tracked grows after it is used. With momentum=None the weight in step t is "
         "1 / t, this batch counted.",
@@ -403,6 +410,13 @@ LAYER_MISTAKES = (
         x_hat="(values - mean) / std",
     ),
     slip(
+        "statistics per example",
+        "Each example is normalised by itself, over its channels: that is layer norm. Reduce over "
+        "every axis but the channel axis, 1.",
+        "C1",
+        axes="list(range(1, x.dim()))",
+    ),
+    slip(
         "channels pooled",
         "One mean serves all channels. Reduce over every axis but the channel axis, 1.",
         "C1",
@@ -554,8 +568,8 @@ LAYER_MISTAKES = (
     ),
     slip(
         "input changed in place",
-        "The mean is subtracted from x itself (x -= mean), so the caller's tensor is changed. "
-        "Write x - mean into a new tensor.",
+        "x itself is changed, as by x -= mean, and the caller's tensor with it. Write into new "
+        "tensors.",
         "L1",
         x_hat=Instead("values -= mean.view(shape)\nx_hat = values / std.view(shape)"),
     ),
@@ -579,6 +593,13 @@ LAYER_MISTAKES = (
         "float32 first, and the output back.",
         "L5",
         values="x",
+    ),
+    slip(
+        "variance rounded by autocast",
+        "Under autocast einsum and matrix products run in bfloat16, whatever goes in: the variance "
+        "has 8 bits there. Use mean() or sum(), or switch autocast off inside.",
+        "L5",
+        var="torch.einsum('nc...,nc...->c', *2 * [values - mean.view(shape)]) / count",
     ),
     slip(
         "stored statistics rounded to bfloat16",

@@ -49,7 +49,9 @@ def _cases(rng):
         "a convolutional network": Case(given("convolutional", images)),
         "a network of volumes": Case(given("volumetric", volumes)),
         "momentum None and 0.9": Case(given("perceptron", rows, momentum=(None, 0.9))),
-        "batches of one size": Case(given("perceptron", rows, sizes=(1000, 1000, 1000))),
+        "batches of one size, once more": Case(
+            given("perceptron", rows, sizes=(1000, 1000, 1000)) | {"again": True}
+        ),
         # What the sums start at shows only beside a small spread.
         "small inputs": Case(perceptron | {name: 0.001 * perceptron[name] for name in _BATCHES}),
         "float32": Case(cast(perceptron, np.float32), "float32"),
@@ -121,17 +123,26 @@ def _drive(obj, inputs):
         model = _build(inputs).to(inputs["device"])
     before = {name: value.clone() for name, value in model.named_parameters()}
     parameters, options, kind = dict(model.named_parameters()), settings(model), kinds(model)
+    statistics = {name: value.clone() for name, value in model.named_buffers()}
     batches = [tensor(inputs[name], inputs["device"]) for name in _BATCHES]
     given, objects = [x.clone() for x in batches], list(batches)
+    last = list(model.parameters())[-1]
+    last.grad = torch.ones_like(last)
+    if "again" in inputs:
+        obj(model, [x + 1 for x in batches])
     returned = obj(model, batches)
     if not isinstance(returned, nn.Module):
         raise Unusable(f"It must return the model. Received: {describe(returned)}.")
+    if any(each is model for each in list(returned.modules())[1:]):
+        raise Unusable("It must return the model itself, not another module around it.")
     if returned is not model:
-        raise Unusable("It must set the model that it is given, and return that one.")
+        raise Unusable(_of_another(model, statistics))
     if list(map(id, batches)) != list(map(id, objects)):
         raise Unusable("It changes the list batches. The caller still needs it: only read from it.")
     if not all(map(torch.equal, batches, given)):
         raise Unusable("It changes a batch in place. Work on new tensors.")
+    if last.grad is None or not torch.equal(last.grad, torch.ones_like(last)):
+        raise Unusable("It changes the gradient that a weight holds. Nothing is trained here.")
     if any(x.requires_grad for x in batches):
         raise Unusable("It leaves requires_grad of a batch on. Nothing is trained here.")
     norms = [m for m in returned.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -149,6 +160,13 @@ def _drive(obj, inputs):
         require_same_parameters(returned, parameters)
         require_usable(returned)
     return outputs
+
+
+def _of_another(model, statistics):
+    """Return what to say where another model is returned than the one that is given."""
+    if all(torch.equal(value, statistics[name]) for name, value in model.named_buffers()):
+        return "It must set the model that it is given, and return that one."
+    return "It must return the model that it is given. Received: another one."
 
 
 def _require_same_model(model, before, norms, momentum):

@@ -256,7 +256,7 @@ _MISTAKES = (
     ),
     slip(
         "x centred in place",
-        "x is overwritten (x -= mean). The caller still needs it: work on a new tensor.",
+        "x is overwritten, as by x -= mean. The caller still needs it: work on a new tensor.",
         SEE,
         squares=Instead("x -= mean\nsquares = (x**2).sum(0)"),
     ),
