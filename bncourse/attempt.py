@@ -51,29 +51,33 @@ class Attempt:
     line: str = ""
 
 
-def attempt(exercise, obj, case, device=None, ours=False):
+def attempt(exercise, obj, case, device=None, ours=False, state=None):
     """Return what ``obj`` does on ``case``; never raises on account of ``obj``.
 
     Args:
         exercise, obj, case: what is tried.
         device: "cpu" or "cuda".
         ours: whether ``obj`` is a known mistake; see ``Watch``.
+        state: the GlobalState of several attempts; see ``Watch``.
     """
-    (made,) = attempt_each(exercise, obj, [case], device, ours)
+    (made,) = attempt_each(exercise, obj, [case], device, ours, state=state)
     return made
 
 
-def attempt_each(exercise, obj, cases, device=None, ours=False, caught=(Exception, SystemExit)):
+def attempt_each(
+    exercise, obj, cases, device=None, ours=False, caught=(Exception, SystemExit), state=None
+):
     """Yield what ``obj`` does on each of some cases, as ``attempt`` does: to watch all costs less.
 
     Args:
         exercise, obj, cases: what is tried.
         device, ours: as for ``attempt``.
         caught: the exceptions of ``obj`` that do not pass.
+        state: as for ``attempt``.
     """
     try:
         _require_signature(exercise, obj)
-        watch = Watch(exercise, obj, ours)
+        watch = Watch(exercise, obj, ours, state)
     except caught as error:
         yield from (_failed(error, io.StringIO()) for _ in cases)
         return
