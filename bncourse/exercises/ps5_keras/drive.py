@@ -149,7 +149,7 @@ def _life_of_a_layer(obj, inputs):
 
 def _shape_in_build(shape, axis):
     """Return what a layer knows in build: one that sees images may see them in other sizes."""
-    if len(shape) < 4:
+    if len(shape) < 4 or axis != -1:
         return None, *shape[1:]
     return tuple(size if place == axis % len(shape) else None for place, size in enumerate(shape))
 
@@ -183,10 +183,9 @@ def _live(obj, layer, weights, inputs, options, outputs):
         raise Unusable("The layer adds a loss to the model's. Batch norm has none.")
     _require_no_graph(layer, before)
     whole = len(inputs["x"]) > 1
-    if whole:
-        # Right after training: a layer that keeps the last mode still trains.
-        outputs["y with training left out"] = _run(layer, inputs["x_new"])
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
+    if whole:
+        outputs["y with training left out"] = _run(layer, inputs["x_new"])
     outputs |= _state(layer, weights, "after inference")
     if inputs["rebuild"]:
         outputs |= _rebuilt(layer, weights, inputs)
@@ -199,6 +198,8 @@ def _live(obj, layer, weights, inputs, options, outputs):
         layer.trainable = True
         layer(ops.convert_to_tensor(inputs["x_new"]), training=True)
         outputs |= _state(layer, weights, "with trainable=True again")
+        # A layer that keeps the last mode trains here too.
+        outputs["y with training left out after a step"] = _run(layer, inputs["x_new"])
 
 
 def _require_same_shape(layer, shape):
@@ -363,10 +364,10 @@ def _rebuilt(layer, weights, inputs):
     if inputs["rebuild"] == "file":
         twin = _from_file(layer, inputs["x_new"].shape)
     else:
-        twin = type(layer).from_config(layer.get_config())
+        twin = _from_config(layer)
         twin.build((None, *inputs["x_new"].shape[1:]))
     _require_dtype(twin, inputs["dtype"], of)
-    if twin.name != layer.name:
+    if _has_config(layer) and twin.name != layer.name:
         raise Unusable(f"The name{of} must be that of the layer. {_KWARGS}")
     copies = _weights(twin, inputs, of)
     if inputs["rebuild"] == "config":
@@ -379,12 +380,31 @@ def _rebuilt(layer, weights, inputs):
     return outputs | _state(twin, copies, f"{of.strip()} after a training step")
 
 
+def _has_config(layer):
+    """Return whether a layer has a get_config; what Keras makes by itself holds no name."""
+    return type(layer).get_config is not keras.layers.Layer.get_config
+
+
+def _from_config(layer):
+    """Return a layer made from the config of another, or raise Unusable with what is too much."""
+    config = layer.get_config()
+    try:
+        return type(layer).from_config(config)
+    except (TypeError, ValueError):
+        more = [name for name in config if name not in (*OPTIONS, *_OF_KERAS)]
+        if not more:
+            raise
+        raise Unusable(
+            f"get_config must return no more than __init__ takes. Received: {', '.join(more)}."
+        ) from None
+
+
 _KWARGS = "Pass all of **kwargs on to super().__init__."
 
 
 def _require_frozen_twin(layer):
     """Raise Unusable if a frozen layer comes back as one that trains."""
-    if type(layer).from_config(layer.get_config()).trainable:
+    if _has_config(layer) and _from_config(layer).trainable:
         raise Unusable(f"A layer with trainable=False must come back with it. {_KWARGS}")
 
 
@@ -394,20 +414,13 @@ def _require_config(layer, inputs):
     if not isinstance(config, dict):
         raise Unusable(f"get_config must return a dict. Received: {describe(config)}.")
     wanted = [name for name in (*OPTIONS, "dtype") if name in inputs]
-    # What Keras makes by itself, where a layer has no get_config, holds neither.
-    if type(layer).get_config is not keras.layers.Layer.get_config:
+    if _has_config(layer):
         wanted += ["name", "trainable"]
     missing = [name for name in wanted if name not in config]
     if missing:
         raise Unusable(
             "get_config must return every argument of __init__, those of keras.layers.Layer "
             f"included. Missing: {', '.join(missing)}."
-        )
-    makes = inspect.signature(type(layer).__init__).parameters
-    more = [name for name in config if name not in {*makes, *_OF_KERAS}]
-    if more and type(layer).from_config.__func__ is keras.layers.Layer.from_config.__func__:
-        raise Unusable(
-            f"get_config must return no more than __init__ takes. Received: {', '.join(more)}."
         )
 
 

@@ -138,6 +138,8 @@ def _reference(inputs):
         outputs |= _state(state, "with trainable=False")
     if given["rebuild"] == "config":
         outputs |= _state(trained, "with trainable=True again")
+        y = _infer(given, given["x_new"], trained)
+        outputs["y with training left out after a step"] = y
     return outputs
 
 

@@ -128,6 +128,9 @@ def _start(block, inputs):
 
 def _drawn(name, weight):
     """Return facts on how a weight is distributed, in units of the spread of (W3)."""
+    # Of ten thousand normal numbers hundreds are beyond two standard deviations.
+    if weight.numel() >= 1000 and weight.std() > 0 and weight.abs().max() < 2 * weight.std():
+        raise Unusable(f"{name} must start with numbers of a normal distribution, by (W3).")
     return {
         f"size of {name}, by that of (W3)": weight.square().mean().sqrt(),
         f"mean of {name}, by the size of (W3)": weight.mean(),
@@ -335,6 +338,13 @@ _MISTAKES = (
             "if starts_at_zero and not biased:\n"
             "    nn.init.zeros_(self.norm1.weight)"
         ),
+    ),
+    slip(
+        "first scale zero",
+        "The first scale starts at 0 in the place of the last. The branch is then what the last "
+        "norm makes of zeros; start norm2.weight at 0, or without norm linear2.weight.",
+        "H7",
+        last="self.linear1 if biased else self.norm1",
     ),
     slip(
         "scale and map zero",
