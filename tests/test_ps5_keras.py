@@ -368,7 +368,7 @@ class KeptOnTheClass(LayerByRows):
         (Constrained, "a batch", "gamma must be free of a regularizer and of a constraint"),
         (Costly, "a batch", "The layer adds a loss to the model's."),
         (OneSize, "images (N, H, W, C)", "NoneType"),
-        (TwoAxes, "volumes (N, D, C, H, W) with axis=-3", ""),
+        (TwoAxes, "volumes (N, D, C, H, W) with axis=-3", "It raised RuntimeError"),
         (HalfSpec, "mixed_float16", "compute_output_spec must return the shape of the input"),
         (MoreConfig, "rebuilt from get_config", "no more than __init__ takes. Received: initial"),
         (NoMode, "a batch", "call must give training a default, training=None"),
@@ -547,7 +547,7 @@ def test_a_method_that_is_spelt_wrongly_is_no_missing_answer():
 
     made = attempt(LAYER, Misspelt, draw_cases(LAYER, 0)["a batch"])
     assert made.error == "NotImplementedError of a library"
-    assert "does not have a `call()` method implemented" in made.message
+    assert "Layer Misspelt does not have a `call" in made.message
 
 
 def test_a_right_layer_is_told_that_its_config_is_not_written():

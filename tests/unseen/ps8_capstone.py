@@ -51,15 +51,6 @@ take_in(
             [("self.norm2.weight.data.zero_()", "self.norm1.weight.data.zero_()")],
             ["first scale zero"],
         ),
-        (
-            [
-                (
-                    "torch.randn(width, width) * (2 / width) ** 0.5",
-                    "(2 * torch.rand(width, width) - 1) * (6 / width) ** 0.5",
-                )
-            ],
-            [],
-        ),
         ([("(2 / width) ** 0.5", "2 / width")], []),
         ([("(2 / width) ** 0.5", "width ** -0.5")], ["weights of variance 1 / K"]),
         (

@@ -128,9 +128,6 @@ def _start(block, inputs):
 
 def _drawn(name, weight):
     """Return facts on how a weight is distributed, in units of the spread of (W3)."""
-    # Of ten thousand normal numbers hundreds are beyond two standard deviations.
-    if weight.numel() >= 1000 and weight.std() > 0 and weight.abs().max() < 2 * weight.std():
-        raise Unusable(f"{name} must start with numbers of a normal distribution, by (W3).")
     return {
         f"size of {name}, by that of (W3)": weight.square().mean().sqrt(),
         f"mean of {name}, by the size of (W3)": weight.mean(),
