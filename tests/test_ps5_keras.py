@@ -407,11 +407,19 @@ def test_a_ready_made_batch_norm_breaks_a_rule(solution):
     assert any("ready-made" in rule for rule in rules)
 
 
+def wide_input(input_dim, hidden=(64, 32)):
+    return keras.Sequential([keras.Input((1, input_dim)), keras.layers.Dense(1)])
+
+
 @pytest.mark.parametrize(
     ("obj", "said"),
     [
         (lambda input_dim, hidden=(): None, "must return a keras.Sequential. Received: NoneType"),
         (lambda input_dim, hidden=(): keras.Sequential(), "must be built"),
+        (
+            wide_input,
+            "The input must have the shape (N, input_dim), here (None, 20). Received: (None, 1, 20)",
+        ),
         (lambda width: None, "must be called as build_classifier(input_dim, hidden=(64, 32))"),
     ],
 )

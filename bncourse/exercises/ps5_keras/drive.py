@@ -504,10 +504,10 @@ def drive_classifier(obj, inputs):
     with session(inputs["device"]):
         options = {name: inputs[name] for name in ("hidden",) if name in inputs}
         model = obj(inputs["input_dim"], **options)
-        _require_structure(model)
+        _require_structure(model, inputs["input_dim"])
         twin = obj(inputs["input_dim"], **options)
         _require_another(twin, model)
-        _require_structure(twin)
+        _require_structure(twin, inputs["input_dim"])
         if twin.count_params() != model.count_params():
             raise Unusable("A second call returns a model with another number of parameters.")
         _fill(model, inputs["weights"])
@@ -528,7 +528,7 @@ def _count(variables):
     return np.array(sum(int(np.prod(variable.shape)) for variable in variables))
 
 
-def _require_structure(model):
+def _require_structure(model, input_dim):
     """Raise Unusable unless the layers follow each other as the exercise says."""
     if not isinstance(model, keras.Sequential):
         raise Unusable(f"It must return a keras.Sequential. Received: {describe(model)}.")
@@ -541,6 +541,11 @@ def _require_structure(model):
         raise Unusable(
             "The model must take any number of examples: leave the batch size out of keras.Input. "
             f"Received: an input of shape {model.input_shape}."
+        )
+    if model.input_shape != (None, input_dim):
+        raise Unusable(
+            f"The input must have the shape (N, input_dim), here (None, {input_dim}). Received: "
+            f"{model.input_shape}."
         )
     names = _names(_layers(model))
     # The activation of the last layer may stand in it or after it.
