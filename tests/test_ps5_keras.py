@@ -418,7 +418,7 @@ def wide_input(input_dim, hidden=(64, 32)):
         (lambda input_dim, hidden=(): keras.Sequential(), "must be built"),
         (
             wide_input,
-            "The input must have the shape (N, input_dim), here (None, 20). Received: (None, 1, 20)",
+            "shape (N, input_dim), here (None, 20). Received: (None, 1, 20)",
         ),
         (lambda width: None, "must be called as build_classifier(input_dim, hidden=(64, 32))"),
     ],

@@ -323,7 +323,7 @@ _MISTAKES = (
         "The scale of the first norm starts at 0 in the place of the last one. Then the ReLU "
         "receives zeros.",
         "H7",
-        last="self.linear1 if biased else self.norm1",
+        last="self.linear2 if biased else self.norm1",
     ),
     slip(
         "both scales zero",
@@ -335,13 +335,6 @@ _MISTAKES = (
             "if starts_at_zero and not biased:\n"
             "    nn.init.zeros_(self.norm1.weight)"
         ),
-    ),
-    slip(
-        "first scale zero",
-        "The first scale starts at 0 in the place of the last. The branch is then what the last "
-        "norm makes of zeros; start norm2.weight at 0, or without norm linear2.weight.",
-        "H7",
-        last="self.linear1 if biased else self.norm1",
     ),
     slip(
         "scale and map zero",
