@@ -26,6 +26,8 @@ OUR_WORDS = MappingProxyType(
     }
 )
 
+_COURSE = str(Path(__file__).parent)
+
 # Enough to see what a stray print says, too little to flood a notebook.
 PRINTED_LIMIT = 500
 
@@ -51,29 +53,33 @@ class Attempt:
     line: str = ""
 
 
-def attempt(exercise, obj, case, device=None, ours=False):
+def attempt(exercise, obj, case, device=None, ours=False, state=None):
     """Return what ``obj`` does on ``case``; never raises on account of ``obj``.
 
     Args:
         exercise, obj, case: what is tried.
         device: "cpu" or "cuda".
         ours: whether ``obj`` is a known mistake; see ``Watch``.
+        state: the GlobalState of several attempts; see ``Watch``.
     """
-    (made,) = attempt_each(exercise, obj, [case], device, ours)
+    (made,) = attempt_each(exercise, obj, [case], device, ours, state=state)
     return made
 
 
-def attempt_each(exercise, obj, cases, device=None, ours=False, caught=(Exception, SystemExit)):
+def attempt_each(
+    exercise, obj, cases, device=None, ours=False, caught=(Exception, SystemExit), state=None
+):
     """Yield what ``obj`` does on each of some cases, as ``attempt`` does: to watch all costs less.
 
     Args:
         exercise, obj, cases: what is tried.
         device, ours: as for ``attempt``.
         caught: the exceptions of ``obj`` that do not pass.
+        state: as for ``attempt``.
     """
     try:
         _require_signature(exercise, obj)
-        watch = Watch(exercise, obj, ours)
+        watch = Watch(exercise, obj, ours, state)
     except caught as error:
         yield from (_failed(error, io.StringIO()) for _ in cases)
         return
@@ -150,9 +156,22 @@ def _equal(one, other):
 
 def _failed(error, printed, notes=()):
     unusable = isinstance(error, Unusable)
-    name = "Unusable" if unusable else type(error).__name__
+    name = "Unusable" if unusable else _name_of(error)
     message = "\n".join([str(error) if unusable else explain(error), *notes])
     return Attempt(_partial(error), name, message, (), _start(printed), students_line(error))
+
+
+def _name_of(error):
+    """Return the name of an exception; what a library has not implemented is no missing answer."""
+    name = type(error).__name__
+    if name != "NotImplementedError" or hasattr(error, "students_line"):
+        return name
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return name if _is_ours_to_write(last) else f"{name} of a library"
+
+
+def _is_ours_to_write(frame):
+    return frame.filename.startswith(_COURSE) or _is_students(frame)
 
 
 def _partial(error):
@@ -242,7 +261,7 @@ def _tensor_to_array(tensor):
 
 def explain(error):
     """Return one or two lines on an exception: what it says, and where in the student's code."""
-    name = type(error).__name__
+    name = _name_of(error)
     if name in OUR_WORDS:
         return OUR_WORDS[name]
     line = students_line(error)
@@ -272,7 +291,7 @@ def _not_students():
     """Return how the files of this course and of libraries begin: Python takes long to say it."""
     paths = sysconfig.get_paths()
     libraries = (paths[key] for key in ("stdlib", "purelib", "platlib"))
-    return (str(Path(__file__).parent), *libraries, "<frozen", sys.prefix)
+    return (_COURSE, *libraries, "<frozen", sys.prefix)
 
 
 def _require_signature(exercise, obj):

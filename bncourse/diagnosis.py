@@ -63,13 +63,13 @@ class _Evidence:
     A known mistake is tried on the device of the student: elsewhere its rounding is another.
     """
 
-    def __init__(self, exercise, case, made, want, device):
+    def __init__(self, exercise, case, made, want, device, state):
         if made.error == "NotImplementedError" and made.outputs:
             # What is written already has its mistakes; the rest is left out.
             want = {label: array for label, array in want.items() if label in made.outputs}
             made = replace(made, error=None)
         self.exercise, self.case, self.made, self.want = exercise, case, made, want
-        self.device = device or "cpu"
+        self.device, self.state = device or "cpu", state
         self.wrong = self.wrong_in(made)
         inputs = repr(fingerprint(case.inputs)).encode()
         self.key = exercise.name, hashlib.sha256(inputs).digest(), tuple(want), self.device
@@ -89,7 +89,7 @@ class _Evidence:
         """Return the attempt of a known mistake at this case, and the labels it has wrong."""
 
         def make():
-            made = attempt(self.exercise, obj, self.case, self.device, ours=True)
+            made = attempt(self.exercise, obj, self.case, self.device, ours=True, state=self.state)
             return made, self.wrong_in(made)
 
         return _kept((*self.key, name), make)
@@ -210,8 +210,17 @@ def diagnose(exercise, cases, attempts, expected, device=None):
         expected: ``{name: {label: array}}``, what the reference returns.
         device: where the attempts were made.
     """
+    # Known mistakes may change global state, and a glance at a pair does not watch over it.
+    state = GlobalState()
+    try:
+        return _diagnose(exercise, cases, attempts, expected, device, state)
+    finally:
+        state.restore()
+
+
+def _diagnose(exercise, cases, attempts, expected, device, state):
     evidence = [
-        _Evidence(exercise, case, attempts[name], expected[name], device)
+        _Evidence(exercise, case, attempts[name], expected[name], device, state)
         for name, case in cases.items()
     ]
     evidence = [each for each in evidence if each.fails or not each.case.costly]
@@ -228,12 +237,7 @@ def diagnose(exercise, cases, attempts, expected, device=None):
         if found:
             return Diagnosis(found.mistakes, found.is_sure)
         part = [each for each in candidates if each.touches(first)]
-        # A glance at a pair does not watch over global state, which a mistake may change.
-        state = GlobalState()
-        try:
-            return _pairs(exercise, first, candidates) or _parts(part)
-        finally:
-            state.restore()
+        return _pairs(exercise, first, candidates) or _parts(part)
 
 
 class _Candidate:
@@ -260,6 +264,11 @@ class _Candidate:
             return made.error == each.made.error == "Unusable" and made.message == each.made.message
         return not each.likeness(made, each.wrong_in(made)).other
 
+    def may_be_whole(self, each):
+        """Return whether it may not differ from the solution in one case, at the least cost."""
+        made = each.glance(self.name, self.obj)
+        return not each.likeness(made, each.wrong_in(made)).other
+
     def touches(self, each):
         return bool(self.at(each).same)
 
@@ -269,8 +278,22 @@ class _Candidate:
         return (self.at(each) for each in self.evidence)
 
     @property
+    def compared(self):
+        """Yield the Likeness in each case where the solution has results, or fails as this does."""
+        return (
+            like
+            for each, like in zip(self.evidence, self.everywhere, strict=True)
+            if not each.made.error or like.same
+        )
+
+    @property
     def is_whole(self):
         return not any(each.other for each in self.everywhere)
+
+    @property
+    def stumbles(self):
+        """The first case in which it differs from the solution."""
+        return next(each for each in self.evidence if self.at(each).other)
 
     @property
     def is_sure(self):
@@ -288,7 +311,7 @@ class _Candidate:
     @property
     def weight(self):
         """How many more results look the same than differ, of those that it has wrong."""
-        return sum(len(each.same) - len(each.other & each.known_wrong) for each in self.everywhere)
+        return sum(len(like.same) - len(like.other & like.known_wrong) for like in self.compared)
 
     @property
     def rules(self):
@@ -342,8 +365,21 @@ def _likely_pairs(exercise, first, candidates):
         if obj is None:
             continue
         pair = _Candidate((one.mistakes[0], other.mistakes[0]), obj, one.evidence)
+        if _stands_alone(first, one, other):
+            # There the pair is what one of them is. Where that one fails, the pair must not.
+            alone = one if one.matches(first) else other
+            if _contradicted(alone) or not pair.may_be_whole(alone.stumbles):
+                continue
         if pair.may_match(first) and not (_contradicted(one) or _contradicted(other)):
             yield pair
+
+
+def _stands_alone(first, one, other):
+    """Return whether one of two mistakes explains a case in which the other does not show."""
+    return any(
+        a.matches(first) and not b.at(first).known_wrong and not b.touches(first)
+        for a, b in ((one, other), (other, one))
+    )
 
 
 def _may_pair(exercise, first, one, other):
@@ -394,7 +430,11 @@ def _parts(candidates):
         # What is wrong below may only have come down from the first.
         return Diagnosis()
     all_explained = {*itertools.chain(*explained)}
-    return Diagnosis(mistakes, {*wrong} <= all_explained, tuple(map(tuple, explained)))
+    sure = {*wrong} <= all_explained and not any(
+        each.made.error and not any(one.touches(each) for one in chosen)
+        for each in candidates[0].evidence
+    )
+    return Diagnosis(mistakes, sure, tuple(map(tuple, explained)))
 
 
 def _best_for(labels, candidates):
@@ -415,8 +455,8 @@ def _best_for(labels, candidates):
 
 def _explained(candidate):
     """Return the labels that look the same in every case in which they can be compared."""
-    other = {label for each in candidate.everywhere for label in each.other}
-    return {label for each in candidate.everywhere for label in each.same} - other
+    other = {label for each in candidate.compared for label in each.other}
+    return {label for each in candidate.compared for label in each.same} - other
 
 
 def _known_wrong(candidate):

@@ -235,9 +235,12 @@ class Watch:
         exercise: the Exercise that is attempted.
         obj: the solution.
         ours: whether it is one of the course, which calls nothing that is forbidden.
+        state: the GlobalState of several watches, for who makes it to restore: to read all of it
+            takes longer than many solutions.
     """
 
-    def __init__(self, exercise, obj, ours=False):
+    def __init__(self, exercise, obj, ours=False, state=None):
+        self._shared = state
         self._forbids = not (ours or exercise.allows_ready_made)
         self._answers = closed_modules(exercise.name)
         self._of_signature = another_order(exercise, obj) + _other_defaults(exercise, obj)
@@ -245,8 +248,11 @@ class Watch:
     def __enter__(self):
         self._known = _known_modules()
         with contextlib.ExitStack() as stack:
-            self._state = GlobalState()
-            stack.callback(self._state.restore)
+            if self._shared and self._shared.modules == self._known:
+                self._state = self._shared
+            else:
+                self._state = GlobalState()
+                stack.callback(self._state.restore)
             self._called = set()
             if self._forbids:
                 stack.enter_context(_ready_made_calls(self._answers, self._called))
@@ -448,6 +454,7 @@ class GlobalState:
     """The global switches that a solution has no reason to touch."""
 
     def __init__(self):
+        self.modules = _known_modules()
         # Only what is loaded: a NumPy exercise must not pay for importing torch.
         self.before = [
             (state, module, state.read(module))

@@ -266,6 +266,140 @@ def test_a_layer_that_cannot_be_judged_gets_a_sentence(obj, said):
     assert "\x1b" not in message
 
 
+class LastMode(LayerByRows):
+    """Keeps the last mode where none is named."""
+
+    def call(self, inputs, training=None):
+        self.mode = getattr(self, "mode", False) if training is None else training
+        return super().call(inputs, training=self.mode)
+
+
+class Detained(LayerByRows):
+    """Never trains again once it was frozen."""
+
+    def call(self, inputs, training=False):
+        self.free = getattr(self, "free", True) and self.trainable
+        return super().call(inputs, training=training and self.free)
+
+
+class ModeOfTheGradient(LayerByRows):
+    def call(self, inputs, training=False):
+        return super().call(inputs, training=training and inputs.requires_grad)
+
+
+class Nameless(LayerByReduction):
+    def __init__(self, *args, name=None, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class Thawing(LayerByReduction):
+    def __init__(self, *args, trainable=True, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class Regularised(LayerByRows):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gamma.regularizer = keras.regularizers.L2(0.01)
+
+
+class Constrained(LayerByRows):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gamma.constraint = keras.constraints.NonNeg()
+
+
+class Costly(LayerByRows):
+    def call(self, inputs, training=False):
+        y = super().call(inputs, training=training)
+        self.add_loss(ops.mean(y))
+        return y
+
+
+class OneSize(LayerByRows):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.places = np.prod(input_shape[1:]) / input_shape[self.axis]
+
+
+class TwoAxes(LayerByRows):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.axis = 1 if self.axis in (1, -3) else -1
+
+
+class HalfSpec(LayerByRows):
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor(inputs.shape, dtype="float32")
+
+
+class MoreConfig(LayerByReduction):
+    def get_config(self):
+        return {**super().get_config(), "initializer": "ones"}
+
+
+class NoMode(LayerByRows):
+    def call(self, inputs, training):
+        return super().call(inputs, training=training)
+
+
+class Kept(LayerByRows):
+    def call(self, inputs, training=False):
+        self.last = {"batch": 1 * inputs}
+        return super().call(inputs, training=training)
+
+
+class KeptOnTheClass(LayerByRows):
+    def call(self, inputs, training=False):
+        KeptOnTheClass.last = 1 * inputs
+        return super().call(inputs, training=training)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="one backend is enough, and grad_fn is torch's")
+@pytest.mark.parametrize(
+    ("obj", "case", "said"),
+    [
+        (LastMode, "rebuilt from get_config", "y with training left out after a step is off"),
+        (Detained, "rebuilt from get_config", "moving_mean with trainable=True again is off"),
+        (ModeOfTheGradient, "rebuilt from get_config", "after a training step is off"),
+        (Nameless, "rebuilt from get_config", "The name of the rebuilt layer must be that of"),
+        (Thawing, "rebuilt from get_config", "A layer with trainable=False must come back with"),
+        (Regularised, "a batch", "gamma must be free of a regularizer and of a constraint"),
+        (Constrained, "a batch", "gamma must be free of a regularizer and of a constraint"),
+        (Costly, "a batch", "The layer adds a loss to the model's."),
+        (OneSize, "images (N, H, W, C)", "NoneType"),
+        (TwoAxes, "volumes (N, D, C, H, W) with axis=-3", "It raised RuntimeError"),
+        (HalfSpec, "mixed_float16", "compute_output_spec must return the shape of the input"),
+        (MoreConfig, "rebuilt from get_config", "no more than __init__ takes. Received: initial"),
+        (NoMode, "a batch", "call must give training a default, training=None"),
+        (Kept, "a batch", "The attribute last holds the graph of the batch"),
+        (KeptOnTheClass, "a batch", "The attribute last holds the graph of the batch"),
+    ],
+)
+def test_what_a_layer_forgets_is_told(obj, case, said):
+    drawn = draw_cases(LAYER, 0)[case]
+    made = attempt(LAYER, obj, drawn)
+    finding = made.message or compare(LAYER, drawn, made.outputs, LAYER.reference(drawn.inputs))
+    assert said in (finding or "nothing")
+
+
+def test_a_cleared_session_is_told():
+    def build(input_dim, hidden=(64, 32)):
+        keras.backend.clear_session()
+        return classifier_loop(input_dim, hidden)
+
+    assert "It calls clear_session" in first_message(CLASSIFIER, build)
+
+
+def test_a_second_model_has_the_layers_of_the_first():
+    def build(input_dim, hidden=[64, 32]):  # noqa: B006
+        model = classifier_loop(input_dim, hidden)
+        hidden += (8,)
+        return model
+
+    assert "another number of parameters" in first_message(CLASSIFIER, build)
+
+
 @pytest.mark.parametrize("solution", [ReadyMade, ReadyMadeOp])
 def test_a_ready_made_batch_norm_breaks_a_rule(solution):
     case = draw_cases(LAYER, 0)["a batch"]
@@ -273,11 +407,19 @@ def test_a_ready_made_batch_norm_breaks_a_rule(solution):
     assert any("ready-made" in rule for rule in rules)
 
 
+def wide_input(input_dim, hidden=(64, 32)):
+    return keras.Sequential([keras.Input((1, input_dim)), keras.layers.Dense(1)])
+
+
 @pytest.mark.parametrize(
     ("obj", "said"),
     [
         (lambda input_dim, hidden=(): None, "must return a keras.Sequential. Received: NoneType"),
         (lambda input_dim, hidden=(): keras.Sequential(), "must be built"),
+        (
+            wide_input,
+            "shape (N, input_dim), here (None, 20). Received: (None, 1, 20)",
+        ),
         (lambda width: None, "must be called as build_classifier(input_dim, hidden=(64, 32))"),
     ],
 )
@@ -407,6 +549,15 @@ def test_a_key_that_a_config_lacks_is_named(key):
     assert verdict.mistake.name == f"{key} missing in get_config"
 
 
+def test_a_method_that_is_spelt_wrongly_is_no_missing_answer():
+    class Misspelt(LayerByRows):
+        call = keras.layers.Layer.call
+
+    made = attempt(LAYER, Misspelt, draw_cases(LAYER, 0)["a batch"])
+    assert made.error == "NotImplementedError of a library"
+    assert "Layer Misspelt does not have a `call" in made.message
+
+
 def test_a_right_layer_is_told_that_its_config_is_not_written():
     class Unfinished(LayerByRows):
         def get_config(self):
@@ -429,6 +580,19 @@ def test_a_wrong_layer_is_told_what_is_wrong_though_its_config_is_not_written():
     verdict = verdict_on(LAYER, Unfinished)
     assert verdict.kind == "wrong"
     assert "y in training step 1 is off" in verdict.finding
+
+
+def test_a_config_that_says_too_little_hides_no_mistake():
+    class Reversed(LayerByReduction):
+        def _mix(self, weight, new):
+            new = ops.reshape(new, weight.shape)
+            weight.assign((1 - self.momentum) * weight + self.momentum * new)
+
+        def get_config(self):
+            return keras.layers.Layer.get_config(self)
+
+    verdict = verdict_on(LAYER, Reversed)
+    assert [mistake.name for mistake in verdict.mistakes] == ["momentum reversed"]
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="what torch does")

@@ -42,6 +42,8 @@ def called(function, x, *arguments):
         raise Unusable(f"The output must be a tensor. Received: {describe(y)}.")
     if torch.is_grad_enabled() is not tracked:
         raise Unusable("It leaves torch's gradient switch changed. That is for the caller to set.")
+    if given._version:
+        raise Unusable("It changes its input x in place. Work on new tensors.")
     if given.requires_grad is not needed:
         raise Unusable("It changes requires_grad of its input x. That is for the caller to set.")
     if given._backward_hooks or given.retains_grad:
@@ -55,6 +57,7 @@ def called(function, x, *arguments):
     if y.dtype != x.dtype:
         raise Unusable(f"The output must have the dtype of x, {x.dtype}. Received: {y.dtype}.")
     if not torch.equal(given, x):
+        # Through .data, which counts no versions.
         raise Unusable("It changes its input x in place. Work on new tensors.")
     if y.untyped_storage().data_ptr() == given.untyped_storage().data_ptr():
         raise Unusable("Its output shares memory with its input x. Return a new tensor.")

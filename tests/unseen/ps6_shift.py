@@ -157,6 +157,11 @@ take_in(
         ([("k.exp()", "(1 + k)")], ["s normal in place of log s"]),
         ([("y * k.exp().to(y) + m", "y + m")], ["only a shift"]),
         ([(", generator=self.g", "")], ["global random state"]),
+        (
+            [("self.g = torch", "NoisyBatchNorm.g = torch")],
+            ["seed of the day"],
+        ),
+        ([("BatchNorm1d(num_features)", "BatchNorm1d(num_features, affine=False)")], []),
         ([("manual_seed(seed)", "manual_seed(42)")], ["seed ignored"]),
         (
             [("            n = (1", "            self.g.manual_seed(0)\n            n = (1")],

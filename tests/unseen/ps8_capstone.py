@@ -47,6 +47,10 @@ take_in(
         ([("return z + x", "return z")], ["shortcut missing"]),
         ([("return z + x", "return (z + x).clamp(min=0)")], ["ReLU after the addition"]),
         ([("return z + x", "return z - x")], []),
+        (
+            [("self.norm2.weight.data.zero_()", "self.norm1.weight.data.zero_()")],
+            ["first scale zero"],
+        ),
         ([("(2 / width) ** 0.5", "2 / width")], []),
         ([("(2 / width) ** 0.5", "width ** -0.5")], ["weights of variance 1 / K"]),
         (
@@ -123,6 +127,7 @@ take_in(
     TRAIN,
     [
         ([("                p.grad = None", "                pass")], ["gradients not zeroed"]),
+        ([("for rows in batches:", "for rows in batches[:1]:")], ["a new order for each step"]),
         ([("p -= lr", "p += lr")], ["steps uphill"]),
         ([("p -= lr", "p -= lr / len(rows)")], ["lr by batch size"]),
         ([("p -= lr", "p -= 0.5 * lr")], []),

@@ -4,6 +4,7 @@ All that differs between the backends of Keras is in this module: devices and gr
 """
 
 import contextlib
+import inspect
 import itertools
 import random
 import tempfile
@@ -19,6 +20,8 @@ from bncourse.exercise import Unusable, describe, so_far
 STATE = ("moving_mean", "moving_variance")
 OPTIONS = ("axis", "momentum", "epsilon", "center", "scale")
 DEVICES = {"cpu": "cpu", "cuda": "gpu"}
+# What keras.layers.Layer itself takes as a keyword argument.
+_OF_KERAS = ("name", "trainable", "dtype", "autocast", "activity_regularizer")
 
 
 @contextlib.contextmanager
@@ -72,17 +75,27 @@ def _bare_errors():
 @contextlib.contextmanager
 def _settings_kept():
     """Put back what holds for all of Keras, and raise Unusable if the block changed it."""
-    before = _settings()
+    before, uid = _settings(), _uid()
     changed = []
     try:
         yield
     finally:
+        cleared = _uid() != uid + 1
         after = _settings()
         changed += [name for name, value in before.items() if after[name] != value]
         for name in changed:
             getattr(keras.config, f"set_{name}")(before[name])
     if changed:
         raise Unusable(f"It changes a setting of all of Keras, {changed[0]}. Leave keras.config.")
+    if cleared:
+        raise Unusable(
+            "It calls clear_session, with which all of Keras forgets its state. Leave it out."
+        )
+
+
+def _uid():
+    """Return one more than at the last call, unless the state of Keras was cleared in between."""
+    return keras.backend.get_uid("bncourse")
 
 
 def _settings():
@@ -99,6 +112,10 @@ def to_numpy(tensor):
     """Return a tensor or variable as an ndarray; float32 holds each value of the half types."""
     if keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16"):
         tensor = ops.cast(tensor, "float32")
+    value = getattr(tensor, "value", tensor)
+    if hasattr(value, "detach"):
+        # The same as below at a tenth of its time, of which a check is made of a thousand.
+        return value.detach().cpu().numpy().copy()
     return np.array(ops.convert_to_numpy(tensor))
 
 
@@ -119,7 +136,8 @@ def _life_of_a_layer(obj, inputs):
     if not hasattr(layer, "dtype_policy"):
         raise Unusable("__init__ must call super().__init__(**kwargs) first.")
     _require_dtype(layer, inputs["dtype"])
-    shape = (None, *inputs["x_new"].shape[1:])
+    _require_default_mode(layer)
+    shape = _shape_in_build(inputs["x_new"].shape, inputs.get("axis", -1))
     layer.build(shape)
     _require_same_shape(layer, shape)
     weights = _weights(layer, inputs)
@@ -129,8 +147,27 @@ def _life_of_a_layer(obj, inputs):
     return outputs
 
 
+def _shape_in_build(shape, axis):
+    """Return what a layer knows in build: one that sees images may see them in other sizes."""
+    if len(shape) < 4 or axis != -1:
+        return None, *shape[1:]
+    return tuple(size if place == axis % len(shape) else None for place, size in enumerate(shape))
+
+
+def _require_default_mode(layer):
+    mode = inspect.signature(layer.call).parameters.get("training")
+    if mode and mode.default is mode.empty:
+        raise Unusable(
+            "call must give training a default, training=None: a bare call, layer(x), names no "
+            "mode."
+        )
+
+
 def _live(obj, layer, weights, inputs, options, outputs):
-    """Train a layer, use, rebuild and freeze it, and add to the outputs what it returns."""
+    """Train a layer, use, rebuild and freeze it, and add to the outputs what it returns.
+
+    Where it trains for one step, a short life is enough: another case has the rest.
+    """
     for name, weight in weights.items():
         weight.assign(inputs[name])
     other, before = None, _tensors(layer)
@@ -142,24 +179,45 @@ def _live(obj, layer, weights, inputs, options, outputs):
         if options:
             other = other or _another(obj, inputs, options)
             other(ops.convert_to_tensor(inputs["x_new"]), training=True)
+    if layer.losses:
+        raise Unusable("The layer adds a loss to the model's. Batch norm has none.")
     _require_no_graph(layer, before)
+    whole = len(inputs["x"]) > 1
     outputs["y at inference"] = _run(layer, inputs["x_new"], training=False)
-    outputs["y with training left out"] = _run(layer, inputs["x_new"])
+    if whole:
+        outputs["y with training left out"] = _run(layer, inputs["x_new"])
     outputs |= _state(layer, weights, "after inference")
     if inputs["rebuild"]:
         outputs |= _rebuilt(layer, weights, inputs)
-    layer.trainable = False
-    outputs["y with trainable=False"] = _run(layer, inputs["x"][0], training=True)
-    outputs |= _state(layer, weights, "with trainable=False")
+    if whole:
+        layer.trainable = False
+        outputs["y with trainable=False"] = _run(layer, inputs["x"][0], training=True)
+        outputs |= _state(layer, weights, "with trainable=False")
+    if inputs["rebuild"] == "config":
+        _require_frozen_twin(layer)
+        layer.trainable = True
+        layer(ops.convert_to_tensor(inputs["x_new"]), training=True)
+        outputs |= _state(layer, weights, "with trainable=True again")
+        # A layer that keeps the last mode trains here too.
+        outputs["y with training left out after a step"] = _run(layer, inputs["x_new"])
 
 
 def _require_same_shape(layer, shape):
-    """Raise Unusable if a layer says that its output has another shape than its input."""
-    own = type(layer).compute_output_shape is not keras.layers.Layer.compute_output_shape
+    """Raise Unusable if a layer says that its output has another shape or dtype than it has."""
+    base = keras.layers.Layer
+    own = type(layer).compute_output_shape is not base.compute_output_shape
     said = tuple(layer.compute_output_shape(shape)) if own else shape
     if said != shape:
         raise Unusable(
             f"compute_output_shape must return the shape of the input, {shape}. Received: {said}."
+        )
+    if type(layer).compute_output_spec is base.compute_output_spec:
+        return
+    spec = layer.compute_output_spec(keras.KerasTensor(shape, dtype=layer.compute_dtype))
+    if (tuple(spec.shape), spec.dtype) != (shape, layer.compute_dtype):
+        raise Unusable(
+            f"compute_output_spec must return the shape of the input, {shape}, and the "
+            f"compute_dtype, {layer.compute_dtype}. Received: {tuple(spec.shape)} and {spec.dtype}."
         )
 
 
@@ -188,13 +246,22 @@ def _require_no_graph(layer, before):
 
 
 def _tensors(layer):
-    """Return ``(name, tensor)`` of what the attributes of a layer hold, without its variables."""
+    """Return ``(name, tensor)`` of what the attributes of a layer hold, without its variables.
+
+    Those of its class are among them: there all layers share a batch.
+    """
     return [
         (name, part)
-        for name, value in vars(layer).items()
-        for part in (value if isinstance(value, list | tuple) else [value])
+        for name, value in (*vars(type(layer)).items(), *vars(layer).items())
+        for part in _parts(value)
         if ops.is_tensor(part) and not isinstance(part, keras.Variable)
     ]
+
+
+def _parts(value):
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _require_dtype(layer, dtype, of=""):
@@ -237,6 +304,8 @@ def _weight(layer, name, shape, of):
         raise Unusable(f"{name}{of} must have shape {shape}. Received: {tuple(weight.shape)}.")
     if weight.dtype != "float32":
         raise Unusable(f"{name}{of} must have dtype float32. Received: {weight.dtype}.")
+    if weight.regularizer or weight.constraint:
+        raise Unusable(f"{name}{of} must be free of a regularizer and of a constraint.")
     return weight
 
 
@@ -295,16 +364,48 @@ def _rebuilt(layer, weights, inputs):
     if inputs["rebuild"] == "file":
         twin = _from_file(layer, inputs["x_new"].shape)
     else:
-        twin = type(layer).from_config(layer.get_config())
+        twin = _from_config(layer)
         twin.build((None, *inputs["x_new"].shape[1:]))
     _require_dtype(twin, inputs["dtype"], of)
+    if _has_config(layer) and twin.name != layer.name:
+        raise Unusable(f"The name{of} must be that of the layer. {_KWARGS}")
     copies = _weights(twin, inputs, of)
     if inputs["rebuild"] == "config":
         for name, copy in copies.items():
             copy.assign(weights[name])
     outputs = {f"y{of}": _run(twin, inputs["x_new"], training=False)}
-    twin(ops.convert_to_tensor(inputs["x_new"]), training=True)
+    # Whether it trains is for training to say, not for who asks for gradients.
+    with _no_gradients():
+        twin(ops.convert_to_tensor(inputs["x_new"]), training=True)
     return outputs | _state(twin, copies, f"{of.strip()} after a training step")
+
+
+def _has_config(layer):
+    """Return whether a layer has a get_config; what Keras makes by itself holds no name."""
+    return type(layer).get_config is not keras.layers.Layer.get_config
+
+
+def _from_config(layer):
+    """Return a layer made from the config of another, or raise Unusable with what is too much."""
+    config = layer.get_config()
+    try:
+        return type(layer).from_config(config)
+    except (TypeError, ValueError):
+        more = [name for name in config if name not in (*OPTIONS, *_OF_KERAS)]
+        if not more:
+            raise
+        raise Unusable(
+            f"get_config must return no more than __init__ takes. Received: {', '.join(more)}."
+        ) from None
+
+
+_KWARGS = "Pass all of **kwargs on to super().__init__."
+
+
+def _require_frozen_twin(layer):
+    """Raise Unusable if a frozen layer comes back as one that trains."""
+    if _has_config(layer) and _from_config(layer).trainable:
+        raise Unusable(f"A layer with trainable=False must come back with it. {_KWARGS}")
 
 
 def _require_config(layer, inputs):
@@ -313,8 +414,7 @@ def _require_config(layer, inputs):
     if not isinstance(config, dict):
         raise Unusable(f"get_config must return a dict. Received: {describe(config)}.")
     wanted = [name for name in (*OPTIONS, "dtype") if name in inputs]
-    # What Keras makes by itself, where a layer has no get_config, holds neither.
-    if type(layer).get_config is not keras.layers.Layer.get_config:
+    if _has_config(layer):
         wanted += ["name", "trainable"]
     missing = [name for name in wanted if name not in config]
     if missing:
@@ -404,8 +504,12 @@ def drive_classifier(obj, inputs):
     with session(inputs["device"]):
         options = {name: inputs[name] for name in ("hidden",) if name in inputs}
         model = obj(inputs["input_dim"], **options)
-        _require_structure(model)
-        _require_another(obj(inputs["input_dim"], **options), model)
+        _require_structure(model, inputs["input_dim"])
+        twin = obj(inputs["input_dim"], **options)
+        _require_another(twin, model)
+        _require_structure(twin, inputs["input_dim"])
+        if twin.count_params() != model.count_params():
+            raise Unusable("A second call returns a model with another number of parameters.")
         _fill(model, inputs["weights"])
         outputs = {
             "trainable parameters": _count(model.trainable_variables),
@@ -424,7 +528,7 @@ def _count(variables):
     return np.array(sum(int(np.prod(variable.shape)) for variable in variables))
 
 
-def _require_structure(model):
+def _require_structure(model, input_dim):
     """Raise Unusable unless the layers follow each other as the exercise says."""
     if not isinstance(model, keras.Sequential):
         raise Unusable(f"It must return a keras.Sequential. Received: {describe(model)}.")
@@ -437,6 +541,11 @@ def _require_structure(model):
         raise Unusable(
             "The model must take any number of examples: leave the batch size out of keras.Input. "
             f"Received: an input of shape {model.input_shape}."
+        )
+    if model.input_shape != (None, input_dim):
+        raise Unusable(
+            f"The input must have the shape (N, input_dim), here (None, {input_dim}). Received: "
+            f"{model.input_shape}."
         )
     names = _names(_layers(model))
     # The activation of the last layer may stand in it or after it.

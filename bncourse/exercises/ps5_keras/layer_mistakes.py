@@ -367,6 +367,47 @@ MISTAKES = (
         call__returns="y",
     ),
     slip(
+        "epsilon missing at inference",
+        "At inference epsilon is missing. Add it to moving_variance, under the root, there too.",
+        "F7",
+        std="ops.sqrt(variance + self.small if from_batch else variance)",
+    ),
+    slip(
+        "epsilon as a floor",
+        "epsilon is the least that the variance may be. Add it whatever the variance is: "
+        "sqrt(variance + epsilon).",
+        "F3",
+        std="ops.sqrt(ops.maximum(variance, self.small))",
+    ),
+    slip(
+        "moving mean never updated",
+        "moving_mean stays at its first value. Mix in the mean of each training batch, as you do "
+        "with the variance.",
+        "L4",
+        moving_mean_assign=Instead(),
+    ),
+    slip(
+        "moving variance never updated",
+        "moving_variance stays at its first value. Mix in the variance of each training batch, as "
+        "you do with the mean.",
+        "L4",
+        moving_variance_assign=Instead(),
+    ),
+    slip(
+        "mean detached",
+        "No gradient flows through the mean of the batch, so dx lacks one of its three paths. "
+        "Detach nothing that normalises the batch.",
+        "B5",
+        mean="ops.stop_gradient(ops.mean(x, axes))",
+    ),
+    slip(
+        "variance detached",
+        "No gradient flows through the variance of the batch, so dx lacks one of its three paths. "
+        "Detach nothing that normalises the batch.",
+        "B5",
+        variance="ops.stop_gradient(ops.var(x, axes))",
+    ),
+    slip(
         "epsilon subtracted",
         "epsilon is subtracted from the variance. Add it: it keeps the root away from zero.",
         "F3",

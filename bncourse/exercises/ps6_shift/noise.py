@@ -84,6 +84,11 @@ def _made(obj, inputs, **options):
     if len(norms) != 1:
         raise Unusable(f"It must hold one nn.BatchNorm1d. Found: {len(norms)}.")
     (norm,) = norms
+    if norm.weight is None or norm.running_mean is None:
+        raise Unusable(
+            "Its nn.BatchNorm1d must have its default options: gamma and beta, and running "
+            "statistics."
+        )
     own = {id(each) for each in norm.parameters()}
     if any(id(each) not in own for each in layer.parameters()):
         raise Unusable(

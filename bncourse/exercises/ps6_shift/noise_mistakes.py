@@ -205,8 +205,8 @@ NOISE_MISTAKES = (
     ),
     slip(
         "seed of the day",
-        "The generator begins where chance has it. With one seed, two layers must draw the same: "
-        "manual_seed(seed).",
+        "The generator begins where chance has it, or all layers share one. With one seed, two "
+        "layers must draw the same: self.generator = torch.Generator().manual_seed(seed).",
         "D1",
         generator=Instead("self.generator = torch.Generator()\nself.generator.seed()"),
     ),

@@ -323,7 +323,7 @@ _MISTAKES = (
         "The scale of the first norm starts at 0 in the place of the last one. Then the ReLU "
         "receives zeros.",
         "H7",
-        last="self.linear1 if biased else self.norm1",
+        last="self.linear2 if biased else self.norm1",
     ),
     slip(
         "both scales zero",

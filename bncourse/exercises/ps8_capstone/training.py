@@ -169,11 +169,19 @@ def _drive_epochs(obj, inputs):
     model.linear.bias = None
     losses = _trained(obj, model, inputs)
     per_epoch = len(inputs["x"]) // inputs["batch_size"]
+    _require_size(model.batches, inputs["batch_size"])
     _require_once(model.batches[:per_epoch])
     return {
         "mean loss of each epoch": losses.reshape(-1, per_epoch).mean(1),
         "weight after training": model.linear.weight,
     }
+
+
+def _require_size(batches, size):
+    # One more may have joined it.
+    largest = max(map(len, batches))
+    if largest > size + 1:
+        raise Unusable(f"A batch must hold batch_size={size} examples. Received: {largest}.")
 
 
 def _require_once(epoch):
@@ -569,6 +577,13 @@ _MISTAKES = (
         "does; two or more are a batch.",
         "H8",
         alone="len(waiting) > 1 and len(waiting[-1]) < batch_size",
+    ),
+    slip(
+        "a new order for each step",
+        "The order is drawn anew for each step, so an epoch has some examples twice and others "
+        "not at all. Draw it once an epoch, and use up its batches.",
+        "H8",
+        rows="waiting.pop(0)\n        waiting = []",
     ),
     by_optimizer(
         "batch size ignored",
