@@ -213,13 +213,14 @@ def gain(count=8, seed=0):
     shape = (shape - shape.mean()) / shape.std()
     stds = np.logspace(-5, 1, 25)
     made, axis = plt.subplots(figsize=(6.4, 3.0))
-    for line, (eps, framework) in zip(LINES, ((1e-5, "PyTorch"), (1e-3, "Keras")), strict=False):
+    kinds = ((1e-5, "PyTorch", 8), (1e-3, "Keras", -15))
+    for line, (eps, framework, above) in zip(LINES, kinds, strict=False):
         factors = np.array([np.linalg.eigvalsh(batchnorm_jacobian(s * shape, eps)) for s in stds])
         across, along = factors[:, -1], factors[:, 1]
         axis.loglog(stds, across, **line)
         axis.loglog(stds, along, **line | {"markerfacecolor": "white", "linewidth": 1.0})
         name = f"eps = {eps:g} ({framework})"
-        axis.annotate(name, (stds[0], across[0]), (0, 8), textcoords="offset points")
+        axis.annotate(name, (stds[0], across[0]), (0, above), textcoords="offset points")
     axis.annotate("across x̂", (stds[20], across[20]), (6, 6), textcoords="offset points")
     fallen = int(np.argmin(abs(along - 1e-2)))
     axis.annotate("along x̂", (stds[fallen], along[fallen]), (8, 0), textcoords="offset points")

@@ -251,9 +251,9 @@ def noise(seeds=5):
     sizes = 2 ** np.arange(0, 9)
     made, axis = plt.subplots(figsize=(6.4, 2.7))
     kinds = {
-        "all outputs of a filter": ((100, 0.016), lambda values, seed: values),
+        "all outputs of a filter": ((900, 0.007), lambda values, seed: values),
         "the same, brightness varies": ((280, 0.45), brightened),
-        "one output of each image": ((1, 0.07), lambda values, seed: values[:, :, 2:3, 2:3]),
+        "one output\nof each image": ((1, 0.03), lambda values, seed: values[:, :, 2:3, 2:3]),
     }
     for line, (words, (place, take)) in zip(LINES, kinds.items(), strict=False):
         populations = [take(filter_outputs(seed), seed) for seed in range(seeds)]

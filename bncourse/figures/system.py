@@ -60,7 +60,7 @@ def on_gpu(report=None):
     axis.xaxis.set_minor_locator(plt.NullLocator())
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="time over a copy", ylabel="pass")
-    axis.legend(loc="upper right")
+    made.legend(loc="outside upper center", ncols=2)
     return made
 
 
@@ -73,10 +73,15 @@ def roofline():
     roof = system.attainable(intensity, found.peak, found.bandwidth)
     axis.plot(intensity, roof / 1e9, color=COLORS["black"])
     axis.text(found.ridge * 1.4, found.peak / 1e9 * 1.15, "arithmetic is the limit")
-    axis.text(0.11, found.bandwidth / 1e9 * 1.3, "memory is the limit")
+    axis.text(0.11, found.bandwidth / 1e9 * 4, "memory is the limit")
     for name, (x, y) in found.reached.items():
         right = name == "convolution"
         axis.plot(x, y / 1e9, "o", color=COLORS["blue"], markersize=7)
+        if name == "inference":
+            # Its point lies between those of training and the roof: the label stands below all.
+            line = {"arrowstyle": "-", "color": COLORS["grey"]}
+            axis.annotate(name, (x, y / 1e9), (x, 0.6), fontweight="bold", arrowprops=line)
+            continue
         # The two points of training lie side by side: one label beside, one below.
         above = {"training, backward": "top", "convolution": "top"}.get(name, "center")
         place = x * (0.8 if right else 1.25), y / 1e9 * (0.75 if above == "top" else 1)
@@ -94,7 +99,7 @@ def timeline():
     ways = {
         "as it is": (("as it is", 1), (0.5, 18.5), "right"),
         "dashed: in place": (("in place", 1), (1.99, 32), "right"),
-        "dotted: recomputed,\neach block": (("recomputed", 1), (1.99, 26), "right"),
+        "dotted:\nrecomputed,\neach block": (("recomputed", 1), (1.99, 22), "right"),
         "recomputed in fours": (("recomputed", 4), (0.98, 0.5), "right"),
     }
     for line, (label, ((way, group), place, side)) in zip(LINES, ways.items(), strict=False):
