@@ -147,3 +147,41 @@ def test_the_gradebook_knows_the_list_and_forgets_nobody(tmp_path):
     said, found = call()
     assert said == ["0 new", "1 known", "1 not in it: ben"]
     assert found == {"ada": ("Ada", "ada@example.org", "4711"), "ben": (None, None, None)}
+
+
+def known(course):
+    with scripts_on_path(), Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
+        return {each.id: each.email for each in book.students}
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course whose gradebook knows ada."""
+    (tmp_path / "nbgrader_config.py").write_text(
+        'c = get_config()\nc.CourseDirectory.course_id = ""\n'
+    )
+    with scripts_on_path(), Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "") as book:
+        book.add_student("ada")
+    return tmp_path
+
+
+def load(course, text):
+    (course / "list.csv").write_text(text)
+    return CliRunner().invoke(roster, [str(course / "list.csv"), "--root", str(course)])
+
+
+def test_an_id_in_other_letters_makes_no_second_student(course):
+    done = load(course, "id,email\nben,b@x.org\nAda,a@x.org\n")
+    assert done.exit_code == 2
+    assert "Received: Ada, known as ada" in done.output
+    assert known(course) == {"ada": None}
+
+
+def test_of_a_list_that_is_stopped_nothing_is_loaded(course, monkeypatch):
+    rows = [{"id": "ada", "email": "a@x.org"}, {"id": "ben"}, {"id": "cleo", "email": object()}]
+    monkeypatch.setattr("bncourse.platforms.roster.read_roster", lambda data: rows)
+    assert load(course, "").exit_code != 0
+    assert known(course) == {"ada": None}
+    rows.pop()
+    assert load(course, "").exit_code == 0
+    assert known(course) == {"ada": "a@x.org", "ben": None}
