@@ -7,6 +7,7 @@ import click
 from rich.table import Table
 
 from bncourse.commands import Command
+from bncourse.commands.stale import say_stale
 from bncourse.console import make_console, printable, safe
 from bncourse.course import require_course
 from bncourse.errors import CourseError
@@ -100,10 +101,12 @@ def show_grades(course):
     for heading in ("points", "of", "by hand", "late", "waiting for a human"):
         table.add_column(heading, justify="right")
     with scripts_on_path(), Gradebook(directory.db_url, directory.course_id) as book:
-        for name, points, student, *others in sorted(grade_rows(book, config)):
-            numbers = (f"{value:g}" for value in (-points, *others))
-            table.add_row(safe(name), safe(student), *numbers)
+        rows = sorted(grade_rows(book, config))
+    for name, points, student, *others in rows:
+        numbers = (f"{value:g}" for value in (-points, *others))
+        table.add_row(safe(name), safe(student), *numbers)
     make_console().print(table)
+    say_stale(course, [name for name, *_ in rows])
     pages = sorted(course.glob("feedback/*/*/*.html"))
     failing = [page for page in pages if page.parts[-3] not in (PERFECT, BLANK)]
     if failing:

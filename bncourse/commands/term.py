@@ -14,6 +14,7 @@ import click
 
 from bncourse.commands import Command
 from bncourse.commands.course import root_option
+from bncourse.commands.stale import say_stale
 from bncourse.console import printable
 
 _EXPORTS = {"table": "PlainExport", "canvas": "CanvasExport", "moodle": "MoodleExport"}
@@ -102,7 +103,8 @@ def feedback(problem_set, root, platform, to, unfinished):
     files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
     _nbgrader(course.root, "generate_feedback", problem_set, quiet=True)
     pages, waiting = _pages(course, files, unfinished)
-    click.echo(f"{len(pages) + len(waiting)} pages are up to date.")
+    click.echo(f"{len(pages) + len(waiting)} pages say what the gradebook says.")
+    say_stale(root, [problem_set])
     if platform:
         _say_left("still waits for a human (--unfinished packs it)", waiting)
         _SENDERS[platform](course, pages, to)
@@ -134,6 +136,19 @@ def export(root, platform, to):
     # nbgrader writes into the folder of the course; a path of the caller's is relative to theirs.
     options = [f"--to={Path(to).resolve()}"] if to else []
     _nbgrader(root, "export", exporter, *options)
+    say_stale(root, _assignments(root))
+
+
+def _assignments(root):
+    """Return the names of what the gradebook of a course knows."""
+    from nbgrader.api import Gradebook
+    from nbgrader.coursedir import CourseDirectory
+
+    from bncourse.course import load_config, scripts_on_path
+
+    directory = CourseDirectory(config=load_config(root.resolve()))
+    with scripts_on_path(), Gradebook(directory.db_url, directory.course_id) as book:
+        return [each.name for each in book.assignments]
 
 
 def _nbgrader(root, *arguments, quiet=False):
