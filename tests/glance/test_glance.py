@@ -201,9 +201,11 @@ def show(root):
 
 
 def test_who_is_not_graded_yet_is_told_where_points_are_handed_on(written):
-    assert "bncourse grade" not in show(written)
+    told = f"x {UNGRADED}; to grade them: bncourse grade {SET}"
+    # The one who is in no list.
+    assert f"{SET}: 1 {told}" in show(written)
     trial.hand_in(written, "cleo", trial.right("cleo"))
-    assert f"{SET}: 1 x {UNGRADED}; to grade them: bncourse grade {SET}" in show(written)
+    assert f"{SET}: 2 {told}" in show(written)
 
 
 def test_a_deadline_that_moved_shows_in_points_before_the_gradebook_has_it(written):

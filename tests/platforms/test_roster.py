@@ -47,7 +47,9 @@ EMAIL = {"email": "ada@example.org"}
         (PLAIN, {"lms_user_id": "4711"}),
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+)
 def test_a_list_loads_as_it_is_written(text, more, encoding):
     assert read_roster(text.encode(encoding)) == [ADA | more]
 
@@ -84,15 +86,29 @@ def xlsx(cells, shared):
 def test_a_file_of_excel_loads_as_it_is():
     head = '<row><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c></row>'
     number = '<row><c r="A2"><v>1.23456789012E11</v></c><c r="C2" t="s"><v>2</v></c></row>'
-    text = '<row><c r="A3" t="inlineStr"><is><t>0042</t></is></c></row>'
-    found = read_roster(xlsx(head + number + text, ["ID", "Name", "Ada Lovelace"]))
-    assert found == [ADA | {"id": "123456789012"}, {"id": "0042"}]
+    text = '<row><c r="A3" t="inlineStr"><is><t>0042</t></is></c><c r="C3" t="s"/></row>'
+    float_ = '<row><c r="A4" t="n"><v>4711.0</v></c></row>'
+    found = read_roster(xlsx(head + number + text + float_, ["ID", "Name", "Ada Lovelace"]))
+    assert found == [ADA | {"id": "123456789012"}, {"id": "0042"}, {"id": "4711"}]
 
 
-@pytest.mark.parametrize("data", [b"PK\x03\x04 cut", zip_of("word/document.xml")])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04 cut",
+        zip_of("word/document.xml"),
+        xlsx('<row><c r="A1" t="s"><v>7</v></c></row>', ["ID"]),
+        xlsx('<row><c r="A1"><v>E</v></c></row>', []),
+    ],
+)
 def test_what_is_no_sheet_is_asked_for_as_csv(data):
     with pytest.raises(CourseError, match="Save it as CSV"):
         read_roster(data)
+
+
+def test_half_a_letter_at_the_end_is_told():
+    with pytest.raises(CourseError, match="must be text in"):
+        read_roster("id\nada\n".encode("utf-16") + b"\0")
 
 
 def test_letters_of_windows_are_read():
@@ -116,6 +132,8 @@ def test_letters_of_windows_are_read():
         ("id\n12/34\n", "must begin with a letter or digit"),
         ("id\nGrace O'Brien\n", "without spaces, brackets and apostrophes"),
         ("id\n1.2E+05\n", "must have all its digits"),
+        ("id\n4711.0\n", "must have all its digits"),
+        (f"id,name\nada,{'x' * 200_000}\n", "must be a table of text"),
     ],
 )
 def test_a_list_that_cannot_be_meant_is_refused(text, says):
