@@ -190,6 +190,16 @@ def test_what_waits_for_a_human_stays_out(graded):
         assert archive.read("ada_1_2_forward.html") == b"<p>ada</p>"
 
 
+def test_who_has_withdrawn_gets_no_page(graded):
+    with scripts_on_path(), Gradebook(f"sqlite:///{graded}/gradebook.db", "trial") as book:
+        book.remove_student("ben")
+    done = run(graded, "--for", "canvas", "--unfinished")
+    assert done.exit_code == 0, done.output
+    assert "is not in the gradebook: ben" in done.output
+    with zipfile.ZipFile(graded / "feedback-ps1_forward-canvas.zip") as archive:
+        assert archive.namelist() == ["ada_1_2_forward.html"]
+
+
 def test_all_are_packed_when_asked(graded):
     done = run(graded, "--for", "canvas", "--unfinished", "--to", str(graded / "all.zip"))
     assert done.exit_code == 0, done.output
