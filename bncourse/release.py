@@ -5,6 +5,7 @@ source gives the same bytes, and a change in one cell changes one cell.
 """
 
 import base64
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -185,14 +186,18 @@ def _cell_id(cell, used, source):
 def derive_all(root):
     """Write the solution notebook beside each text source; return the assignment names.
 
-    A notebook whose content is unchanged is not rewritten, so that make sees no change.
+    A notebook whose content is unchanged is not rewritten, so that make sees no change. Each is
+    written where the release is made, and then put into its place.
     """
-    names = []
+    names, made = [], Path(root, _PART)
     for source in sorted(Path(root, "solutions").glob("*/*.md")):
         text = nbformat.writes(derive_notebook(source)) + "\n"
         target = source.with_suffix(".ipynb")
         if not target.exists() or target.read_text() != text:
-            target.write_text(text)
+            # Not beside the target: students get what else stands there.
+            half = made / target.name
+            half.write_text(text)
+            half.replace(target)
         names.append(source.parent.name)
     return sorted(set(names))
 
@@ -211,15 +216,37 @@ def release(root, say=print):
     """
     root = Path(root).resolve()
     _require_writable(root)
-    names = derive_all(root)
-    if not names:
+    if not any(root.glob("solutions/*/*.md")):
         # Else all that was released would go, as withdrawn.
         raise CourseError(f"solutions/ must hold the text of a problem set. Received: {root}")
-    with scripts_on_path():
-        for name in names:
-            say(f"releasing {name}")
-            _release(root, name)
-    _remove_withdrawn(root / "exercises", names)
+    with _under_way(root):
+        names = derive_all(root)
+        with scripts_on_path():
+            for name in names:
+                say(f"releasing {name}")
+                _release(root, name)
+        _remove_withdrawn(root / "exercises", names)
+
+
+def unfinished(root):
+    """Return a sentence where a release is under way, or was killed; else nothing.
+
+    The gradebook then may know another release of a problem set than students have.
+    """
+    if not Path(root, _PART).exists():
+        return ""
+    return "A release has not ended. If none is running, repeat it: bncourse release"
+
+
+@contextlib.contextmanager
+def _under_way(root):
+    made = root / _PART
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _release(root, name):
@@ -231,15 +258,11 @@ def _release(root, name):
     config.CourseDirectory.release_directory = _PART
     place = root / "exercises" / name
     recover(place)
-    shutil.rmtree(made, ignore_errors=True)
-    try:
-        result = NbGraderAPI(config=config).generate_assignment(name, force=True)
-        if not result["success"]:
-            raise RuntimeError(_refusal(name, result["log"]))
-        place.parent.mkdir(exist_ok=True)
-        replace_folder(made / name, place)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    result = NbGraderAPI(config=config).generate_assignment(name, force=True)
+    if not result["success"]:
+        raise RuntimeError(_refusal(name, result["log"]))
+    place.parent.mkdir(exist_ok=True)
+    replace_folder(made / name, place)
 
 
 def _refusal(name, log):

@@ -32,6 +32,22 @@ def whole_file(path):
         half.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def back_if_it_fails(path):
+    """Give a file back what it held where what depends on it fails."""
+    path = Path(path)
+    before = path.read_bytes() if path.exists() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            with whole_file(path) as half:
+                half.write_bytes(before)
+        raise
+
+
 def _clean(path):
     """Remove what killed commands have left of a file."""
     for half in path.parent.glob(f"{glob.escape(path.name)}.*.part"):

@@ -1,10 +1,12 @@
 """The student notebooks are what the solutions generate, and they hold no answer."""
 
 import base64
+import errno
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -21,7 +23,7 @@ from bncourse.grading.nbgrader import gradebook
 from bncourse.grading.sanitise import safe_markdown
 from bncourse.grading.work import GradedCourse
 from bncourse.registry import ALL_SETS, MissingPackage, find, require
-from bncourse.release import derive_notebook, release, set_up_cell
+from bncourse.release import derive_notebook, release, set_up_cell, unfinished
 from bncourse.solution import source_of, start_of
 
 # A picture with its alternative text; the group is where it comes from.
@@ -125,12 +127,54 @@ def test_a_release_that_fails_leaves_what_was_released(tmp_path, monkeypatch):
         assert kept.read_text() == "what students have"
         return {"success": False, "log": "Exception: Cannot add or remove cells"}
 
+    (tmp_path / "solutions" / "ps").mkdir(parents=True)
+    (tmp_path / "solutions" / "ps" / "forward.md").touch()
     monkeypatch.setattr("bncourse.release.derive_all", lambda root: ["ps"])
     monkeypatch.setattr("nbgrader.apps.NbGraderAPI.generate_assignment", fails)
+    before = sorted(each.name for each in tmp_path.iterdir())
     with pytest.raises(RuntimeError, match=r"(?s)stays as it was.*Put it back"):
         release(tmp_path, say=lambda line: None)
     assert kept.read_text() == "what students have"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["exercises", "nbgrader_config.py"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+
+
+def test_a_release_says_that_it_is_under_way_until_it_has_ended(tmp_path, monkeypatch):
+    """Killed in between, the gradebook may know another release than students have."""
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    (tmp_path / "solutions" / "ps").mkdir(parents=True)
+    (tmp_path / "solutions" / "ps" / "forward.md").touch()
+    told = []
+
+    def generate(self, name, force):
+        (tmp_path / self.coursedir.release_directory / name).mkdir(parents=True)
+        told.append(unfinished(tmp_path))
+        return {"success": True}
+
+    monkeypatch.setattr("bncourse.release.derive_all", lambda root: ["ps"])
+    monkeypatch.setattr("nbgrader.apps.NbGraderAPI.generate_assignment", generate)
+    assert not unfinished(tmp_path)
+    release(tmp_path, say=lambda line: None)
+    assert told == ["A release has not ended. If none is running, repeat it: bncourse release"]
+    assert not unfinished(tmp_path)
+    assert (tmp_path / "exercises" / "ps").is_dir()
+
+
+def test_half_a_solution_never_stands_where_students_get_what_is_there(tmp_path, monkeypatch):
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    source = tmp_path / "solutions" / "ps" / "forward.md"
+    source.parent.mkdir(parents=True)
+    source.write_text("# A text\n")
+    source.with_suffix(".ipynb").write_text("old")
+    write = Path.write_text
+
+    def stopped(path, text):
+        write(path, text[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", stopped)
+    with pytest.raises(OSError, match="No space"):
+        release(tmp_path, say=lambda line: None)
+    assert contents(source.parent) == {"forward.md": b"# A text\n", "forward.ipynb": b"old"}
 
 
 def test_students_get_notebooks_only(root):

@@ -6,13 +6,31 @@ import shutil
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 
+from bncourse.commands import verbs as main
 from bncourse.exercise import draw_cases
 from bncourse.grading.record.seed import course_seed
 from bncourse.registry import find, load
 from bncourse.trial import sample_class as sample
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("what", ["a course of one's own", "a sample class"])
+def test_nothing_goes_that_is_not_made_anew(tmp_path, what):
+    """Of a root without notebooks no sample class can be made."""
+    (tmp_path / "nbgrader_config.py").touch()
+    kept = tmp_path / "term" / "submitted" / "perfect" / "work.txt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    if what == "a sample class":
+        (tmp_path / "term" / "submitted" / "blank").mkdir()
+    words = ["sample-class", "--root", str(tmp_path), "--course", str(tmp_path / "term")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code != 0
+    assert ("must be a new folder" in done.output) == (what != "a sample class")
+    assert kept.exists()
 
 
 @pytest.fixture(scope="module")

@@ -52,3 +52,15 @@ def test_points_by_hand_and_penalties_of_all_problem_sets_are_in_the_table(cours
     ]
     # Nobody has feedback yet.
     assert "feedback" not in done.output
+
+
+def test_the_penalty_is_the_one_that_is_due_and_not_the_one_that_is_kept(course):
+    """Points by hand, a deadline and the policy change it; nbgrader computed it before."""
+    with (course / "nbgrader_config.py").open("a") as file:
+        file.write('c.LateSubmissionPlugin.penalty_method = "zero"\n')
+    with scripts_on_path(), Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
+        book.update_or_create_assignment("ps2", duedate="2026-11-02 12:00")
+        book.update_or_create_submission("ps2", "ada", timestamp="2026-11-02 12:01")
+    done = CliRunner().invoke(show_grades, [str(course)], catch_exceptions=False)
+    (row,) = [line.replace("│", " ").split() for line in done.output.splitlines() if "ps2" in line]
+    assert row == ["ps2", "ada", "0", "20", "3", "20", "0"]

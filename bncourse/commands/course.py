@@ -1,11 +1,13 @@
 """``bncourse release``, ``sample-class`` and ``show-grades``: make the course, and try it."""
 
+import contextlib
 from pathlib import Path
 
 import click
 from rich.table import Table
 
 from bncourse.commands import Command
+from bncourse.commands.stale import say_stale
 from bncourse.console import make_console, printable, safe
 from bncourse.course import require_course
 from bncourse.errors import CourseError
@@ -30,11 +32,15 @@ def release(root):
 
     from bncourse.course import load_config
     from bncourse.grading.nbgrader.gradebook import prepare
+    from bncourse.grading.nbgrader.one_writer import only_writer
     from bncourse.release import release as run
 
-    prepare(CourseDirectory(config=load_config(root.resolve())).db_url)
+    config = load_config(root.resolve())
+    prepare(CourseDirectory(config=config).db_url)
+    records = config.TrustedExecute.get("records")
     try:
-        run(root, say=click.echo)
+        with only_writer(Path(records), click.echo) if records else contextlib.nullcontext():
+            run(root, say=click.echo)
     except OSError as error:
         raise CourseError(f"The folder of the course must be writable: {error}") from None
     except RuntimeError as reason:
@@ -53,14 +59,28 @@ def release(root):
     help="The folder of the sample class; it is made anew.",
 )
 def sample_class(root, course):
-    """Make a sample class from the exercise specs and grade it with nbgrader."""
+    """Make a sample class from the exercise specs and grade it with nbgrader.
+
+    A folder that holds anything but an earlier sample class is refused.
+    """
     from bncourse.trial import sample_class as sample
 
     require_course(root)
+    _require_sample(course)
     classes = sample.make_submissions(root, course)
     for assignment, students in classes.items():
         click.echo(f"{assignment}: {len(students)} students")
     sample.grade(course, classes, say=click.echo)
+
+
+def _require_sample(course):
+    from bncourse.trial.sample_class import is_sample
+
+    if course.is_dir() and any(course.iterdir()) and not is_sample(course):
+        raise CourseError(
+            f"--course must be a new folder, or one with a sample class in it, which is made anew. "
+            f"Received: {course}"
+        )
 
 
 @click.command("show-grades", cls=Command, epilog="Example: bncourse show-grades .")
@@ -73,34 +93,44 @@ def show_grades(course):
     from bncourse.course import load_config, scripts_on_path
     from bncourse.trial.sample_class import BLANK, PERFECT
 
-    directory = CourseDirectory(config=load_config(course.resolve()))
+    config = load_config(course.resolve())
+    directory = CourseDirectory(config=config)
     table = Table(title=f"Grades of {course.resolve().name}")
     table.add_column("problem set")
     table.add_column("student", no_wrap=True)
     for heading in ("points", "of", "by hand", "late", "waiting for a human"):
         table.add_column(heading, justify="right")
     with scripts_on_path(), Gradebook(directory.db_url, directory.course_id) as book:
-        for name, points, student, *others in sorted(grade_rows(book)):
-            numbers = (f"{value:g}" for value in (-points, *others))
-            table.add_row(safe(name), safe(student), *numbers)
+        rows = sorted(grade_rows(book, config))
+    for name, points, student, *others in rows:
+        numbers = (f"{value:g}" for value in (-points, *others))
+        table.add_row(safe(name), safe(student), *numbers)
     make_console().print(table)
+    say_stale(course, [name for name, *_ in rows])
     pages = sorted(course.glob("feedback/*/*/*.html"))
     failing = [page for page in pages if page.parts[-3] not in (PERFECT, BLANK)]
     if failing:
         click.echo(printable(f"One student's feedback: {failing[0]}"))
 
 
-def grade_rows(book):
+def grade_rows(book, config):
     """Yield a row for each hand-in that the gradebook knows; it sorts the best of a set first.
+
+    Args:
+        book: the Gradebook.
+        config: the traitlets Config of the course.
 
     Returns:
         Rows of problem set, points with a minus, student, points that can be had, those by hand,
-        those that a late hand-in costs, those that wait for a human.
+        those that a late hand-in costs now, those that wait for a human.
     """
+    from bncourse.grading.nbgrader.penalties import Policy
+
     for assignment in book.assignments:
+        policy = Policy(config, assignment.name)
         for submission in book.assignment_submissions(assignment.name):
             cells = [grade for notebook in submission.notebooks for grade in notebook.grades]
-            late = sum(each.late_submission_penalty or 0.0 for each in submission.notebooks)
+            late = sum(penalty for _, penalty in policy.due(submission))
             yield (
                 assignment.name,
                 -max(0.0, submission.score - late),

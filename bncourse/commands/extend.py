@@ -26,17 +26,23 @@ def extend(problem_set, student, root, until, none):
     from bncourse.course import Course
     from bncourse.grading.nbgrader.extensions import extensions_of, give, told
     from bncourse.grading.nbgrader.gradebook import opened
+    from bncourse.grading.nbgrader.one_writer import only_writer
     from bncourse.grading.nbgrader.penalties import refresh
+    from bncourse.whole import back_if_it_fails
 
     if (until is None) != none:
         raise click.UsageError("Say either --until TIME or --none.")
     course = Course(root, problem_set)
-    with opened(course) as book:
+    # The table is read and written again, so two of these at once would lose one.
+    with only_writer(course.records, click.echo), opened(course) as book:
         _require_known(book, problem_set, student)
-        give(course.config.DuePenalty.extensions, problem_set, student, until)
         if none:
+            # Before the table: killed in between, the extension is still there.
             _forget(book, problem_set, student)
-        changed = refresh(book, course.config, problem_set)
+        table = course.config.DuePenalty.extensions
+        with back_if_it_fails(table):
+            give(table, problem_set, student, until)
+            changed = refresh(book, course.config, problem_set)
     when = extensions_of(course.config, problem_set).get(student)
     click.echo(printable(f"{student}: {told(when) if when else 'the deadline of the class'}"))
     for who, old, new in changed:
@@ -66,3 +72,4 @@ def _forget(book, problem_set, student):
     except MissingEntry:
         # Nobody has handed in, so nbgrader keeps none.
         return
+    book.db.commit()

@@ -35,6 +35,7 @@ def glance(problem_set, root, anonymous, to):
     from bncourse.glance.page import page_of, request_rows, states
     from bncourse.grading.work import GradedCourse
     from bncourse.platforms.transfer import unfinished
+    from bncourse.release import unfinished as release_unfinished
 
     course = GradedCourse(root, problem_set)
     facts = facts_of(course)
@@ -52,7 +53,7 @@ def glance(problem_set, root, anonymous, to):
     except OSError as error:
         raise CourseError(f"The page must be writable: {error}") from None
     _print(facts, states(facts), names)
-    if told := unfinished(course):
+    for told in filter(None, (release_unfinished(course.root), unfinished(course))):
         click.echo(told)
     for students, what, command in facts.old():
         click.echo(f"{students} x {what}; to bring it up to date: {command}")

@@ -94,12 +94,14 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     from bncourse.grading.nbgrader.late import late_cost
     from bncourse.grading.work import GradedCourse
     from bncourse.platforms.transfer import unfinished
+    from bncourse.release import unfinished as release_unfinished
 
     _quiet()
     course = GradedCourse(root, problem_set, unsafe=unsafe, gpu=gpu)
     _require_sandbox(course.setting.unsafe)
     course.store.require_writable()
-    _say(unfinished(course))
+    for told in (release_unfinished(course.root), unfinished(course)):
+        _say(told)
     # Submissions that share a GPU would run out of its memory on account of each other.
     workers = workers or (1 if course.setting.gpu else None)
     run = functools.partial(fan_out, workers=workers, scheduler=scheduler)

@@ -7,6 +7,7 @@ import click
 from bncourse.commands import Command
 from bncourse.commands.course import root_option
 from bncourse.console import printable
+from bncourse.errors import CourseError
 
 
 @click.command(cls=Command, epilog="Example: bncourse roster canvas-gradebook.csv --dry-run")
@@ -19,7 +20,7 @@ def roster(file, root, dry_run):
     FILE is a list as Canvas, Moodle, GitHub Classroom or Excel writes it. Nobody is removed, and
     what the list does not say of a student stays.
     """
-    from nbgrader.api import Gradebook
+    from nbgrader.api import Gradebook, Student
     from nbgrader.coursedir import CourseDirectory
 
     from bncourse.course import load_config, scripts_on_path
@@ -30,13 +31,34 @@ def roster(file, root, dry_run):
     course = CourseDirectory(config=load_config(root.resolve()))
     prepare(course.db_url)
     with scripts_on_path(), Gradebook(course.db_url, course.course_id) as book:
-        known = {each.id for each in book.students}
+        there = {each.id: each for each in book.students}
+        known = there.keys()
+        _require_one_id_each(students, known)
         for each in students if not dry_run else ():
-            details = {key: value for key, value in each.items() if key != "id"}
-            book.update_or_create_student(each["id"], **details)
+            student = there.get(each["id"]) or Student(id=each["id"])
+            for key, value in each.items():
+                setattr(student, key, value)
+            book.db.add(student)
+        # All of the list or, where it is stopped, nothing.
+        book.db.commit()
     ids = {each["id"] for each in students}
     for what, found in (("new", ids - known), ("known", ids & known), ("not in it", known - ids)):
         names = f": {', '.join(sorted(found))}" if found and what != "known" else ""
         click.echo(printable(f"{len(found)} {what}{names}"))
     if dry_run:
         click.echo("Nothing was written.")
+
+
+def _require_one_id_each(students, known):
+    """Refuse an id that the gradebook knows in other letters: it would make two of a student."""
+    alike = {each.casefold(): each for each in known}
+    other = [
+        f"{each['id']}, known as {alike[each['id'].casefold()]}"
+        for each in students
+        if each["id"] not in known and each["id"].casefold() in alike
+    ]
+    if other:
+        raise CourseError(
+            f"The id of a student must be written as the gradebook has it. Received: "
+            f"{'; '.join(other)}"
+        )

@@ -14,6 +14,7 @@ import click
 
 from bncourse.commands import Command
 from bncourse.commands.course import root_option
+from bncourse.commands.stale import say_stale
 from bncourse.console import printable
 
 _EXPORTS = {"table": "PlainExport", "canvas": "CanvasExport", "moodle": "MoodleExport"}
@@ -101,8 +102,10 @@ def feedback(problem_set, root, platform, to, unfinished):
     # Before the work of minutes: whether the names are there that the platform gave.
     files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
     _nbgrader(course.root, "generate_feedback", problem_set, quiet=True)
-    pages, waiting = _pages(course, files, unfinished)
-    click.echo(f"{len(pages) + len(waiting)} pages are up to date.")
+    pages, waiting, unknown = _pages(course, files, unfinished)
+    click.echo(f"{len(pages) + len(waiting)} pages say what the gradebook says.")
+    _say_left("is not in the gradebook", unknown)
+    say_stale(root, [problem_set])
     if platform:
         _say_left("still waits for a human (--unfinished packs it)", waiting)
         _SENDERS[platform](course, pages, to)
@@ -134,6 +137,19 @@ def export(root, platform, to):
     # nbgrader writes into the folder of the course; a path of the caller's is relative to theirs.
     options = [f"--to={Path(to).resolve()}"] if to else []
     _nbgrader(root, "export", exporter, *options)
+    say_stale(root, _assignments(root))
+
+
+def _assignments(root):
+    """Return the names of what the gradebook of a course knows."""
+    from nbgrader.api import Gradebook
+    from nbgrader.coursedir import CourseDirectory
+
+    from bncourse.course import load_config, scripts_on_path
+
+    directory = CourseDirectory(config=load_config(root.resolve()))
+    with scripts_on_path(), Gradebook(directory.db_url, directory.course_id) as book:
+        return [each.name for each in book.assignments]
 
 
 def _nbgrader(root, *arguments, quiet=False):
@@ -189,7 +205,7 @@ def _failure(what, said, quiet):
 
 
 def _pages(course, files, unfinished):
-    """Return the Pages that go back, and the students for whom something waits for a human.
+    """Return the Pages that go back, for whom something waits for a human, and who is not known.
 
     Args:
         course: the Course.
@@ -200,10 +216,9 @@ def _pages(course, files, unfinished):
     from bncourse.platforms.back import Page
 
     with opened(course) as book:
-        waiting = {
-            each.student.id
+        waits = {
+            each.student.id: each.needs_manual_grade and not unfinished
             for each in book.assignment_submissions(course.problem_set)
-            if each.needs_manual_grade and not unfinished
         }
     step = course.directory.feedback_directory
     pattern = course.folder(step, "*").relative_to(course.root) / "*.html"
@@ -211,9 +226,11 @@ def _pages(course, files, unfinished):
         Page(path.parents[1].name, path, files.get(path.parents[1].name))
         for path in sorted(course.root.glob(str(pattern)))
     ]
-    return [each for each in found if each.student not in waiting], sorted(
-        {each.student for each in found} & waiting
-    )
+    # A page stays where its student has withdrawn.
+    unknown = sorted({each.student for each in found} - waits.keys())
+    waiting = sorted({each.student for each in found if waits.get(each.student)})
+    left = {*waiting, *unknown}
+    return [each for each in found if each.student not in left], waiting, unknown
 
 
 def _downloaded(course):

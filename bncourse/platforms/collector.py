@@ -181,10 +181,13 @@ class HandInCollector(FileNameCollectorPlugin):
         Args:
             students: those with a notebook that counts; their other files need nobody.
         """
-        told = {Path(self._root, row.path).with_suffix("") for row in self._left}
+        told = {Path(self._root, row.path).with_suffix(""): row for row in self._left}
         for path, reason in getattr(self.parent.extractor_plugin_inst, "left", ()):
             # Of what was refused, the note in its place may have been read.
-            if path.with_suffix("") not in told:
+            row = told.get(path.with_suffix(""))
+            if row and not row.student:
+                self._left.remove(row)
+            if not row or not row.student:
                 self._leave(path, reason, self._student_of(path))
         rows = [replace(row, needs_human=row.student not in students) for row in self._left]
         report(self.log, self._root.parent, rows)

@@ -1,5 +1,6 @@
 """Read the list of a class as Canvas, Moodle, GitHub Classroom and Excel write it."""
 
+import codecs
 import csv
 import io
 import re
@@ -26,8 +27,10 @@ _MOST_HEADERS = 5
 _NO_STUDENT = re.compile(r"    .*|student, test\s*$", re.IGNORECASE)
 # What stands for the id of a student, the first that the list holds.
 _IDS = ("id", "number", "email")
-# A spreadsheet shows a long number so, and the digits are gone.
-_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+")
+# A spreadsheet shows a long number so, and the digits are gone; other programs make 4711.0 of 4711.
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+|\d+\.0")
+# How two bytes of a letter stand, where no mark at the start tells it.
+_WIDE = (("utf-16-le", slice(1, 512, 2)), ("utf-16-be", slice(0, 512, 2)))
 
 
 def read_roster(data):
@@ -45,6 +48,13 @@ def read_roster(data):
             have the same.
     """
     rows = rows_of(data) if is_xlsx(data) else _rows(_text(data))
+    try:
+        rows = [*rows]
+    except csv.Error as error:
+        raise CourseError(
+            f"The list must be a table of text: is a quote open, or a cell endless? "
+            f"Received: {error}"
+        ) from None
     rows = [row for row in rows if any(map(str.strip, row))]
     head, columns = _head(rows)
     people = [person for row in rows[head + 1 :] if (person := _person(row, columns))]
@@ -98,14 +108,23 @@ def _id(text):
 
 
 def _text(data):
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
-    for encoding in _ENCODINGS:
+    for encoding in _encodings(data):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
     raise CourseError("The list must be text in UTF-8, UTF-16 or the encoding of Windows.")
+
+
+def _encodings(data):
+    """Return the encodings that bytes may be in, the likeliest first."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return ("utf-32",)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ("utf-16",)
+    # Letters of most languages have an empty half there, and text in bytes has none.
+    wide = [name for name, half in _WIDE if data[half].count(0) > len(data[half]) / 2]
+    return wide or _ENCODINGS
 
 
 def _rows(text):

@@ -35,12 +35,12 @@ def rows_of(data):
             )
             texts = "xl/sharedStrings.xml"
             shared = ElementTree.fromstring(book.read(texts)) if texts in book.namelist() else ()
-    except (ValueError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+        told = [_text(each) for each in shared]
+        return [_row(row, told) for row in first.iter(f"{_SPACE}row")]
+    except (ValueError, LookupError, zipfile.BadZipFile, ElementTree.ParseError) as error:
         raise CourseError(
             f"An Excel file must hold a sheet. Save it as CSV, and load that. Received: {error}"
         ) from None
-    texts = [_text(each) for each in shared]
-    return [_row(row, texts) for row in first.iter(f"{_SPACE}row")]
 
 
 def _row(row, texts):
@@ -69,10 +69,10 @@ def _value(cell, texts):
     if cell.get("t") == "inlineStr":
         return _text(cell)
     value = cell.findtext(f"{_SPACE}v", "")
-    if cell.get("t") == "s":
+    if cell.get("t") == "s" and value:
         return texts[int(value)]
-    # A long number is kept with an exponent, and shown without.
-    if "t" not in cell.attrib and "E" in value and float(value).is_integer():
+    # A long number is kept with an exponent, a float with a zero, and both are shown without.
+    if cell.get("t", "n") == "n" and re.search("[.E]", value) and float(value).is_integer():
         return str(int(float(value)))
     return value
 

@@ -20,6 +20,7 @@ from bncourse.course import load_config, scripts_on_path
 from bncourse.grading.outside import sandbox
 from bncourse.registry import load, problem_sets
 from bncourse.solution import named
+from bncourse.whole import beside, replace_folder
 
 PERFECT, BLANK = "perfect", "blank"
 
@@ -34,14 +35,24 @@ def make_submissions(root, course):
     Returns:
         ``{assignment: {student: name of the exercise that is wrong, or None}}``.
     """
-    root, course = Path(root), Path(course)
-    shutil.rmtree(course, ignore_errors=True)
-    course.mkdir(parents=True)
+    root, course = Path(root), Path(course).resolve()
+    made = beside(course)
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
     shutil.copytree(
-        root / "solutions", course / "solutions", ignore=shutil.ignore_patterns("*.md", ".*")
+        root / "solutions", made / "solutions", ignore=shutil.ignore_patterns("*.md", ".*")
     )
-    _copy_config(root, course)
-    return {name: _submit_all(root, course, name) for name in problem_sets()}
+    _copy_config(root, made)
+    classes = {name: _submit_all(root, made, name) for name in problem_sets()}
+    # Where something is missing, the class of before is still there.
+    replace_folder(made, course)
+    return classes
+
+
+def is_sample(course):
+    """Return whether a folder holds a sample class, and nobody's own work."""
+    submitted = Path(course, "submitted")
+    return (submitted / PERFECT).is_dir() and (submitted / BLANK).is_dir()
 
 
 def _copy_config(root, course):

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from nbformat import v4
 from nbgrader.api import Gradebook
 
+from bncourse.commands.course import show_grades
 from bncourse.commands.glance import glance, numbered
 from bncourse.glance.facts import (
     CHANGED,
@@ -189,7 +190,22 @@ def test_a_hand_in_that_changed_since_it_was_graded_is_told(written):
     assert (found.state, found.points, found.old) == (GRADED, 12.0, [CHANGED])
     # That of ada, which has not changed.
     assert facts.outcomes["merge_statistics"] == {"ok": 1}
-    assert f"1 x {CHANGED}; to bring it up to date: bncourse grade {SET}" in call(written)
+    told = f"1 x {CHANGED}; to bring it up to date: bncourse grade {SET}"
+    assert told in call(written)
+    # Where points are handed on, too.
+    assert told in show(written)
+
+
+def show(root):
+    return CliRunner().invoke(show_grades, [str(root)], catch_exceptions=False).output
+
+
+def test_who_is_not_graded_yet_is_told_where_points_are_handed_on(written):
+    told = f"x {UNGRADED}; to grade them: bncourse grade {SET}"
+    # The one who is in no list.
+    assert f"{SET}: 1 {told}" in show(written)
+    trial.hand_in(written, "cleo", trial.right("cleo"))
+    assert f"{SET}: 2 {told}" in show(written)
 
 
 def test_a_deadline_that_moved_shows_in_points_before_the_gradebook_has_it(written):

@@ -73,6 +73,16 @@ def test_a_page_that_is_true_is_left_as_it_is(course):
     assert page(course).stat().st_mtime_ns == before
 
 
+def test_who_has_withdrawn_stops_no_page_of_another(course):
+    with book_of(course) as book:
+        book.remove_student("ada")
+        grade = book.find_grade(*BY_HAND[:3], "ben")
+        grade.manual_score, grade.needs_manual_grade = 2, False
+        book.db.commit()
+    generate(course)
+    assert "<strong>14 of " in page(course, "ben").read_text()
+
+
 def test_feedback_follows_a_regrade(course):
     before = page(course, "ben").stat().st_mtime_ns
     trial.hand_in(course, "ada", lambda folder: corpus.write(folder, corpus.release()))

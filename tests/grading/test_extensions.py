@@ -1,6 +1,7 @@
 """An extension counts from the day it is given: before and after a hand-in, in all that follows."""
 
 import datetime
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -133,6 +134,36 @@ def test_what_cannot_be_is_said(course, arguments, said):
     assert done.exit_code == 2
     assert said in done.output
     assert not Path(course, "extensions.csv").exists()
+
+
+@pytest.mark.parametrize("until", [["--until", DUE], ["--none"]])
+def test_one_that_fails_leaves_the_extension_of_before(course, monkeypatch, until):
+    run(course, "ada", "--until", LATER)
+    before = (course / "extensions.csv").read_text()
+
+    def fails(*of):
+        raise RuntimeError
+
+    monkeypatch.setattr("bncourse.grading.nbgrader.penalties.refresh", fails)
+    assert run(course, "ada", *until).exit_code == 1
+    monkeypatch.undo()
+    assert (course / "extensions.csv").read_text() == before
+    assert left_of(course, "ada") == 3
+
+
+def test_of_two_at_once_none_is_lost(course, monkeypatch):
+    """Each reads the table and writes it anew, so one waits for the other."""
+
+    def under_lock(*of):
+        with (
+            (course / ".grading" / "writer.lock").open("w") as lock,
+            pytest.raises(BlockingIOError),
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        give(*of)
+
+    monkeypatch.setattr("bncourse.grading.nbgrader.extensions.give", under_lock)
+    assert run(course, "ada", "--until", LATER).exit_code == 0
 
 
 def test_without_a_deadline_there_is_nothing_to_extend(course):

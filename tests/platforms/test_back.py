@@ -171,6 +171,8 @@ def made(tmp_path_factory):
 def graded(made, tmp_path, monkeypatch):
     # What nbgrader does there has tests of its own: test_current.py.
     monkeypatch.setattr("bncourse.commands.term._nbgrader", lambda *args, **options: None)
+    # So has what is old there: glance/test_glance.py.
+    monkeypatch.setattr("bncourse.commands.term.say_stale", lambda *args: None)
     return shutil.copytree(made, tmp_path / "course")
 
 
@@ -181,11 +183,21 @@ def run(root, *options):
 def test_what_waits_for_a_human_stays_out(graded):
     done = run(graded, "--for", "canvas")
     assert done.exit_code == 0, done.output
-    assert "2 pages are up to date." in done.output
+    assert "2 pages say what the gradebook says." in done.output
     assert "still waits for a human (--unfinished packs it): ben" in done.output
     with zipfile.ZipFile(graded / "feedback-ps1_forward-canvas.zip") as archive:
         assert archive.namelist() == ["ada_1_2_forward.html"]
         assert archive.read("ada_1_2_forward.html") == b"<p>ada</p>"
+
+
+def test_who_has_withdrawn_gets_no_page(graded):
+    with scripts_on_path(), Gradebook(f"sqlite:///{graded}/gradebook.db", "trial") as book:
+        book.remove_student("ben")
+    done = run(graded, "--for", "canvas", "--unfinished")
+    assert done.exit_code == 0, done.output
+    assert "is not in the gradebook: ben" in done.output
+    with zipfile.ZipFile(graded / "feedback-ps1_forward-canvas.zip") as archive:
+        assert archive.namelist() == ["ada_1_2_forward.html"]
 
 
 def test_all_are_packed_when_asked(graded):
@@ -214,4 +226,4 @@ def test_a_platform_that_gave_no_names_is_told(graded):
 
 def test_no_pack_needs_no_file(graded):
     assert run(graded, "--to", "x.zip").exit_code == 2
-    assert run(graded).output == "2 pages are up to date.\n"
+    assert run(graded).output == "2 pages say what the gradebook says.\n"

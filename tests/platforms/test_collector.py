@@ -542,6 +542,8 @@ def test_a_damaged_archive_costs_its_student_only(course, caplog, broken):
     assert found["bob"] == {"forward.ipynb": "bob"}
     assert found["ada"]["hw.ipynb"].startswith("Refused when it was collected.")
     assert re.search(r"Refused \S+other.zip: It (is no archive|cannot be read)", caplog.text)
+    # The table says so too, and not that the note in its place has no student's name.
+    assert re.match("It (is no archive|cannot be read)", left(course)["other.zip"][2])
 
 
 def test_a_damaged_file_in_an_archive_costs_its_student_only(course):

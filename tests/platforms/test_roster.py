@@ -47,7 +47,9 @@ EMAIL = {"email": "ada@example.org"}
         (PLAIN, {"lms_user_id": "4711"}),
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+)
 def test_a_list_loads_as_it_is_written(text, more, encoding):
     assert read_roster(text.encode(encoding)) == [ADA | more]
 
@@ -84,15 +86,29 @@ def xlsx(cells, shared):
 def test_a_file_of_excel_loads_as_it_is():
     head = '<row><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c></row>'
     number = '<row><c r="A2"><v>1.23456789012E11</v></c><c r="C2" t="s"><v>2</v></c></row>'
-    text = '<row><c r="A3" t="inlineStr"><is><t>0042</t></is></c></row>'
-    found = read_roster(xlsx(head + number + text, ["ID", "Name", "Ada Lovelace"]))
-    assert found == [ADA | {"id": "123456789012"}, {"id": "0042"}]
+    text = '<row><c r="A3" t="inlineStr"><is><t>0042</t></is></c><c r="C3" t="s"/></row>'
+    float_ = '<row><c r="A4" t="n"><v>4711.0</v></c></row>'
+    found = read_roster(xlsx(head + number + text + float_, ["ID", "Name", "Ada Lovelace"]))
+    assert found == [ADA | {"id": "123456789012"}, {"id": "0042"}, {"id": "4711"}]
 
 
-@pytest.mark.parametrize("data", [b"PK\x03\x04 cut", zip_of("word/document.xml")])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04 cut",
+        zip_of("word/document.xml"),
+        xlsx('<row><c r="A1" t="s"><v>7</v></c></row>', ["ID"]),
+        xlsx('<row><c r="A1"><v>E</v></c></row>', []),
+    ],
+)
 def test_what_is_no_sheet_is_asked_for_as_csv(data):
     with pytest.raises(CourseError, match="Save it as CSV"):
         read_roster(data)
+
+
+def test_half_a_letter_at_the_end_is_told():
+    with pytest.raises(CourseError, match="must be text in"):
+        read_roster("id\nada\n".encode("utf-16") + b"\0")
 
 
 def test_letters_of_windows_are_read():
@@ -116,6 +132,8 @@ def test_letters_of_windows_are_read():
         ("id\n12/34\n", "must begin with a letter or digit"),
         ("id\nGrace O'Brien\n", "without spaces, brackets and apostrophes"),
         ("id\n1.2E+05\n", "must have all its digits"),
+        ("id\n4711.0\n", "must have all its digits"),
+        (f"id,name\nada,{'x' * 200_000}\n", "must be a table of text"),
     ],
 )
 def test_a_list_that_cannot_be_meant_is_refused(text, says):
@@ -147,3 +165,41 @@ def test_the_gradebook_knows_the_list_and_forgets_nobody(tmp_path):
     said, found = call()
     assert said == ["0 new", "1 known", "1 not in it: ben"]
     assert found == {"ada": ("Ada", "ada@example.org", "4711"), "ben": (None, None, None)}
+
+
+def known(course):
+    with scripts_on_path(), Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
+        return {each.id: each.email for each in book.students}
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course whose gradebook knows ada."""
+    (tmp_path / "nbgrader_config.py").write_text(
+        'c = get_config()\nc.CourseDirectory.course_id = ""\n'
+    )
+    with scripts_on_path(), Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "") as book:
+        book.add_student("ada")
+    return tmp_path
+
+
+def load(course, text):
+    (course / "list.csv").write_text(text)
+    return CliRunner().invoke(roster, [str(course / "list.csv"), "--root", str(course)])
+
+
+def test_an_id_in_other_letters_makes_no_second_student(course):
+    done = load(course, "id,email\nben,b@x.org\nAda,a@x.org\n")
+    assert done.exit_code == 2
+    assert "Received: Ada, known as ada" in done.output
+    assert known(course) == {"ada": None}
+
+
+def test_of_a_list_that_is_stopped_nothing_is_loaded(course, monkeypatch):
+    rows = [{"id": "ada", "email": "a@x.org"}, {"id": "ben"}, {"id": "cleo", "email": object()}]
+    monkeypatch.setattr("bncourse.platforms.roster.read_roster", lambda data: rows)
+    assert load(course, "").exit_code != 0
+    assert known(course) == {"ada": None}
+    rows.pop()
+    assert load(course, "").exit_code == 0
+    assert known(course) == {"ada": "a@x.org", "ben": None}

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from nbconvert.exporters import HTMLExporter
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import GenerateFeedback
 from nbgrader.utils import rmtree
 
@@ -32,6 +32,9 @@ class CurrentPages(HTMLExporter):
             self.register_filter(each.__name__, each)
         if isinstance(self.parent, GenerateFeedback):
             with scripts_on_path(), _book(self.parent) as book:
+                for graded in unknown_folders(self.parent, book):
+                    self.log.warning("No page is made, the gradebook does not know it: %s", graded)
+                    del self.parent.assignments[graded]
                 refresh(book, self.config, self.parent.coursedir.assignment_id)
                 for folder in due_folders(self.parent, book):
                     self.log.info("No longer true, made anew: %s", folder)
@@ -66,8 +69,7 @@ def due_folders(converter, book):
     root = Path(converter.coursedir.root)
     found = []
     for graded, notebooks in converter.assignments.items():
-        pattern = converter._format_source("(?P<assignment>.*)", "(?P<student>.*)", escape=True)
-        names = re.match(pattern, graded).groupdict()
+        names = _names(converter, graded)
         folder = root / converter._format_dest(names["assignment"], names["student"])
         pages = {root / each: folder / f"{Path(each).stem}.html" for each in notebooks}
         if folder.exists() and any(
@@ -76,6 +78,29 @@ def due_folders(converter, book):
         ):
             found.append(folder)
     return found
+
+
+def unknown_folders(converter, book):
+    """Return the graded folders of whom the gradebook does not know, such as who has withdrawn.
+
+    nbgrader would end with an error, and hand back no page to the others.
+
+    Args:
+        converter, book: as of ``due_folders``.
+    """
+    found = []
+    for graded in converter.assignments:
+        names = _names(converter, graded)
+        try:
+            book.find_submission(names["assignment"], names["student"])
+        except MissingEntry:
+            found.append(graded)
+    return found
+
+
+def _names(converter, graded):
+    pattern = converter._format_source("(?P<assignment>.*)", "(?P<student>.*)", escape=True)
+    return re.match(pattern, graded).groupdict()
 
 
 def _book(converter):
