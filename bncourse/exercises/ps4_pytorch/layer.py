@@ -320,10 +320,11 @@ def _require_refusal(layer, shape, device, options=""):
     except NotImplementedError:
         raise
     except (AssertionError, RuntimeError) as error:
-        # It may be a refusal of another kind, or a slip of its own: its line tells.
+        # It may be a refusal of another kind, or a slip of its own: its line tells. Its words are
+        # the student's, and stay in the process of the student.
+        kind = "AssertionError" if isinstance(error, AssertionError) else "RuntimeError"
         raise Unusable(
-            f"A training batch of shape {shape} must raise ValueError{options}. It raised "
-            f"{type(error).__name__}: {error}"
+            f"A training batch of shape {shape} must raise ValueError{options}. It raised {kind}."
         ).with_traceback(error.__traceback__) from None
     raise Unusable(
         f"A training batch of shape {shape} must raise ValueError{options}: one value per channel "

@@ -5,7 +5,7 @@ import contextlib
 import torch
 from torch import nn
 
-from bncourse.exercise import FLOAT64_TOLERANCE, Unusable
+from bncourse.exercise import FLOAT64_TOLERANCE, Unusable, describe
 from bncourse.exercises.torch_drive import settings
 
 TOLERANCE = {"float64": FLOAT64_TOLERANCE, "float32": 1e-3}
@@ -87,7 +87,7 @@ def listed(names):
 def require_module(made, what):
     """Raise Unusable unless something is a torch.nn.Module."""
     if not isinstance(made, nn.Module):
-        raise Unusable(f"{what} must be a torch.nn.Module. Received: {type(made).__name__}.")
+        raise Unusable(f"{what} must be a torch.nn.Module. Received: {describe(made)}.")
 
 
 def load(module, arrays):

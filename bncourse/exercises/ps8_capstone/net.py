@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bncourse.exercise import Case, Exercise, Unusable, so_far
+from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises.ps8_capstone.drive import (
     TOLERANCE,
     listed,
@@ -148,7 +148,7 @@ def _made(obj, inputs, normed, seed):
         net = obj(_INPUTS, inputs["width"], inputs["blocks"], _CLASSES, _Block, normed)
     require_module(net, "The net")
     if not isinstance(net, nn.Sequential):
-        raise Unusable(f"The net must be an nn.Sequential. Received: {type(net).__name__}.")
+        raise Unusable(f"The net must be an nn.Sequential. Received: {describe(net)}.")
     return net
 
 

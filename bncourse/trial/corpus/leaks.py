@@ -81,6 +81,20 @@ def _in_words():
         ),
         trick(
             46,
+            "smuggles inputs out in the name of a class",
+            "return type('SMUGG' + f'LED {x.sum()}', (), {'__module__': 'numpy'})()",
+            word="wrong",
+            hidden=_WORD,
+        ),
+        trick(
+            46,
+            "smuggles inputs out in the names of fields",
+            "return np.zeros(3, dtype=[('SMUGG' + f'LED {x.sum()}', float)])",
+            word="wrong",
+            hidden=_WORD,
+        ),
+        trick(
+            46,
             "prints inputs and fails",
             "print('SMUGG' + 'LED', x); return x",
             word="wrong",
