@@ -378,8 +378,9 @@ def _copied(layer):
     try:
         return copy.deepcopy(layer)
     except (RuntimeError, TypeError) as error:
+        told, *_ = str(error).split("\n")
         raise Unusable(
-            f"copy.deepcopy(layer) fails after a step: {str(error).splitlines()[0]}\nAn attribute "
+            f"copy.deepcopy(layer) fails after a step: {told}\nAn attribute "
             "holds what cannot be copied, such as a tensor with its graph: keep it in a local name."
         ) from None
 
