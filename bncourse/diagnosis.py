@@ -210,12 +210,14 @@ def diagnose(exercise, cases, attempts, expected, device=None):
         expected: ``{name: {label: array}}``, what the reference returns.
         device: where the attempts were made.
     """
-    # Known mistakes may change global state, and a glance at a pair does not watch over it.
-    state = GlobalState()
-    try:
-        return _diagnose(exercise, cases, attempts, expected, device, state)
-    finally:
-        state.restore()
+    # Known mistakes may change global state, and a glance at a pair does not watch over it. What
+    # keeps quiet here is no change of theirs.
+    with _quiet():
+        state = GlobalState()
+        try:
+            return _diagnose(exercise, cases, attempts, expected, device, state)
+        finally:
+            state.restore()
 
 
 def _diagnose(exercise, cases, attempts, expected, device, state):
@@ -229,15 +231,14 @@ def _diagnose(exercise, cases, attempts, expected, device, state):
     if not any(each.fails for each in evidence):
         return _by_rules(exercise, evidence)
     first = next((each for each in evidence if each.tells), None)
-    with _quiet():
-        if first is None:
-            return _without_values(exercise, evidence)
-        candidates = [_Candidate((each,), each.obj, evidence) for each in exercise.mistakes]
-        found = _whole(each for each in candidates if each.matches(first))
-        if found:
-            return Diagnosis(found.mistakes, found.is_sure)
-        part = [each for each in candidates if each.touches(first)]
-        return _pairs(exercise, first, candidates) or _parts(part)
+    if first is None:
+        return _without_values(exercise, evidence)
+    candidates = [_Candidate((each,), each.obj, evidence) for each in exercise.mistakes]
+    found = _whole(each for each in candidates if each.matches(first))
+    if found:
+        return Diagnosis(found.mistakes, found.is_sure)
+    part = [each for each in candidates if each.touches(first)]
+    return _pairs(exercise, first, candidates) or _parts(part)
 
 
 class _Candidate:
