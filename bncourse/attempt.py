@@ -112,6 +112,10 @@ def _attempt(exercise, obj, case, device, watch, caught):
     return Attempt(outputs=outputs, rules=(*rules, *shared), printed=_start(printed))
 
 
+def _arrays_in(parts):
+    return {label: each for label, each in parts.items() if isinstance(each, np.ndarray)}
+
+
 def _shared(exercise, obj, case, inputs, returned, outputs):
     """Return sentences on memory that results share with inputs, or with a later call.
 
@@ -121,7 +125,7 @@ def _shared(exercise, obj, case, inputs, returned, outputs):
         returned: what it returned, by label.
         outputs: copies of that.
     """
-    arrays = {label: each for label, each in returned.items() if isinstance(each, np.ndarray)}
+    arrays = _arrays_in(returned)
     rules = []
     if exercise.new_arrays:
         rules += [
@@ -136,7 +140,7 @@ def _shared(exercise, obj, case, inputs, returned, outputs):
             exercise.drive(obj, _other(case.inputs))
             if isinstance(returned, Unpacked):
                 # A list or a dict may be the same in each call, and hold other arrays now.
-                arrays = {label: as_array(x, label) for label, x in returned.once_more().items()}
+                arrays = _arrays_in(returned.once_more())
         if any(not _equal(each, outputs[label]) for label, each in arrays.items()):
             rules.append(CHANGED_LATER)
     return rules
