@@ -184,10 +184,15 @@ def _cell_id(cell, used, source):
 
 
 def derive_all(root):
-    """Write the solution notebook beside each text source; return the assignment names.
+    """Write the solution notebook beside each text source; return the assignment names."""
+    with _under_way(Path(root)):
+        return _derive(root)
 
-    A notebook whose content is unchanged is not rewritten, so that make sees no change. Each is
-    written where the release is made, and then put into its place.
+
+def _derive(root):
+    """Derive them while a release is under way: each is written there, then put into its place.
+
+    A notebook whose content is unchanged is not rewritten, so that make sees no change.
     """
     names, made = [], Path(root, _PART)
     for source in sorted(Path(root, "solutions").glob("*/*.md")):
@@ -220,7 +225,7 @@ def release(root, say=print):
         # Else all that was released would go, as withdrawn.
         raise CourseError(f"solutions/ must hold the text of a problem set. Received: {root}")
     with _under_way(root):
-        names = derive_all(root)
+        names = _derive(root)
         with scripts_on_path():
             for name in names:
                 say(f"releasing {name}")

@@ -129,7 +129,7 @@ def test_a_release_that_fails_leaves_what_was_released(tmp_path, monkeypatch):
 
     (tmp_path / "solutions" / "ps").mkdir(parents=True)
     (tmp_path / "solutions" / "ps" / "forward.md").touch()
-    monkeypatch.setattr("bncourse.release.derive_all", lambda root: ["ps"])
+    monkeypatch.setattr("bncourse.release._derive", lambda root: ["ps"])
     monkeypatch.setattr("nbgrader.apps.NbGraderAPI.generate_assignment", fails)
     before = sorted(each.name for each in tmp_path.iterdir())
     with pytest.raises(RuntimeError, match=r"(?s)stays as it was.*Put it back"):
@@ -150,7 +150,7 @@ def test_a_release_says_that_it_is_under_way_until_it_has_ended(tmp_path, monkey
         told.append(unfinished(tmp_path))
         return {"success": True}
 
-    monkeypatch.setattr("bncourse.release.derive_all", lambda root: ["ps"])
+    monkeypatch.setattr("bncourse.release._derive", lambda root: ["ps"])
     monkeypatch.setattr("nbgrader.apps.NbGraderAPI.generate_assignment", generate)
     assert not unfinished(tmp_path)
     release(tmp_path, say=lambda line: None)
