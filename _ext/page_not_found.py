@@ -10,6 +10,7 @@ from string import Template
 
 from bncourse.contents import CHAPTERS, number_of
 
+_DARK = "color-scheme: dark; --page: #14161a; --text: #e4e2dc; --link: #62b6f0; --line: #3a404a"
 _TEMPLATE = Template("""<!doctype html>
 <html lang="en">
 <head>
@@ -18,9 +19,8 @@ _TEMPLATE = Template("""<!doctype html>
 <title>Not here: $title</title>
 <style>
 :root { color-scheme: light; --page: #fff; --text: #222832; --link: #0b6bb0; --line: #d0d4da; }
-@media (prefers-color-scheme: dark) {
-  :root { color-scheme: dark; --page: #14161a; --text: #e4e2dc; --link: #62b6f0; --line: #3a404a; }
-}
+@media (prefers-color-scheme: dark) { :root:not([data-theme=light]) { $dark } }
+:root[data-theme=dark] { $dark }
 html { background: var(--page); color: var(--text); }
 body { max-width: 38rem; margin: 3rem auto; padding: 0 1rem; font: 1rem/1.55 sans-serif; }
 a { color: var(--link); }
@@ -28,6 +28,10 @@ li { padding: 0.2rem 0; }
 input, button { font: inherit; padding: 0.5rem 0.8rem; }
 nav { border-top: 1px solid var(--line); }
 </style>
+<script>
+// As the button of the other pages was set: dark, light, or as the system is.
+try { document.documentElement.dataset.theme = localStorage.mode ?? ""; } catch { /* none kept */ }
+</script>
 </head>
 <body>
 <main>
@@ -73,7 +77,7 @@ def page(title):
         f"{escape(each.title)}</a></li>"
         for each in CHAPTERS
     )
-    return _TEMPLATE.substitute(title=escape(title), chapters=chapters)
+    return _TEMPLATE.substitute(title=escape(title), chapters=chapters, dark=_DARK)
 
 
 def _write(app, exception):

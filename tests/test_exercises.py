@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bncourse import check
-from bncourse.attempt import attempt
+from bncourse.attempt import attempt_each
 from bncourse.check import CheckFailed
 from bncourse.contents import CHAPTERS
 from bncourse.exercise import draw_cases
@@ -33,7 +33,7 @@ def verdict_on(exercise, obj, seed):
     with warnings.catch_warnings():
         # A wrong solution may divide by zero; the verdict is what counts here.
         warnings.simplefilter("ignore")
-        attempts = {name: attempt(exercise, obj, case) for name, case in cases.items()}
+        attempts = dict(zip(cases, attempt_each(exercise, obj, cases.values()), strict=True))
         return judge(exercise, cases, attempts)
 
 

@@ -70,3 +70,17 @@ def test_axe_finds_nothing(host, browser, scheme):
     shown.locator("main a").first.wait_for()
     assert axe.run(shown).response["violations"] == []
     shown.close()
+
+
+@needs_chromium
+@pytest.mark.parametrize("system", ["light", "dark"])
+@pytest.mark.parametrize("chosen", ["light", "dark", "auto", None])
+def test_it_is_as_dark_as_the_other_pages(host, browser, system, chosen):
+    shown = browser.new_page(color_scheme=system)
+    if chosen:
+        shown.add_init_script(f"localStorage.mode = '{chosen}'")
+    shown.goto(f"{host}/no.html")
+    background = shown.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    is_dark = system if chosen in ("auto", None) else chosen
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 22, 26)"}[is_dark]
+    shown.close()
