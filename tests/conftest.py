@@ -38,6 +38,7 @@ SHARED = {
     "test_browser.py": "the website",
     "test_browser_head.py": "the website",
     "test_browser_reading.py": "the website",
+    "test_drawn_pictures.py": "the website",
     "test_on_page.py": "the website",
     "test_release.py": "the exercises",
     "test_sample_class.py": "the exercises",

@@ -187,7 +187,7 @@ LOOKS = """() => {
       const style = getComputedStyle(each, part);
       if (part && style.content === "none") continue;
       const where = `${each.tagName} ${each.getAttribute("class")} ${part ?? ""}`;
-      // An editor has as many lines, as wide and as high, as it has measured so far.
+      // It has as many lines, as wide and as high, as it has measured.
       const edited = each.closest(".cm-scroller");
       const own = names.filter((name) => !edited || !MEASURED.has(name));
       const looks = where + own.map((name) => `\\n${name}: ${style[name]}`).join("");
@@ -209,17 +209,15 @@ WHOLE = """async () => {
   style.remove();
   await document.fonts.ready;
 }"""
-# Menus and dialogs as they stand open, a tooltip, a preview, a search; each editor has been seen.
-OPEN = """async () => {
+# Menus and dialogs as they stand open, a tooltip, a preview, a search. An editor is as high as it
+# has measured so far, and all that stands below it with it.
+OPEN = """() => {
   document.querySelectorAll("details").forEach((each) => (each.open = true));
   document.querySelectorAll(".dropdown-menu").forEach((each) => each.classList.add("show"));
-  const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  for (const each of document.querySelectorAll(".cm-editor")) {
-    each.scrollIntoView({ behavior: "instant" });
-    for (let frame = 0; frame < 3; frame++) await drawn();
-  }
-  window.scrollTo({ top: 0, behavior: "instant" });
-  await drawn();
+  const style = document.createElement("style");
+  // For those that are still to come, too.
+  style.textContent = ".cm-editor { display: none !important }";
+  document.head.append(style);
 }"""
 
 
