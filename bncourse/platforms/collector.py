@@ -24,7 +24,7 @@ from bncourse.grading.nbgrader.extensions import extensions_of
 from bncourse.platforms.left import Left, report
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.transfer import forget, make_whole
-from bncourse.platforms.unpack import NOTEBOOK
+from bncourse.platforms.unpack import NOTEBOOK, is_downloaded_archive
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ class HandInCollector(FileNameCollectorPlugin):
         "gradebook knows nobody, they are.",
     ).tag(config=True)
 
+    # What was downloaded as an archive, could not be unpacked, and has no student's name.
+    unread = ()
     _counting = None
 
     def __init__(self, **options):
@@ -144,6 +146,7 @@ class HandInCollector(FileNameCollectorPlugin):
         app = self.parent
         self._root = Path(app._format_collect_path(app.extracted_directory))
         self._left = []
+        self._refused = {path.with_suffix("") for path, _ in self._not_unpacked}
         self._due, roster = self._from_gradebook()
         self._extended = extensions_of(self.config, app.coursedir.assignment_id)
         paths = [
@@ -182,7 +185,7 @@ class HandInCollector(FileNameCollectorPlugin):
             students: those with a notebook that counts; their other files need nobody.
         """
         told = {Path(self._root, row.path).with_suffix(""): row for row in self._left}
-        for path, reason in getattr(self.parent.extractor_plugin_inst, "left", ()):
+        for path, reason in self._not_unpacked:
             # Of what was refused, the note in its place may have been read.
             row = told.get(path.with_suffix(""))
             if row and not row.student:
@@ -190,6 +193,7 @@ class HandInCollector(FileNameCollectorPlugin):
             if not row or not row.student:
                 self._leave(path, reason, self._student_of(path))
         rows = [replace(row, needs_human=row.student not in students) for row in self._left]
+        self.unread = [row for row in rows if not row.student and is_downloaded_archive(row.path)]
         report(self.log, self._root.parent, rows)
 
     def _student_of(self, path):
@@ -255,7 +259,9 @@ class HandInCollector(FileNameCollectorPlugin):
                 return None
             return self._hand_in(path, told)
         except Unreadable as reason:
-            self.log.warning("Refused %s: %s", path, reason)
+            # The note in the place of what the extractor refused: it has said so.
+            if path.with_suffix("") not in self._refused:
+                self.log.warning("Refused %s: %s", path, reason)
             self._leave(path, str(reason), self._student_of(path))
             return None
 
@@ -286,6 +292,11 @@ class HandInCollector(FileNameCollectorPlugin):
     def _parse(self, path):
         relative = path.relative_to(self._root)
         return parse(relative, self._notebooks, self.zip_ext, self.repository_prefix)
+
+    @property
+    def _not_unpacked(self):
+        """What the extractor left, where it is the one of the course: ``[(path, reason)]``."""
+        return getattr(self.parent.extractor_plugin_inst, "left", ())
 
     @property
     def zip_ext(self):

@@ -10,8 +10,9 @@ import os
 import shutil
 from pathlib import Path
 
-from bncourse.grading.intake.odd import NOTE
+from bncourse.grading.intake.odd import NOTE, said
 from bncourse.platforms.counted import write_counted
+from bncourse.platforms.left import TABLE
 from bncourse.whole import beside, recover, replace_folder
 
 # Beside the folder of what was unpacked, while a collection is under way.
@@ -69,14 +70,31 @@ def _extract(app, extract):
 
 def _process(app, process):
     try:
+        # nbgrader ends well where there is nothing to collect.
+        if not any(_files(_unpacked(app))):
+            _fail_empty(app)
         process()
     except BaseException:
         forget(app)
         raise
     (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
+    if unread := app.collector_plugin_inst.unread:
+        app.fail(
+            "What could be read is collected. These could not be unpacked, so the hand-ins in them "
+            "are not. Download them again, and collect with --force: %s",
+            ", ".join(said(row.path) for row in unread),
+        )
+
+
+def _fail_empty(app):
+    table = _unpacked(app).parent / TABLE
+    where = f" {table} tells why of each." if table.exists() else ""
+    app.fail("Nothing was collected, since no file is a hand-in.%s", where)
 
 
 def _transfer(app, collected):
+    if not collected:
+        _fail_empty(app)
     course = app.coursedir
     step, assignment = course.submitted_directory, course.assignment_id
     places = {each: Path(course.format_path(step, each, assignment)) for each in collected}

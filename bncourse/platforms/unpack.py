@@ -27,6 +27,7 @@ from traitlets import Int
 from bncourse.grading.intake.odd import REFUSED, is_of_the_system, is_plain
 from bncourse.limits import MIB, Limits
 from bncourse.platforms.left import Left, report
+from bncourse.platforms.names import ARCHIVES
 
 NOTEBOOK = ".ipynb"
 
@@ -240,6 +241,17 @@ def _kind(path):
     if path.suffix.lower() in _OTHER_ARCHIVES:
         return f"It is an archive of a kind that is not unpacked here: {path.suffix}."
     return f"It is neither a notebook nor an archive, but {path.suffix or 'without an extension'}."
+
+
+def is_downloaded_archive(path):
+    """Return whether a path of what was unpacked is an archive that lay in no other one.
+
+    >>> is_downloaded_archive("a/class.7z"), is_downloaded_archive("class.zip/ada_hw.7z")
+    (True, False)
+    """
+    *around, own = (Path(part).suffix.lower() for part in Path(path).parts)
+    kinds = {*ARCHIVES, *_OTHER_ARCHIVES}
+    return own in kinds and not kinds.intersection(around)
 
 
 def is_hidden(name):

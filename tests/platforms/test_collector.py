@@ -1,5 +1,6 @@
 """Collecting: whose file it is, which one counts, and what a hostile archive cannot do."""
 
+import contextlib
 import csv
 import errno
 import io
@@ -57,12 +58,13 @@ def archive(course, assignment="ps1"):
     return course / "downloaded" / assignment / "archive"
 
 
-def collect(course, level=logging.INFO, **options):
+def collect(course, level=logging.INFO, fails=False, **options):
     """Run nbgrader's collecting; return ``{student: {file name: text}}``.
 
     Args:
         course: the folder.
         level: of the log.
+        fails: whether it must end with a status that is not 0.
         options: of the two plugins, such as ``deadline``.
     """
     config = Config(
@@ -79,7 +81,8 @@ def collect(course, level=logging.INFO, **options):
     app.coursedir = CourseDirectory(parent=app)
     app.coursedir.assignment_id = "ps1"
     app.init_plugins()
-    with scripts_on_path():
+    fate = pytest.raises(SystemExit, match=r"^1$") if fails else contextlib.nullcontext()
+    with scripts_on_path(), fate:
         app.extract_archive_files()
         app.process_extracted_files()
     return {
@@ -249,7 +252,7 @@ def test_a_class_is_a_few_lines_and_debug_shows_each_file(course, caplog, level,
 
 def test_the_table_speaks_of_this_collection_only(course, caplog):
     put(course, ("bob.docx", "x"))
-    assert collect(course) == {}
+    assert collect(course, fails=True) == {}
     # Without any notebook too.
     assert "1 of 1 files that are no hand-in need a human" in caplog.text
     assert list(left(course)) == ["class.zip/bob.docx"]
@@ -322,7 +325,7 @@ def test_a_student_without_a_notebook_that_counts_is_in_the_table(roster, caplog
         ("jan_4713_9_.ipynb", "x"),
         ("ada_4711_6_hw.rar", "x"),
     )
-    collect(roster)
+    collect(roster, fails=True)
     assert {name.removeprefix("class.zip/"): row for name, row in left(roster).items()} == {
         f"ada_4711_7_hw.zip/{checkpoint}": (True, "ada", "It is hidden, or in a hidden folder."),
         "ben_4712_8_hw.zip": (True, "ben", "It is an archive without a notebook."),
@@ -538,12 +541,39 @@ def test_a_name_that_leads_out_of_its_archive_is_refused_and_the_rest_goes_on(co
 def test_a_damaged_archive_costs_its_student_only(course, caplog, broken):
     put(course, ("ada_4711_7_hw.zip", broken), ("bob_forward.ipynb", "bob"))
     (archive(course) / "other.zip").write_bytes(broken)
-    found = collect(course)
+    found = collect(course, fails=True)
     assert found["bob"] == {"forward.ipynb": "bob"}
     assert found["ada"]["hw.ipynb"].startswith("Refused when it was collected.")
     assert re.search(r"Refused \S+other.zip: It (is no archive|cannot be read)", caplog.text)
+    assert "Refused other.ipynb" not in caplog.text.replace(
+        f"{course}/downloaded/ps1/extracted/", ""
+    )
+    # Who is in it nobody knows, so the command does not end well; of ada's, her verdict tells.
+    assert caplog.messages[-1].endswith("collect with --force: other.zip")
     # The table says so too, and not that the note in its place has no student's name.
     assert re.match("It (is no archive|cannot be read)", left(course)["other.zip"][2])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("class.zip", zipped(("ada_forward.ipynb", "x" * 999))[:-30]), ("notes.txt", b"notes")],
+)
+def test_a_collection_of_nothing_fails_and_leaves_things_as_they_were(
+    course, caplog, name, content
+):
+    put(course, ("ada_forward.ipynb", "ada"))
+    before = collect(course)
+    counted = (course / "downloaded" / "ps1" / "counted.csv").read_text()
+    (archive(course) / "class.zip").unlink()
+    (archive(course) / name).write_bytes(content)
+    assert collect(course, fails=True) == before
+    assert (course / "downloaded" / "ps1" / "counted.csv").read_text() == counted
+    table = course / "downloaded" / "ps1" / "left.csv"
+    last = f"Nothing was collected, since no file is a hand-in. {table} tells why of each."
+    assert caplog.messages[-1] == last
+    assert list(left(course)) == [name]
+    # What was unpacked of it is in nobody's way.
+    assert not (course / "downloaded" / "ps1" / "extracted").exists()
 
 
 def test_a_damaged_file_in_an_archive_costs_its_student_only(course):
@@ -596,14 +626,15 @@ def test_a_tar_gz_that_unpacks_to_too_much_is_refused(course, caplog):
         member.size = 2_000_000
         tar.addfile(member, io.BytesIO(b"0" * member.size))
     put(course, ("bob_forward.ipynb", "bob"))
-    assert collect(course, class_bytes=1_000_000) == {"bob": {"forward.ipynb": "bob"}}
+    found = collect(course, class_bytes=1_000_000, fails=True)
+    assert found == {"bob": {"forward.ipynb": "bob"}}
     assert "more bytes than" in caplog.text
 
 
 def test_archives_in_archives_count_for_the_class(course, caplog):
     inner = zipped(("forward.ipynb", b"0" * 600_000))
     put(course, ("ada_1_1_hw.zip", inner), ("bob_2_2_hw.zip", inner))
-    assert collect(course, class_bytes=1_000_000) == {}
+    assert collect(course, class_bytes=1_000_000, fails=True) == {}
     assert "class.zip: It unpacks to more bytes than an archive may." in caplog.text
 
 
