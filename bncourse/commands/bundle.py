@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from bncourse.errors import CourseError
+from bncourse.whole import beside, recover, replace_folder
 
 # What Pyodide loads at run time, of all that its package holds.
 _PYODIDE = (
@@ -29,6 +30,8 @@ _ESBUILD = (
 def bundle(root):
     """Write ``_build/web/run``, unless it holds the present state of ``web/`` and the library.
 
+    Failed or killed, it leaves what was there.
+
     Args:
         root: the repository.
 
@@ -38,12 +41,21 @@ def bundle(root):
     Raises:
         CourseError: if a step fails; the message is what it said.
     """
-    target = root / "_build" / "web" / "run"
+    place = root / "_build" / "web"
     done, state = root / "_build" / "web.state", _state(root)
-    if target.exists() and done.exists() and done.read_text() == state:
+    recover(place)
+    if (place / "run").exists() and done.exists() and done.read_text() == state:
         return False
+    new = beside(place)
+    shutil.rmtree(new, ignore_errors=True)
+    _make(root, new / "run")
     done.unlink(missing_ok=True)
-    shutil.rmtree(target, ignore_errors=True)
+    replace_folder(new, place)
+    done.write_text(state)
+    return True
+
+
+def _make(root, target):
     (target / "pyodide").mkdir(parents=True)
     modules = install(root)
     shutil.copy(root / "web" / "page.js", modules)
@@ -58,8 +70,6 @@ def bundle(root):
         shutil.copy(wheel, target / "pyodide")
     _collect_licences(modules / "node_modules", target / "LICENSES.txt")
     _build_wheel(root, target / "bncourse.whl")
-    done.write_text(state)
-    return True
 
 
 def _state(root):
@@ -99,6 +109,8 @@ def install(root):
         return modules
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(web / name, modules)
+    # Killed below, it has installed neither these packages nor those of before.
+    installed.unlink(missing_ok=True)
     # npm compares each package with the hash in the lock file. None needs a script to install.
     _run(node_command("npm", "ci", "--prefer-offline", "--ignore-scripts"), modules)
     installed.write_text(lock)
