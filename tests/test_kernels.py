@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
-from bncourse.commands.book import execute_pages
+from bncourse.commands.book import SETTING, execute_pages
 from bncourse.commands.kernels import WarmKernels
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +75,7 @@ def test_a_page_is_executed_once_and_then_read_again(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "chapters").mkdir()
     (tmp_path / "chapters" / "page.md").write_text(PAGE)
-    doctree = tmp_path / "_build" / ".doctrees" / "chapters" / "page.doctree"
+    doctree = tmp_path / SETTING / "_build" / ".doctrees" / "chapters" / "page.doctree"
     doctree.parent.mkdir(parents=True)
     cache, said = tmp_path / "_build" / ".jupyter_cache", []
 

@@ -8,7 +8,7 @@ import errno
 import click
 
 from bncourse.errors import CourseError, Infra
-from bncourse.verbs import NEEDS, STUDY, VERBS, command
+from bncourse.verbs import NEEDS, STUDY, VERBS, command, unknown
 
 
 class Command(click.Command):
@@ -60,6 +60,11 @@ class _Verbs(click.Group):
             return command(name)
         except ModuleNotFoundError as missing:
             raise click.ClickException(f"{missing.name} is not installed here. {NEEDS}") from None
+
+    def resolve_command(self, ctx, args):
+        if args[0] not in VERBS:
+            ctx.fail(unknown(args[0]))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx, formatter):
         # From the tables, since the modules take a while to import. Those of students are

@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,8 +22,11 @@ from bncourse.commands.course import root_option
 from bncourse.course import require_course
 from bncourse.errors import CourseError
 from bncourse.lab.once import shared_by_processes
+from bncourse.whole import beside, recover, replace_folder
 
 _LAST_LINES = 40
+# Where Jupyter Book sets the pages, relative to the repository.
+SETTING = Path("_build", "book")
 
 
 @click.command(cls=Command, epilog="Example: bncourse book --workers 2")
@@ -40,7 +44,7 @@ def book(root, workers):
     log = root / "_build" / "book.log"
     click.echo(f"setting the pages (log: {log.relative_to(root)})")
     start = time.monotonic()
-    if _build(root, log):
+    if _set(root, log):
         tail = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
         raise CourseError("\n".join([*tail, f"The book was not built. The whole log: {log}"]))
     click.echo(f"the book is built, {time.monotonic() - start:.0f} s")
@@ -74,7 +78,7 @@ def execute_pages(root, cache, workers, say=print):
             if problem:
                 raise CourseError(f"{page.relative_to(root)} raises:\n{problem}")
             _keep(cache, page, notebook, seconds)
-            _forget(root, cache, page)
+            _forget(root, page)
             say(f"{done}/{len(pages)} {page.relative_to(root)}, {seconds:.0f} s")
 
 
@@ -148,15 +152,40 @@ def _keep(cache, page, notebook, seconds):
     get_cache(str(cache)).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
-def _forget(root, cache, page):
+def _forget(root, page):
     """Have Sphinx read a page again: its text may be the same where its outputs are not."""
-    doctree = cache.with_name(".doctrees") / page.relative_to(root).with_suffix(".doctree")
+    doctrees = root / SETTING / "_build" / ".doctrees"
+    doctree = doctrees / page.relative_to(root).with_suffix(".doctree")
     doctree.unlink(missing_ok=True)
+
+
+def _set(root, log):
+    """Set the pages where nobody reads them, put them into their place, and return the status.
+
+    Failed or killed, it leaves the website of before.
+    """
+    folder, place = root / SETTING, root / "_build" / "html"
+    recover(place)
+    under_way = folder / "under_way"
+    if under_way.exists():
+        # A page may be cut short, and Sphinx goes by its time.
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    under_way.touch()
+    status = _build(root, log)
+    if status >= 0:
+        under_way.unlink()
+    if status == 0:
+        new = beside(place)
+        shutil.rmtree(new, ignore_errors=True)
+        # No links: Sphinx writes into files that are there.
+        shutil.copytree(folder / "_build" / "html", new)
+        replace_folder(new, place)
+    return status
 
 
 def _build(root, log):
     command = [sys.executable, Path(sysconfig.get_path("scripts"), "jupyter-book"), "build", "."]
+    options = ["-W", "-n", "--keep-going", "--path-output", SETTING]
     with log.open("w") as file:
-        return subprocess.run(
-            [*command, "-W", "-n", "--keep-going"], cwd=root, stdout=file, stderr=file
-        ).returncode
+        return subprocess.run([*command, *options], cwd=root, stdout=file, stderr=file).returncode

@@ -99,6 +99,7 @@ def feedback(problem_set, root, platform, to, unfinished):
     course = Course(root, problem_set)
     if to and platform in (None, "classroom"):
         raise click.UsageError("--to names a file, so --for must be canvas, moodle or mail.")
+    _require_graded(course)
     # Before the work of minutes: whether the names are there that the platform gave.
     files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
     _nbgrader(course.root, "generate_feedback", problem_set, quiet=True)
@@ -109,6 +110,17 @@ def feedback(problem_set, root, platform, to, unfinished):
     if platform:
         _say_left("still waits for a human (--unfinished packs it)", waiting)
         _SENDERS[platform](course, pages, to)
+
+
+def _require_graded(course):
+    from bncourse.errors import CourseError
+
+    step = course.directory.autograded_directory
+    if not any(course.root.glob(str(course.folder(step, "*").relative_to(course.root)))):
+        raise CourseError(
+            f"Nothing of {course.problem_set} is graded yet, so there is nothing to tell.",
+            f"Grade it first: bncourse grade {course.problem_set}",
+        )
 
 
 @click.command(cls=Command, epilog="Example: bncourse export --for canvas --to grades-canvas.csv")
@@ -133,11 +145,17 @@ def export(root, platform, to):
     require_course(root)
     if to and not Path(to).resolve().parent.is_dir():
         raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
+    assignments = _assignments(root)
+    if not assignments:
+        raise CourseError(
+            "The gradebook knows no problem set yet, so there are no points to export.",
+            "Release one first: bncourse release",
+        )
     exporter = f"--exporter=bncourse.platforms.export.{_EXPORTS[platform]}"
     # nbgrader writes into the folder of the course; a path of the caller's is relative to theirs.
     options = [f"--to={Path(to).resolve()}"] if to else []
     _nbgrader(root, "export", exporter, *options)
-    say_stale(root, _assignments(root))
+    say_stale(root, assignments)
 
 
 def _assignments(root):

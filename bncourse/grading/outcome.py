@@ -26,6 +26,8 @@ _LIMITS = {
     "disk": re.compile(r"Errno 28\]|Errno 27\]|No space left|File too large"),
     "pids": re.compile(r"can't start new thread|Errno 11\] Resource temporarily unavailable"),
     "files": re.compile(r"Errno 24\]"),
+    # Where a student works, no filter stands between: what is right there must not be a mere error.
+    "calls": re.compile(r"Errno 38\]|Function not implemented"),
 }
 
 

@@ -21,7 +21,8 @@ def main(arguments):
     parser = argparse.ArgumentParser(
         prog="bncourse new",
         description="Put a problem set into the current folder.",
-        epilog=f"The problem sets: {', '.join(problem_sets(optional=True))}.",
+        epilog="Example: bncourse new ps1_forward --py. "
+        f"The problem sets: {', '.join(problem_sets(optional=True))}.",
     )
     parser.add_argument(
         "problem_set", nargs="?", metavar="PROBLEM_SET", help="its name or its number"

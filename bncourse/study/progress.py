@@ -12,8 +12,9 @@ def main(arguments):
     parser = argparse.ArgumentParser(
         prog="bncourse progress",
         description="Print what is done of a problem set, and what is still open.",
+        epilog="Example: bncourse progress forward.ipynb",
     )
-    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
+    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="as Jupyter saved it")
     for path in parser.parse_args(arguments).notebooks:
         try:
             print("\n".join(lines_on(path)))

@@ -46,7 +46,9 @@ class Standing:
 def main(arguments):
     """Run the verb, and return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="bncourse watch", description="Check a Python file again at each save."
+        prog="bncourse watch",
+        description="Check a Python file again at each save.",
+        epilog="Example: bncourse watch forward.py",
     )
     parser.add_argument("file", type=Path, help="such as forward.py, from bncourse new --py")
     parser.add_argument("--once", action="store_true", help="check once; status 0 if all is right")

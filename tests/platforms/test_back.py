@@ -159,6 +159,7 @@ def made(tmp_path_factory):
             page = root / "feedback" / student / "ps1_forward" / "forward.html"
             page.parent.mkdir(parents=True)
             page.write_text(f"<p>{student}</p>")
+            (root / "autograded" / student / "ps1_forward").mkdir(parents=True)
         book.db.commit()
     (root / "downloaded" / "ps1_forward").mkdir(parents=True)
     (root / "downloaded" / "ps1_forward" / "counted.csv").write_text(
@@ -227,3 +228,10 @@ def test_a_platform_that_gave_no_names_is_told(graded):
 def test_no_pack_needs_no_file(graded):
     assert run(graded, "--to", "x.zip").exit_code == 2
     assert run(graded).output == "2 pages say what the gradebook says.\n"
+
+
+def test_before_grading_it_says_what_comes_first(graded):
+    shutil.rmtree(graded / "autograded")
+    done = run(graded)
+    assert done.exit_code == 2
+    assert "Grade it first: bncourse grade ps1_forward" in done.output

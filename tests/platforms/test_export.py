@@ -196,8 +196,9 @@ def test_the_verb_writes_where_the_caller_says_however_often(tmp_path, gradebook
         ("raise ValueError('odd')", "ValueError: odd"),
     ],
 )
-def test_the_verb_ends_as_nbgrader_ends(tmp_path, monkeypatch, fails, told):
+def test_the_verb_ends_as_nbgrader_ends(tmp_path, gradebook, monkeypatch, fails, told):
     (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    shutil.copy(gradebook, tmp_path)
     (tmp_path / "nbgrader").write_text(f"import os, sys\nprint('a line', file=sys.stderr)\n{fails}")
     monkeypatch.setattr("bncourse.commands.term.sysconfig.get_path", lambda name: str(tmp_path))
     done = CliRunner().invoke(export_verb, ["--root", str(tmp_path)])
@@ -207,3 +208,11 @@ def test_the_verb_ends_as_nbgrader_ends(tmp_path, monkeypatch, fails, told):
     assert ("Traceback" in done.stderr) is ("ValueError" in told)
     (tmp_path / "nbgrader").write_text("import sys; sys.exit(3)")
     assert CliRunner().invoke(export_verb, ["--root", str(tmp_path)]).exit_code == 3
+
+
+def test_a_table_of_no_problem_set_is_not_written(tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    done = CliRunner().invoke(export_verb, ["--root", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "The gradebook knows no problem set yet" in done.stderr
+    assert not (tmp_path / "grades.csv").exists()

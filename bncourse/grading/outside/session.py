@@ -44,6 +44,7 @@ OVER = {
     "pids": "It started more processes and threads than a submission may.",
     "disk": "It wrote more to the disk than a submission may.",
     "files": "It opened more files than a submission may.",
+    "calls": "It asked the system for what grading refuses, such as shared memory without a file.",
 }
 
 

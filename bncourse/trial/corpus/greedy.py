@@ -49,7 +49,7 @@ def _memory():
             "import os",
             "files = [os.memfd_create('bomb') for _ in range(60)]",
             "for file in files: os.write(file, bytes(2**24))",
-            word="error",
+            word="limit: calls",
         ),
     ]
 
@@ -63,7 +63,7 @@ def _shared_memory():
             "m = mmap.mmap(-1, 2**26)",
             "m.write(bytes(2**26))",
             "m.madvise(mmap.MADV_DONTNEED)",
-            word="error",
+            word="limit: calls",
         ),
         trick(
             18,
