@@ -271,11 +271,12 @@ def _release(root, name):
 
 
 def _refusal(name, log):
-    text = f"nbgrader could not release {name}, and what was released stays as it was:\n{log}"
+    text = f"nbgrader could not release {name}, and what was released stays as it was"
     if "Cannot add or remove" not in log:
-        return text
+        return f"{text}:\n{log}"
+    # Its log of forty lines would hide the reason.
     return (
-        f"{text}\nA graded cell was added or removed after hand-ins were graded. Put it back, or "
+        f"{text}. A graded cell was added or removed after hand-ins were graded. Put it back, or "
         f"give the new version the name of a new problem set."
     )
 
