@@ -37,13 +37,19 @@ _FAST_3G = {
 _SLOWER = 4
 _WATCH = """
 window.seen = { shift: 0, blocked: 0 };
+window.busyUntil = 0;
 new PerformanceObserver((list) => {
   for (const each of list.getEntries()) if (!each.hadRecentInput) seen.shift += each.value;
 }).observe({ type: "layout-shift", buffered: true });
 new PerformanceObserver((list) => {
-  for (const each of list.getEntries()) seen.blocked += each.duration - 50;
+  for (const each of list.getEntries()) {
+    seen.blocked += each.duration - 50;
+    busyUntil = each.startTime + each.duration;
+  }
 }).observe({ type: "longtask", buffered: true });
 """
+# Scripts go on when all files are there, on a slow processor for seconds.
+_AT_REST = "performance.now() - busyUntil > 1500"
 _READ = """async () => {
   await document.fonts.ready;
   const fonts = performance.getEntriesByType("resource").filter((e) => /katex.*woff/.test(e.name));
@@ -116,7 +122,9 @@ def visit(browser, address, slow=False):
         session = context.new_cdp_session(page)
         session.send("Network.emulateNetworkConditions", _FAST_3G)
         session.send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
-    page.goto(address, wait_until="networkidle")
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function(_AT_REST, polling=200)
     found = page.evaluate(_READ)
     context.close()
     return Visit(**found)
