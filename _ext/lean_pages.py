@@ -50,10 +50,23 @@ _STEMMER = re.compile(_SCRIPT.format(r"language_data\.js"))
 _BLOCKING = re.compile(
     r"<script(?![^>]*(?:\bdefer\b|\basync\b|\bmodule\b|documentation_options))(?=[^>]*\bsrc=)"
 )
-_MEASURING = re.compile(
-    r'"complete"===document\.readyState\?(\w)\(\):window\.addEventListener\("load",\1\)'
+# What scripts of the theme do in an expensive way: the file, what stands in it, what shall. The
+# one lays the page out once for each block of code, which _static/reach_scrolling.js does at no
+# cost. The other asks each element for 28 classes in turn; for one, a browser has a list.
+_EXPENSIVE = (
+    (
+        "pydata-sphinx-theme.js",
+        re.compile(
+            r'"complete"===document\.readyState\?(\w)\(\):window\.addEventListener\("load",\1\)'
+        ),
+        "void 'measured elsewhere'",
+    ),
+    (
+        "sphinx-book-theme.js",
+        re.compile(r'document\.querySelectorAll\((?P<kept>\w)\.join\(", "\)\)'),
+        ".flatMap(e=>[...document.querySelectorAll(e)])",
+    ),
 )
-_LEFT = "void 'measured elsewhere'"
 
 _PICTURE = re.compile(r'<img [^>]*\bsrc="[^"]*?([^"/]+)"[^>]*>')
 
@@ -133,28 +146,42 @@ def _size_pictures(app, pagename, templatename, context, doctree):
     context["body"] = sized(context["body"], size)
 
 
-def _do_not_measure(app, exception):
-    """Take from the theme's script what lays the page out once for each block of code.
-
-    _static/reach_scrolling.js does it at no cost.
-    """
+def _lighten(app, exception):
+    """Have the theme's scripts do in a cheaper way what takes long on a large page."""
     if exception or app.builder.format != "html":
         return
-    path = Path(app.outdir, "_static", "scripts", "pydata-sphinx-theme.js")
-    script = path.read_text("utf-8")
+    for name, found, instead in _EXPENSIVE:
+        path = Path(app.outdir, "_static", "scripts", name)
+        path.write_text(lightened(path.read_text("utf-8"), found, instead), "utf-8")
+
+
+def lightened(script, found, instead):
+    r"""Return a script with one thing in it replaced.
+
+    Args:
+        script: its text.
+        found: a compiled pattern; its group ``kept``, if it has one, goes before the replacement.
+        instead: the replacement.
+
+    Raises:
+        ExtensionError: if the script holds neither.
+
+    >>> once = lightened("all(n.join())", re.compile(r"all\((?P<kept>n)\.join\(\)\)"), ".each()")
+    >>> once
+    'n.each()'
+    >>> lightened(once, re.compile("never"), ".each()")
+    'n.each()'
+    """
+    changed, count = found.subn(lambda each: each.groupdict().get("kept", "") + instead, script)
     # A build keeps what an earlier one has written.
-    if _LEFT not in script:
-        script, count = _MEASURING.subn(_LEFT, script)
-        if not count:
-            raise ExtensionError(
-                "The theme's script reaches its blocks of code in another way now."
-            )
-        path.write_text(script, "utf-8")
+    if not count and instead not in script:
+        raise ExtensionError(f"The theme's script works in another way now: {found.pattern}")
+    return changed
 
 
 def setup(app):
     """Render through Trimming."""
-    app.connect("build-finished", _do_not_measure)
+    app.connect("build-finished", _lighten)
     app.config.template_bridge = f"{__name__}.{Trimming.__name__}"
     app.connect("html-page-context", _size_pictures)
     return {"parallel_read_safe": True}
