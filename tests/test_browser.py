@@ -150,6 +150,58 @@ def test_a_chapter_is_short_and_shows_pictures(site, browser, screens, chapter):
     page.close()
 
 
+# Where the columns of the first table begin, by how many of its rows have come.
+COLUMNS = """() => {
+  const table = document.querySelector("article table");
+  const rows = [...table.tBodies[0].rows];
+  return rows.map((_, last) => {
+    rows.forEach((row, number) => (row.style.display = number > last ? "none" : ""));
+    return [...table.tHead.rows[0].cells].map((each) => Math.round(each.getBoundingClientRect().x));
+  });
+}"""
+
+
+def test_columns_stay_while_rows_come_in(site, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{site}/chapters/notation.html")
+    page.evaluate("document.fonts.ready")
+    columns = page.evaluate(COLUMNS)
+    assert len(columns) > 10
+    assert all(each == columns[-1] for each in columns)
+    page.close()
+
+
+# What a page is searched for, many things at a time: each element is asked for each of them.
+SEARCHES = """
+window.searches = [];
+const search = Document.prototype.querySelectorAll;
+Document.prototype.querySelectorAll = function (words) {
+  if (words.split(",").length > 20) searches.push(words);
+  return search.call(this, words);
+};
+"""
+
+
+def test_no_script_asks_each_element_for_many_classes_in_turn(site, browser):
+    page = browser.new_page()
+    page.add_init_script(SEARCHES)
+    page.goto(f"{site}/chapters/backward.html", wait_until="networkidle")
+    assert page.evaluate("window.searches") == []
+    page.close()
+
+
+def test_the_list_of_contents_makes_room_for_what_stands_in_the_margin(site, html, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    margin = '<aside class="margin" style="height: 9rem">Beside the text.</aside>'
+    text = (html / "chapters" / "forward.html").read_text().replace("</h1>", f"</h1>{margin}", 1)
+    page.route("**/forward.html", lambda route: route.fulfill(body=text, content_type="text/html"))
+    page.goto(f"{site}/chapters/forward.html")
+    page.locator(".bd-sidebar-secondary.hide").wait_for(state="attached")
+    page.evaluate("window.scrollTo(0, 5000)")
+    page.locator(".bd-sidebar-secondary:not(.hide)").wait_for(state="attached")
+    page.close()
+
+
 def test_a_link_to_an_equation_opens_its_fold(site, browser):
     page = browser.new_page()
     page.goto(f"{site}/chapters/backward.html#b15")

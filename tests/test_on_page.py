@@ -147,6 +147,28 @@ def test_each_exercise_of_the_first_sets_has_an_editor(site, browser, each):
     page.close()
 
 
+# How often something in the page makes room for an editor.
+ROOM = """
+window.room = 0;
+new MutationObserver((list) => {
+  const added = list.flatMap((each) => [...each.addedNodes]);
+  if (added.some((each) => each.matches?.(".run-cell"))) room += 1;
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_the_editors_of_a_page_come_in_one_change(site, browser):
+    page = browser.new_page()
+    page.add_init_script(ROOM)
+    page.goto(f"{site}/exercises/ps2_backward/backward.html")
+    page.wait_for_selector(".run-intro[data-ready]")
+    assert page.locator(".run-cell .cm-content").count() > 10
+    assert page.evaluate("window.room") == 1
+    page.close()
+
+
 @pytest.mark.slow
 @needs_chromium
 def test_answers_are_judged_on_the_page_and_by_nobody_else(exercises, site):

@@ -115,7 +115,7 @@ class Python {
 /** One cell with an editor, its buttons and its result. */
 class Cell {
   constructor(page, cell, place, check, below) {
-    Object.assign(this, { page, cell, check });
+    Object.assign(this, { page, cell, place, check, below });
     this.name = check ? check.metadata.nbgrader.grade_id : cell.id;
     this.box = make("div", { class: "run-cell", [check ? "data-exercise" : "data-cell"]: this.name });
     this.run = make("button", { type: "button", "data-action": "run" }, check ? "Run and check" : "Run");
@@ -130,9 +130,6 @@ class Cell {
       this.result,
     );
     this.box.firstChild.append(this.editor.dom);
-    place.replaceWith(this.box);
-    // As in the notebook: the answer, the check, what it says.
-    if (below) this.box.firstChild.after(below);
     this.run.addEventListener("click", () => this.start());
     this.stop.addEventListener("click", () => page.python.stop());
     this.reset.addEventListener("click", () => this.empty());
@@ -166,6 +163,12 @@ class Cell {
         ],
       }),
     });
+  }
+
+  takePlace() {
+    this.place.replaceWith(this.box);
+    // As in the notebook: the answer, the check, what it says.
+    if (this.below) this.box.firstChild.after(this.below);
   }
 
   get source() {
@@ -234,6 +237,8 @@ class Page {
         await new Promise((resolve) => setTimeout(resolve));
       }
     }
+    // All at once: each change has the browser lay out all of the page that is below it.
+    for (const each of this.cells) each.takePlace();
     document.querySelector(".run-intro").dataset.ready = "";
   }
 
