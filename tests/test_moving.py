@@ -354,6 +354,24 @@ def test_waking_up_moves_and_changes_nothing(show, name):
     assert shift < 0.05
 
 
+# How often a figure that wakes computes its numbers, and what they are at rest in this browser.
+COMPUTED = """async (name) => {
+  const { rest, wake } = await import("./figures/moving.js");
+  const { default: figure } = await import(`./figures/${name}.js`);
+  let count = 0;
+  const numbers = (state) => (count += 1) && figure.numbers(state);
+  wake(document.querySelector(".moving"), { ...figure, numbers });
+  return [count, JSON.parse(JSON.stringify(figure.numbers(rest(figure))))];
+}"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_waking_up_computes_nothing_that_the_build_has_computed(show, name):
+    shown = show(name).wait()
+    assert shown.page.evaluate(COMPUTED, name) == [0, shown.numbers]
+
+
 @needs_chromium
 @pytest.mark.parametrize("name", NAMES)
 def test_every_control_has_a_name_and_answers_to_the_keyboard(show, name):

@@ -106,7 +106,9 @@ function controlMarkup(figure, control) {
   );
 }
 
-/** The figure at rest, without its caption. @param {Figure} figure */
+const quoted = (words) => words.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
+
+/** The figure at rest with its numbers, without its caption. @param {Figure} figure */
 export function markup(figure) {
   const state = rest(figure);
   const numbers = figure.numbers(state);
@@ -115,7 +117,8 @@ export function markup(figure) {
     ...figure.controls.filter(({ kind }) => kind === "range").map(({ label }) => label.length),
   );
   return (
-    `<div class="moving" data-moving="${figure.name}"><div class="moving-picture">` +
+    `<div class="moving" data-moving="${figure.name}"` +
+    ` data-numbers="${quoted(JSON.stringify(numbers))}"><div class="moving-picture">` +
     `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${figure.label}">` +
     `${figure.draw(state, numbers)}</svg>` +
     `<p class="moving-says" role="status">${figure.say(state, numbers)}</p></div>` +
@@ -141,7 +144,7 @@ class Live {
       if (target.tagName === "BUTTON") this.press(target.name);
     });
     if (figure.drag) this.listenToPointers();
-    this.render();
+    // What there is to see at rest the build has drawn.
     box.dataset.live = "";
   }
 
