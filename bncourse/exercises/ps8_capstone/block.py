@@ -120,6 +120,7 @@ def _start(block, inputs):
     for name, value in block.named_parameters():
         if name in _WEIGHTS:
             outputs |= _drawn(name, value * (inputs["width"] / 2) ** 0.5)
+            _require_normal(name, value * (inputs["width"] / 2) ** 0.5)
         else:
             outputs[name] = value
     with so_far(outputs):
@@ -131,13 +132,19 @@ def _start(block, inputs):
     return outputs
 
 
+def _require_normal(name, weight):
+    """Raise Unusable if a weight of the right size and mean has another distribution."""
+    share = (weight.abs() < 1).float().mean()
+    centred = weight.mean().abs() < 0.08 and (weight.square().mean().sqrt() - 1).abs() < 0.08
+    if centred and (share - _WITHIN).abs() > 0.05:
+        raise Unusable(f"{name} is not normal: too many or too few within one spread of (W3).")
+
+
 def _drawn(name, weight):
     """Return facts on how a weight is distributed, in units of the spread of (W3)."""
     return {
         f"size of {name}, by that of (W3)": weight.square().mean().sqrt(),
         f"mean of {name}, by the size of (W3)": weight.mean(),
-        # Numbers of one size may have another distribution.
-        f"share of {name} within one spread of (W3)": (weight.abs() < 1).float().mean(),
     }
 
 
@@ -192,7 +199,6 @@ def _start_of(given):
         outputs |= {
             f"size of {name}, by that of (W3)": np.array(1.0 if drawn else 0.0),
             f"mean of {name}, by the size of (W3)": np.array(0.0),
-            f"share of {name} within one spread of (W3)": np.array(_WITHIN if drawn else 1.0),
         }
     if normed:
         outputs |= dict(zip(_SCALES, (ones, zeros, zeros if zero else ones, zeros), strict=True))
