@@ -16,7 +16,14 @@ from types import MappingProxyType
 import numpy as np
 
 from bncourse.exercise import Unpacked, Unusable, describe
-from bncourse.rules import CHANGED_LATER, Watch, another_order, returns_input
+from bncourse.rules import (
+    CHANGED_LATER,
+    Watch,
+    another_order,
+    matmul_precision,
+    returns_input,
+    set_matmul_precision,
+)
 
 # Exceptions that have a plain meaning here.
 OUR_WORDS = MappingProxyType(
@@ -97,8 +104,8 @@ def _attempt(exercise, obj, case, device, watch, caught):
         with (
             contextlib.redirect_stdout(printed),
             _quiet(),
-            full_precision(device),
             watch.attempt(inputs) as rules,
+            full_precision(device),
         ):
             returned = exercise.drive(obj, inputs)
             # Inside, since an object may do its work only when it is read.
@@ -209,19 +216,15 @@ def full_precision(device):
     if torch is None or device in (None, "cpu"):
         yield
         return
-    switch = torch.backends.cuda.matmul
-    try:
-        before, newer = torch.get_float32_matmul_precision(), None
-    except RuntimeError:
-        # torch refuses to say it where it was set through the newer of its two switches.
-        before, newer = "highest", switch.fp32_precision
+    before = matmul_precision(torch)
     torch.set_float32_matmul_precision("highest")
+    here = matmul_precision(torch)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
-        if newer:
-            switch.fp32_precision = newer
+        # What the block has set is not ours to hide: a watch around it looks at it.
+        if matmul_precision(torch) == here:
+            set_matmul_precision(torch, before)
 
 
 def copy_inputs(inputs):

@@ -86,7 +86,9 @@ class _State(NamedTuple):
     look: Callable | None = None
 
 
-_CUDNN = ("enabled", "benchmark", "deterministic")
+_CUDNN = ("enabled", "benchmark", "deterministic", "allow_tf32")
+_AUTOCAST_DEVICES = ("cpu", "cuda")
+_SMALLEST_NORMAL = sys.float_info.min
 
 _STATES = (
     _State(
@@ -164,11 +166,49 @@ _STATES = (
     _State(
         "torch's switches of cuDNN",
         "torch",
-        lambda torch: tuple(getattr(torch.backends.cudnn, name) for name in _CUDNN),
+        lambda torch: tuple(_readable(torch.backends.cudnn, name) for name in _CUDNN),
         lambda torch, old: [
             setattr(torch.backends.cudnn, name, value)
             for name, value in zip(_CUDNN, old, strict=True)
+            if value is not None
         ],
+    ),
+    _State(
+        "torch's switch of oneDNN",
+        "torch",
+        lambda torch: torch.backends.mkldnn.enabled,
+        lambda torch, old: torch.backends.mkldnn.set_flags(old),
+    ),
+    _State(
+        "the precision in which torch multiplies matrices of float32",
+        "torch",
+        lambda torch: matmul_precision(torch),
+        lambda torch, old: set_matmul_precision(torch, old),
+    ),
+    _State(
+        "whether torch keeps denormal numbers",
+        "torch",
+        # Torch sets the processor and does not say what is set.
+        lambda torch: _SMALLEST_NORMAL / 2 == 0,
+        lambda torch, old: torch.set_flush_denormal(old),
+    ),
+    _State(
+        "torch's autocast (use torch.autocast as a block)",
+        "torch",
+        lambda torch: tuple(
+            (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
+            for device in _AUTOCAST_DEVICES
+        ),
+        lambda torch, old: [
+            (torch.set_autocast_enabled(device, on), torch.set_autocast_dtype(device, dtype))
+            for device, (on, dtype) in zip(_AUTOCAST_DEVICES, old, strict=True)
+        ],
+    ),
+    _State(
+        "how often torch warns",
+        "torch",
+        lambda torch: torch.is_warn_always_enabled(),
+        lambda torch, old: torch.set_warn_always(old),
     ),
     _State(
         "the number of torch's threads",
@@ -209,6 +249,24 @@ _STATES = (
         lambda keras: keras.config.dtype_policy(),
         lambda keras, old: keras.config.set_dtype_policy(old),
     ),
+    _State(
+        "whether Keras shows the progress of a training",
+        "keras",
+        lambda keras: keras.config.is_interactive_logging_enabled(),
+        lambda keras, old: (
+            keras.config.enable_interactive_logging()
+            if old
+            else keras.config.disable_interactive_logging()
+        ),
+    ),
+    _State(
+        "whether Keras loads code from files (unsafe deserialization)",
+        "keras",
+        lambda keras: keras.src.saving.serialization_lib.in_safe_mode(),
+        lambda keras, old: keras.src.backend.common.global_state.set_global_attribute(
+            "safe_mode_saving", old
+        ),
+    ),
 )
 
 
@@ -222,7 +280,35 @@ def _hooks_of_all_modules(torch):
         module._global_forward_pre_hooks,
         module._global_backward_hooks,
         module._global_backward_pre_hooks,
+        module._global_parameter_registration_hooks,
+        module._global_buffer_registration_hooks,
+        module._global_module_registration_hooks,
     ]
+
+
+def _readable(switches, name):
+    """Return a switch, or None where torch refuses to say it: it was set in two ways."""
+    try:
+        return getattr(switches, name)
+    except RuntimeError:
+        return None
+
+
+def matmul_precision(torch):
+    """Return how torch multiplies matrices of float32, as ``set_matmul_precision`` takes it."""
+    try:
+        return torch.get_float32_matmul_precision(), None
+    except RuntimeError:
+        # Torch refuses to say it where it was set through the newer of its two switches.
+        return None, torch.backends.cuda.matmul.fp32_precision
+
+
+def set_matmul_precision(torch, precision):
+    """Set what ``matmul_precision`` returned."""
+    older, newer = precision
+    torch.set_float32_matmul_precision(older or "highest")
+    if newer:
+        torch.backends.cuda.matmul.fp32_precision = newer
 
 
 class Watch:

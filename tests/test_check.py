@@ -413,14 +413,28 @@ def test_torch_state_is_reported_and_put_back():
         ("torch.autograd.set_detect_anomaly(True)", "torch's anomaly detection"),
         ("torch.use_deterministic_algorithms(True)", "deterministic algorithms"),
         ("torch.set_num_threads(torch.get_num_threads() + 1)", "torch's threads"),
+        ("torch.set_float32_matmul_precision('medium')", "matrices of float32"),
+        ("torch.backends.cuda.matmul.fp32_precision = 'tf32'", "matrices of float32"),
+        ("torch.set_flush_denormal(True)", "denormal numbers"),
+        ("torch.backends.cudnn.allow_tf32 = False", "switches of cuDNN"),
+        ("torch.backends.mkldnn.set_flags(False)", "oneDNN"),
+        ("torch.set_autocast_enabled('cpu', True)", "torch's autocast"),
+        ("torch.autocast('cpu', dtype=torch.float16).__enter__()", "torch's autocast"),
+        ("torch.set_warn_always(True)", "how often torch warns"),
         (
             "torch.nn.modules.module.register_module_forward_hook(lambda *args: None)",
+            "hooks that torch runs for every module",
+        ),
+        (
+            "torch.nn.modules.module.register_module_buffer_registration_hook(lambda *args: None)",
             "hooks that torch runs for every module",
         ),
         ("keras.config.set_floatx('float64')", "Keras's default float type"),
         ("keras.config.set_epsilon(1e-3)", "Keras's default epsilon"),
         ("keras.config.set_image_data_format('channels_first')", "Keras's image data format"),
         ("keras.config.set_dtype_policy('mixed_bfloat16')", "Keras's global dtype policy"),
+        ("keras.config.disable_interactive_logging()", "progress of a training"),
+        ("keras.config.enable_unsafe_deserialization()", "unsafe deserialization"),
     ],
 )
 def test_the_state_of_torch_and_keras_is_reported_and_put_back(meddle, text):

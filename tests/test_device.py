@@ -71,3 +71,12 @@ def test_products_are_in_full_precision_on_a_gpu_and_the_switch_is_put_back(way)
         assert switches() == ("highest", "ieee")
         raise KeyError
     assert switches() == before
+
+
+@pytest.mark.usefixtures("switches_kept")
+def test_what_a_block_does_to_the_precision_of_products_is_not_hidden():
+    import torch
+
+    with full_precision("cuda"):
+        torch.set_float32_matmul_precision("medium")
+    assert torch.get_float32_matmul_precision() == "medium"

@@ -287,6 +287,12 @@ class ModeOfTheGradient(LayerByRows):
         return super().call(inputs, training=training and inputs.requires_grad)
 
 
+class ModeOfTheGradientUnlessTold(LayerByRows):
+    def call(self, inputs, training=None):
+        training = inputs.requires_grad if training is None else training
+        return super().call(inputs, training=training)
+
+
 class Nameless(LayerByReduction):
     def __init__(self, *args, name=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -362,6 +368,7 @@ class KeptOnTheClass(LayerByRows):
         (LastMode, "rebuilt from get_config", "y with training left out after a step is off"),
         (Detained, "rebuilt from get_config", "moving_mean with trainable=True again is off"),
         (ModeOfTheGradient, "rebuilt from get_config", "after a training step is off"),
+        (ModeOfTheGradientUnlessTold, "rebuilt from get_config", "else where gradients are on"),
         (Nameless, "rebuilt from get_config", "The name of the rebuilt layer must be that of"),
         (Thawing, "rebuilt from get_config", "A layer with trainable=False must come back with"),
         (Regularised, "a batch", "gamma must be free of a regularizer and of a constraint"),

@@ -276,6 +276,83 @@ def test_a_batch_norm_of_ones_own_is_told_what_to_hold():
     assert "It must hold one nn.BatchNorm1d. Found: 0." in message(NoisyBatchNorm, "NoisyBatchNorm")
 
 
+def noisy_layer(draw="torch.randn(d, generator=self.own)", seed="seed", quiet="not self.training"):
+    """Return the source of a NoisyBatchNorm that draws, takes its seed and is quiet in its way."""
+    return f"""
+class NoisyBatchNorm(nn.Module):
+    def __init__(self, num_features, shift=0.5, scale=0.5, seed=0):
+        super().__init__()
+        self.norm, self.spreads, self.steps = nn.BatchNorm1d(num_features), (shift, scale), 0
+        self.own = torch.Generator().manual_seed({seed})
+
+    def draw(self, d):
+        return {draw}
+
+    def forward(self, x):
+        y = self.norm(x)
+        if {quiet}:
+            return y
+        self.steps += 1
+        m, log_s = (spread * self.draw(x.shape[1]).to(y) for spread in self.spreads)
+        return log_s.exp() * y + m
+"""
+
+
+SOME_SEEDS = "Layers of some seeds draw the same noise."
+SAME_STEPS = "Two steps have the same"
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (noisy_layer(seed="seed % 2"), SOME_SEEDS),
+        (noisy_layer(seed="seed % 100"), SOME_SEEDS),
+        (noisy_layer(seed="int(seed > 0)"), SOME_SEEDS),
+        (
+            noisy_layer(draw="torch.randn(d, generator=self.own.manual_seed(self.steps % 9))"),
+            SAME_STEPS,
+        ),
+        (noisy_layer(draw="torch.randn(d, generator=self.own) * 0.9**self.steps"), "noise fades"),
+        (
+            noisy_layer(draw="torch.randn(d, generator=self.own).round(decimals=1)"),
+            "Many units have the same m",
+        ),
+        (
+            noisy_layer(
+                draw="torch.cat([e := torch.randn(-(-d // 2), generator=self.own), -e])[:d]"
+            ),
+            "Many units have the same m",
+        ),
+        (
+            noisy_layer(draw="(e := torch.randn(d, generator=self.own)) - e.mean() * (d > 1)"),
+            "add up to 0 in each step",
+        ),
+        (
+            noisy_layer(
+                draw="torch.randn(d + 1, generator=self.own).unfold(0, 2, 1).sum(1) / 2**0.5"
+            ),
+            "depends on that of the next",
+        ),
+        (
+            noisy_layer(draw="torch.randn(d, generator=self.own).clamp(-3, 3)"),
+            "beyond three spreads",
+        ),
+        (
+            noisy_layer(quiet="not self.training and torch.is_grad_enabled()"),
+            "In eval mode, the same input must give the same output.",
+        ),
+        (
+            noisy_layer(quiet="not self.training and self.norm.num_batches_tracked > 0"),
+            "y in eval of a new layer is off",
+        ),
+    ],
+)
+def test_noise_of_few_numbers_or_in_eval_mode_is_told(layer, said):
+    space = {"torch": torch, "nn": nn}
+    exec(layer, space)
+    assert said in message(space["NoisyBatchNorm"], "NoisyBatchNorm")
+
+
 def test_a_part_that_is_lost_is_told():
     def normalize_once(model, x):
         return nn.Sequential(*(p for p in model if isinstance(p, nn.Linear)))

@@ -224,3 +224,65 @@ def test_a_diagnosis_leaves_the_random_state_alone():
     with pytest.raises(CheckFailed):
         check(train)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def block(drawn="torch.randn(width, width)", made="pass", keep="self.normed", y="x + z"):
+    """Return the source of a ResidualBlock that starts, keeps its options and ends in its way."""
+    return f"""
+class ResidualBlock(nn.Module):
+    def __init__(self, width, norm, zero_init=False):
+        super().__init__()
+        normed = {keep} = norm is not None
+        self.linear1 = nn.Linear(width, width, bias=not normed)
+        self.linear2 = nn.Linear(width, width, bias=not normed)
+        for each in (self.linear1, self.linear2):
+            each.weight.data = (2 / width) ** 0.5 * {drawn}
+            if not normed:
+                each.bias.data.zero_()
+        self.norm1, self.norm2 = (norm(width), norm(width)) if normed else (None, None)
+        if zero_init:
+            (self.norm2 if normed else self.linear2).weight.data.zero_()
+        {made}
+
+    def forward(self, x):
+        z = self.linear1(x)
+        z = torch.relu(self.norm1(z) if {keep} else z)
+        z = self.linear2(z)
+        z = self.norm2(z) if {keep} else z
+        return {y}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (block(keep="ResidualBlock.normed"), "NoneType"),
+        (block(drawn="12**0.5 * (torch.rand(width, width) - 0.5)"), "within one spread of (W3)"),
+        (block(drawn="torch.randn(width, width).sign()"), "within one spread of (W3)"),
+        (block(made="if norm: self.norm2.eval()"), "A new block must be in training mode"),
+        (block(y="x + z if self.train(not self.normed) else z"), "forward changes the mode"),
+        (block(y="(x if self.training else x.detach()) + z"), "dx in eval is off"),
+    ],
+)
+def test_what_a_block_leaves_behind_or_draws_otherwise_is_told(source, said):
+    space = {"torch": torch, "nn": nn}
+    exec(source, space)
+    with pytest.raises(CheckFailed) as failure:
+        check(space["ResidualBlock"])
+    assert said in " ".join(str(failure.value).split())
+
+
+def test_a_seed_of_few_numbers_is_told():
+    def few(model, x, y, steps, lr, batch_size, seed):
+        return BY_OPTIMIZER(model, x, y, steps, lr, batch_size, seed % 10)
+
+    with pytest.raises(CheckFailed) as failure:
+        check(few, "train")
+    assert "Some seeds give the same batches." in " ".join(str(failure.value).split())
+
+
+def test_the_block_of_these_tests_is_right(capsys):
+    space = {"torch": torch, "nn": nn}
+    exec(block(), space)
+    check(space["ResidualBlock"])
+    assert "correct in all" in capsys.readouterr().out

@@ -199,7 +199,19 @@ def _live(obj, layer, weights, inputs, options, outputs):
         layer(ops.convert_to_tensor(inputs["x_new"]), training=True)
         outputs |= _state(layer, weights, "with trainable=True again")
         # A layer that keeps the last mode trains here too.
-        outputs["y with training left out after a step"] = _run(layer, inputs["x_new"])
+        y = outputs["y with training left out after a step"] = _run(layer, inputs["x_new"])
+        _require_mode_apart_from_gradients(layer, inputs["x_new"], y)
+
+
+def _require_mode_apart_from_gradients(layer, x, y):
+    """Raise Unusable if a bare call does something else where a gradient may be asked of it."""
+    if keras.backend.backend() == "torch":
+        tracked = _checked(layer, layer(ops.convert_to_tensor(x).clone().requires_grad_()), x)
+        if not np.allclose(to_numpy(tracked), y, rtol=1e-2, atol=1e-2, equal_nan=True):
+            raise Unusable(
+                "A bare call, layer(x), does something else where gradients are on. The mode is "
+                "for training to say, and None is inference."
+            )
 
 
 def _require_same_shape(layer, shape):

@@ -34,6 +34,8 @@ _BIASES = ("linear1.bias", "linear2.bias")
 
 # So many numbers tell N(0, 2 / K) from other starts, whatever is drawn.
 _WIDE = 100
+# What a normal distribution has within one standard deviation.
+_WITHIN = 0.6826894921370859
 
 
 def _cases(rng):
@@ -84,6 +86,7 @@ def _drive(obj, inputs):
     if inputs["scenario"] == "new":
         require_drawn(lambda seed: _made(obj, inputs, seed), inputs["seed"])
         return _start(block, inputs)
+    _others(obj, inputs)
     return _pass(block, inputs)
 
 
@@ -104,6 +107,8 @@ def _made(obj, inputs, seed):
     require_saved(block, asked)
     if not all(each.requires_grad for each in block.parameters()):
         raise Unusable("All parameters must require gradients: an optimizer trains them.")
+    if not all(module.training for module in block.modules()):
+        raise Unusable("A new block must be in training mode, with all its parts.")
     if inputs["normed"] and {id(each) for each in made} - {id(m) for m in block.modules()}:
         raise Unusable("The block must hold what norm(width) makes, and call norm no more often.")
     return block
@@ -115,6 +120,7 @@ def _start(block, inputs):
     for name, value in block.named_parameters():
         if name in _WEIGHTS:
             outputs |= _drawn(name, value * (inputs["width"] / 2) ** 0.5)
+            _require_normal(name, value * (inputs["width"] / 2) ** 0.5)
         else:
             outputs[name] = value
     with so_far(outputs):
@@ -124,6 +130,14 @@ def _start(block, inputs):
             x = tensor(inputs["x"], "cpu")
             outputs["y of a new block, less x"] = called(block, x) - x
     return outputs
+
+
+def _require_normal(name, weight):
+    """Raise Unusable if a weight of the right size and mean has another distribution."""
+    share = (weight.abs() < 1).float().mean()
+    centred = weight.mean().abs() < 0.08 and (weight.square().mean().sqrt() - 1).abs() < 0.08
+    if centred and (share - _WITHIN).abs() > 0.05:
+        raise Unusable(f"{name} is not normal: too many or too few within one spread of (W3).")
 
 
 def _drawn(name, weight):
@@ -139,18 +153,36 @@ def _pass(block, inputs):
     x = tensor(inputs["x"], inputs["device"]).requires_grad_()
     block.to(device=inputs["device"], dtype=x.dtype)
     load(block, inputs["parameters"])
-    y = called(block, x)
+    y = _answer(block, x)
     if y.shape != x.shape:
         return {"y": y}
     leaves = {"x": x, **dict(block.named_parameters())}
     outputs = {"y": y}
     with so_far(outputs):
-        gradients = differentiate(y, list(leaves.values()), tensor(inputs["dy"], inputs["device"]))
+        dy = tensor(inputs["dy"], inputs["device"])
+        gradients = differentiate(y, list(leaves.values()), dy)
         outputs |= {f"d{leaf}": g for leaf, g in zip(leaves, gradients, strict=True)}
         require_no_graph(block)
         # The norm that is handed in has no mode, and the block has none of its own.
-        outputs["y in eval"] = called(block.eval(), x)
+        y = outputs["y in eval"] = _answer(block.eval(), x)
+        (outputs["dx in eval"],) = differentiate(y, [x], dy)
     return outputs
+
+
+def _others(obj, inputs):
+    """Make blocks with other options: the first must not know of them."""
+    with seeded(inputs["seed"]):
+        for norm in (None, Centring):
+            obj(inputs["width"] + 1, norm, zero_init=not inputs["zero_init"])
+
+
+def _answer(block, x):
+    """Return what a block makes of x; it must leave the mode of its parts alone."""
+    modes = [module.training for module in block.modules()]
+    y = called(block, x)
+    if [module.training for module in block.modules()] != modes:
+        raise Unusable("forward changes the mode of the block or of a part of it.")
+    return y
 
 
 def _reference(inputs):
@@ -197,7 +229,7 @@ def _passed(given):
     y, backward = residual.residual(residual.composed(*parts))(given["x"])
     dx, gradients = backward(given["dy"])
     by_name = {f"d{n}": g for n, g in zip(names, gradients, strict=True)}
-    return {"y": y, "dx": dx, **by_name, "y in eval": y}
+    return {"y": y, "dx": dx, **by_name, "y in eval": y, "dx in eval": dx}
 
 
 class ResidualBlock(nn.Module):
@@ -446,7 +478,7 @@ _START = (
     *_BIASES,
     *(label for name in _WEIGHTS for label in _drawn(name, torch.ones(1))),
 )
-_FORWARD = ("y of a new block, less x", "y", "dx", "y in eval")
+_FORWARD = ("y of a new block, less x", "y", "dx", "y in eval", "dx in eval")
 _GRADIENTS = tuple(f"d{name}" for name in (*_WEIGHTS, *_SCALES, *_BIASES))
 
 
