@@ -32,18 +32,22 @@ def name_of(uri, folder):
 
 
 def draw(name, folder):
-    """Write a picture, and its form for a phone if it has one.
+    """Write a picture, and its form for a phone, as lines where lines are few enough.
 
     Returns:
         ``{attribute of the image: path}``.
     """
     made = PICTURES[name]()
     _, more = made._repr_mimebundle_()
-    paths = {"uri": Path(folder, f"{name}.svg")}
-    paths["uri"].write_text(made._repr_svg_())
-    if TALL in more:
-        paths["tall"] = Path(folder, f"{name}-tall.svg")
-        paths["tall"].write_text(more[TALL]["image/svg+xml"])
+    forms = {
+        "uri": (f"{name}.svg", made._repr_svg_()),
+        "tall": (f"{name}-tall.svg", more.get(TALL, {}).get("image/svg+xml")),
+    }
+    paths = {}
+    for attribute, (file, lines) in forms.items():
+        if lines:
+            paths[attribute] = Path(folder, file)
+            paths[attribute].write_text(lines)
     return paths
 
 
@@ -59,9 +63,10 @@ class Drawn(SphinxTransform):
         for image in self.document.findall(nodes.image):
             if name := name_of(image["uri"], root / "pictures"):
                 folder.mkdir(parents=True, exist_ok=True)
-                for attribute, path in draw(name, folder).items():
-                    image[attribute] = f"/{path.relative_to(root)}"
-                image["classes"].append("drawn")
+                paths = draw(name, folder)
+                image.attributes |= {each: f"/{p.relative_to(root)}" for each, p in paths.items()}
+                if "uri" in paths:
+                    image["classes"].append("drawn")
 
 
 def setup(app):
