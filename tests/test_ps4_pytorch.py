@@ -597,3 +597,20 @@ def test_mistakes_of_half_precision_point_to_its_equation():
     half = [m for m in find("BatchNorm").mistakes if "bfloat16" in m.hint]
     assert len(half) >= 4
     assert {mistake.see for mistake in half} == {"L5"}
+
+
+def test_an_unbiased_variance_that_fears_two_values_is_refused():
+    wrong = written_otherwise("BatchNorm", "/ (count - 1)", "/ max(count - 1, 2)")
+    text = " ".join(message(wrong, "BatchNorm").split())
+    assert "two values per channel" in text
+    assert "running_var" in text
+
+
+@pytest.mark.parametrize(
+    "chosen", [lambda batches: batches[:3], lambda batches: [x for x in batches if len(x) > 2]]
+)
+def test_every_batch_counts(chosen):
+    def recalibrate(model, batches):
+        return CORRECT["recalibrate"][0](model, chosen(batches))
+
+    assert "five batches" in message(recalibrate, "recalibrate")

@@ -23,15 +23,16 @@ from bncourse.inputs import batch, cast, running, scale_and_shift
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
 
-_BATCHES = ("batch1", "batch2", "batch3")
+# By how much the batches of a model differ in mean.
+_OFFSETS = (0.0, 6.0, -9.0, 4.0, 2.0)
 
 
 def _cases(rng):
     def given(model, draw, sizes=(1000, 1000, 500), momentum=(0.1, 0.1)):
         """Return weights for a model with two batch norms, and batches that differ in mean."""
         inputs = {"model": model, **_weights(rng, model), "momentum": momentum}
-        for name, size, offset in zip(_BATCHES, sizes, (0.0, 6.0, -9.0), strict=True):
-            inputs[name] = draw(size) + offset
+        for number, (size, offset) in enumerate(zip(sizes, _OFFSETS, strict=False), start=1):
+            inputs[f"batch{number}"] = draw(size) + offset
         return inputs
 
     def rows(size):
@@ -53,9 +54,19 @@ def _cases(rng):
             given("perceptron", rows, sizes=(1000, 1000, 1000)) | {"again": True}
         ),
         # What the sums start at shows only beside a small spread.
-        "small inputs": Case(perceptron | {name: 0.001 * perceptron[name] for name in _BATCHES}),
+        "small inputs": Case(
+            perceptron | {name: 0.001 * x for name, x in _batches(perceptron).items()}
+        ),
         "float32": Case(cast(perceptron, np.float32), "float32"),
+        "five batches, one of two examples": Case(
+            given("perceptron", rows, sizes=(1000, 1000, 500, 700, 2))
+        ),
     }
+
+
+def _batches(inputs):
+    """Return the batches by name, in order."""
+    return {name: value for name, value in inputs.items() if name.startswith("batch")}
 
 
 # The shape of the first weight of each model.
@@ -124,7 +135,7 @@ def _drive(obj, inputs):
     before = {name: value.clone() for name, value in model.named_parameters()}
     parameters, options, kind = dict(model.named_parameters()), settings(model), kinds(model)
     statistics = {name: value.clone() for name, value in model.named_buffers()}
-    batches = [tensor(inputs[name], inputs["device"]) for name in _BATCHES]
+    batches = [tensor(inputs[name], inputs["device"]) for name in _batches(inputs)]
     given, objects = [x.clone() for x in batches], list(batches)
     last = list(model.parameters())[-1]
     last.grad = torch.ones_like(last)
@@ -186,7 +197,7 @@ def _require_same_model(model, before, norms, momentum):
 @one_thread()
 def _reference(inputs):
     inputs = cast(inputs, np.float64)
-    per_batch = [_layer_inputs(inputs, inputs[name]) for name in _BATCHES]
+    per_batch = [_layer_inputs(inputs, x) for x in _batches(inputs).values()]
     outputs = {}
     for index, rows in enumerate(zip(*per_batch, strict=True), start=1):
         count, mean, var = layers.pooled_statistics(rows)
