@@ -29,6 +29,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 @click.option("--student", multiple=True, help="Only this student; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Grade, show, and write nothing to the gradebook.")
 @click.option("--resume", is_flag=True, help="Take verdicts on unchanged submissions from disk.")
+@click.option("--allow-unknown", is_flag=True, help="Grade ids that the roster does not know.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; by default one per processor.")
 @click.option("--scheduler", help="Address of a Dask scheduler, such as tcp://host:8786.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per notebook.")
@@ -86,7 +87,19 @@ def _grade(problem_set, root, **options):
         raise _repeat("Interrupted") from None
 
 
-def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_json, unsafe, gpu):
+def _run(
+    problem_set,
+    root,
+    student,
+    dry_run,
+    resume,
+    allow_unknown,
+    workers,
+    scheduler,
+    as_json,
+    unsafe,
+    gpu,
+):
     from bncourse.grading.batch import attempts
     from bncourse.grading.batch.fan_out import fan_out
     from bncourse.grading.batch.tasks import grade_tasks, read_tasks
@@ -117,7 +130,14 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
     # A lock may be gone when there is something to write.
     with contextlib.suppress(Locked):
         gradebook.require_assignment(course, {task.notebook for task in tasks})
-        _say(_new(gradebook.newcomers(course, {task.student for task in tasks})))
+        new, has_list = gradebook.newcomers(course, {task.student for task in tasks})
+        if new and has_list and not (allow_unknown or dry_run):
+            raise CourseError(
+                f"Nothing was graded. The roster must know each student. Received: {new}.",
+                "Rename the folder in submitted/, add who is new with `bncourse roster`, or go on "
+                "with --allow-unknown.",
+            )
+        _say(_new(new))
     grade_tasks(course, tasks, run, resume, say=_progress)
     changes = gradebook.differences(course, tasks)
     done = gradebook.written(course, tasks, processes) if resume else ()
@@ -137,8 +157,8 @@ def _run(problem_set, root, student, dry_run, resume, workers, scheduler, as_jso
 
 def _new(students):
     return students and (
-        f"Not in the list of the class so far, and graded under these ids: "
-        f"{', '.join(students)}. If they are somebody's you know, rename their folders."
+        f"Not in the list of the class so far, and graded under these ids: {students}. "
+        f"If they are somebody's you know, rename their folders."
     )
 
 

@@ -8,7 +8,6 @@ Canvas, Moodle and GitHub Classroom write.
 
 import contextlib
 import datetime
-import difflib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from traitlets import Bool, Dict, Enum, Unicode
 
 from bncourse.course import scripts_on_path
 from bncourse.grading.nbgrader.extensions import extensions_of
+from bncourse.grading.nbgrader.known import named, names_of
 from bncourse.platforms.left import Left, report
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.transfer import forget, make_whole
@@ -204,19 +204,19 @@ class HandInCollector(FileNameCollectorPlugin):
             return ""
 
     def _require_known(self, students, roster):
-        unknown = sorted(students - roster.keys()) if roster else []
+        unknown = students - roster.keys() if roster else set()
         if not unknown:
             return
-        named = ", ".join(f"{each}{_like(each, roster)}" for each in unknown)
+        told = named(unknown, roster)
         if self.allow_unknown:
-            self.log.warning("New students, not on the roster: %s", named)
+            self.log.warning("New students, not on the roster: %s", told)
             return
         forget(self.parent)
         self.parent.fail(
             "Nothing was collected. The roster must know each student. Received: %s. Name who it "
             "is in HandInCollector.students, add who is new with `bncourse roster`, or go on with "
             "`bncourse collect --allow-unknown`.",
-            named,
+            told,
         )
 
     def _say_nothing_came(self, students):
@@ -314,7 +314,7 @@ class HandInCollector(FileNameCollectorPlugin):
         course, due, roster = self.parent.coursedir, None, {}
         if _exists(course.db_url):
             with scripts_on_path(), Gradebook(course.db_url, course.course_id) as book:
-                roster = {each.id: _names_of(each) for each in book.students}
+                roster = {each.id: names_of(each) for each in book.students}
                 with contextlib.suppress(MissingEntry):
                     due = book.find_assignment(course.assignment_id).duedate
         return parse_utc(self.deadline) if self.deadline else due, roster
@@ -351,22 +351,6 @@ def _exists(db_url):
     """Return whether there is a gradebook; to ask one of SQLite would make it."""
     url = make_url(db_url)
     return url.get_backend_name() != "sqlite" or Path(url.database).exists()
-
-
-def _names_of(student):
-    first, last = student.first_name or "", student.last_name or ""
-    return {_plain(each) for each in (student.id, f"{first}{last}", f"{last}{first}") if each}
-
-
-def _plain(name):
-    return "".join(filter(str.isalnum, name.casefold()))
-
-
-def _like(unknown, roster):
-    """Return who on the roster an unknown id may be, in brackets."""
-    names = {name: student for student, names in roster.items() for name in names}
-    close = difflib.get_close_matches(_plain(unknown), names, n=1, cutoff=0.8)
-    return f" (perhaps {names[close[0]]})" if close else ""
 
 
 def _utc(text):

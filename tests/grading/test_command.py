@@ -209,6 +209,23 @@ def test_who_is_not_in_the_list_of_the_class_is_named(course):
     assert f"these ids: {', '.join(new)}." in call(course, "--dry-run").stderr
 
 
+def test_an_id_that_the_list_does_not_know_stops_and_asks(course, monkeypatch):
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
+        for student in STUDENTS[:2]:
+            book.update_or_create_student(student, last_name=f"Name of {student}")
+    (course / "submitted" / STUDENTS[0]).rename(course / "submitted" / STUDENTS[0].upper())
+    asked = ["--student", STUDENTS[0].upper()]
+    done = call(course, *asked)
+    assert done.exit_code == 2
+    assert f"Received: {STUDENTS[0].upper()} (perhaps {STUDENTS[0]})." in done.stderr
+    assert "--allow-unknown" in done.stderr
+    assert points(course) == {}
+    # Who looks first is told, and not stopped.
+    assert "these ids" in call(course, *asked, "--dry-run").stderr
+    assert call(course, *asked, "--allow-unknown").exit_code == 0
+    assert points(course) == {STUDENTS[0].upper(): 12}
+
+
 def test_the_time_left_leaves_out_the_start_of_the_workers(course, monkeypatch):
     clock = itertools.accumulate([100, 3, 5])
     monkeypatch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: next(clock)))

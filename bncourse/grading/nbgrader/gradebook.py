@@ -21,6 +21,7 @@ from bncourse.grading.intake.odd import is_timestamp
 from bncourse.grading.kept import open_kept
 from bncourse.grading.nbgrader import rows
 from bncourse.grading.nbgrader.extensions import deadline
+from bncourse.grading.nbgrader.known import is_listed, named, names_of
 from bncourse.grading.nbgrader.mark import mark_of
 from bncourse.grading.nbgrader.penalties import Policy
 from bncourse.grading.side_by_side import side_by_side
@@ -88,13 +89,19 @@ def newcomers(course, students):
         course: the Course.
         students: the ids.
 
+    Returns:
+        A pair: the ids as one text, each with whom it may be; and whether the gradebook knows a
+        list of the class, so that somebody has to say who they are.
+
     Raises:
         Locked: it cannot be read now.
         CourseError: it cannot be used.
     """
     with opened(course) as book:
-        known = {each.id for each in book.students}
-    return sorted({*students} - known) if known else []
+        roster = {each.id: names_of(each) for each in book.students}
+        has_list = any(map(is_listed, book.students))
+    new = {*students} - roster.keys() if roster else ()
+    return named(new, roster), has_list
 
 
 def require_assignment(course, notebooks):
