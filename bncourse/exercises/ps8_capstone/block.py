@@ -34,8 +34,6 @@ _BIASES = ("linear1.bias", "linear2.bias")
 
 # So many numbers tell N(0, 2 / K) from other starts, whatever is drawn.
 _WIDE = 100
-# What a normal distribution has within one standard deviation.
-_WITHIN = 0.6826894921370859
 
 
 def _cases(rng):
@@ -120,7 +118,6 @@ def _start(block, inputs):
     for name, value in block.named_parameters():
         if name in _WEIGHTS:
             outputs |= _drawn(name, value * (inputs["width"] / 2) ** 0.5)
-            _require_normal(name, value * (inputs["width"] / 2) ** 0.5)
         else:
             outputs[name] = value
     with so_far(outputs):
@@ -130,14 +127,6 @@ def _start(block, inputs):
             x = tensor(inputs["x"], "cpu")
             outputs["y of a new block, less x"] = called(block, x) - x
     return outputs
-
-
-def _require_normal(name, weight):
-    """Raise Unusable if a weight of the right size and mean has another distribution."""
-    share = (weight.abs() < 1).float().mean()
-    centred = weight.mean().abs() < 0.08 and (weight.square().mean().sqrt() - 1).abs() < 0.08
-    if centred and (share - _WITHIN).abs() > 0.05:
-        raise Unusable(f"{name} is not normal: too many or too few within one spread of (W3).")
 
 
 def _drawn(name, weight):
