@@ -606,11 +606,8 @@ def test_an_unbiased_variance_that_fears_two_values_is_refused():
     assert "running_var" in text
 
 
-@pytest.mark.parametrize(
-    "chosen", [lambda batches: batches[:3], lambda batches: [x for x in batches if len(x) > 2]]
-)
-def test_every_batch_counts(chosen):
+def test_every_batch_counts():
     def recalibrate(model, batches):
-        return CORRECT["recalibrate"][0](model, chosen(batches))
+        return CORRECT["recalibrate"][0](model, batches[:3])
 
-    assert "five batches" in message(recalibrate, "recalibrate")
+    assert "four batches" in message(recalibrate, "recalibrate")
