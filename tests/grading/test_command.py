@@ -209,7 +209,7 @@ def test_who_is_not_in_the_list_of_the_class_is_named(course):
     assert f"these ids: {', '.join(new)}." in call(course, "--dry-run").stderr
 
 
-def test_an_id_that_the_list_does_not_know_stops_and_asks(course, monkeypatch):
+def test_an_id_that_the_list_does_not_know_stops_and_asks(course):
     with Gradebook(f"sqlite:///{course}/gradebook.db", "") as book:
         for student in STUDENTS[:2]:
             book.update_or_create_student(student, last_name=f"Name of {student}")
