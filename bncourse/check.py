@@ -6,7 +6,7 @@ import sys
 import time
 
 from bncourse import seen
-from bncourse.attempt import OUR_WORDS, attempt_each
+from bncourse.attempt import OUR_WORDS, attempt_each, students_line
 from bncourse.credit import share
 from bncourse.exercise import describe, draw_cases
 from bncourse.judge import judge
@@ -51,8 +51,13 @@ def check(obj, name=None, *, seed=None, device=None, weights=None):
     hidden = seed is None and SEED_VARIABLE in os.environ
     drawn = _seed(seed)
     cases = draw_cases(exercise, drawn)
-    start = time.perf_counter()
-    attempts = dict(zip(cases, attempt_each(exercise, obj, cases.values(), device), strict=True))
+    attempts, start = {}, time.perf_counter()
+    try:
+        made = attempt_each(exercise, obj, cases.values(), device)
+        attempts.update(zip(cases, made, strict=True))
+    except KeyboardInterrupt as stop:
+        running = list(cases)[min(len(attempts), len(cases) - 1)]
+        raise CheckFailed(_stopped(exercise, running, time.perf_counter() - start, stop)) from None
     seconds = time.perf_counter() - start
     verdict = judge(exercise, cases, attempts, device, weights)
     if not hidden:
@@ -101,6 +106,12 @@ def _prints(attempts):
 
 def _seed(seed):
     return int(os.environ.get(SEED_VARIABLE, "0")) if seed is None else seed
+
+
+def _stopped(exercise, case, seconds, stop):
+    """Return what to say where a student interrupts a solution that does not end."""
+    told = f'{exercise.name}: stopped after {seconds:.0f} s, in the case "{case}".'
+    return "\n".join(filter(None, [told, students_line(stop)]))
 
 
 def _slow(seconds):

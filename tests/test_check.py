@@ -310,6 +310,17 @@ def test_leaving_the_program(leave):
     assert "stopped the program" in message_of(lambda x: leave())
 
 
+def test_a_loop_that_its_author_stops():
+    def batch_statistics(x):
+        if len(x) > 1:
+            raise KeyboardInterrupt
+        return x[0], 0 * x[0]
+
+    message = message_of(batch_statistics)
+    assert message.startswith("batch_statistics: stopped after 0 s, in the case ")
+    assert "raise KeyboardInterrupt" in message
+
+
 def test_endless_recursion():
     def around(x):
         return around(x)

@@ -24,7 +24,7 @@ def extend(problem_set, student, root, until, none):
     brought up to date when they are made again.
     """
     from bncourse.course import Course
-    from bncourse.grading.nbgrader.extensions import extensions_of, give, told
+    from bncourse.grading.nbgrader.extensions import extensions_of, give, told, utc_of
     from bncourse.grading.nbgrader.gradebook import opened
     from bncourse.grading.nbgrader.one_writer import only_writer
     from bncourse.grading.nbgrader.penalties import refresh
@@ -32,6 +32,8 @@ def extend(problem_set, student, root, until, none):
 
     if (until is None) != none:
         raise click.UsageError("Say either --until TIME or --none.")
+    if until is not None:
+        utc_of(until)
     course = Course(root, problem_set)
     # The table is read and written again, so two of these at once would lose one.
     with only_writer(course.records, click.echo), opened(course) as book:

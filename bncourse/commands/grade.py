@@ -8,6 +8,8 @@ import logging
 import os
 import shlex
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 from click.core import ParameterSource
@@ -23,6 +25,22 @@ from bncourse.grading.intake.request import REQUEST
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The options of a run, each under the name that the command line gives it."""
+
+    root: Path
+    student: tuple[str, ...]
+    dry_run: bool
+    resume: bool
+    allow_unknown: bool
+    workers: int | None
+    scheduler: str | None
+    as_json: bool
+    unsafe: bool
+    gpu: bool
+
+
 @click.command(cls=Command, epilog="Example: bncourse grade ps1_forward --resume")
 @click.argument("problem_set", required=False)
 @root_option
@@ -36,7 +54,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 @click.option("--unsafe", is_flag=True, help="Run without a sandbox: only for your own work.")
 @click.option("--gpu", is_flag=True, help="Let submissions use the GPU.")
 @click.option("--self-test", is_flag=True, help="Try the grader on the corpus of bad hand-ins.")
-def grade(problem_set, root, self_test, **options):
+def grade(problem_set, self_test, **options):
     """Grade all submissions of PROBLEM_SET in the sandbox.
 
     The exit status is 1 if something could not be graded, which is never a zero: repeat the
@@ -48,7 +66,7 @@ def grade(problem_set, root, self_test, **options):
         sys.exit(_self_test())
     if not problem_set:
         raise click.UsageError("Name a problem set, such as ps1_forward, or say --self-test.")
-    sys.exit(_grade(problem_set, root, **options))
+    sys.exit(_grade(problem_set, _Asked(**options)))
 
 
 def _require_alone(name):
@@ -73,10 +91,10 @@ def _require_sandbox(unsafe):
         raise click.ClickException(f"{reason} Or say --unsafe, for your own work only.")
 
 
-def _grade(problem_set, root, **options):
+def _grade(problem_set, asked):
     """Grade, and say in one sentence what stopped it; a CourseError says so itself."""
     try:
-        return _run(problem_set, root, **options)
+        return _run(problem_set, asked)
     except OSError as error:
         if error.errno in _REFUSED:
             raise CourseError(f"The folder of the course must be writable: {error}") from None
@@ -87,72 +105,78 @@ def _grade(problem_set, root, **options):
         raise _repeat("Interrupted") from None
 
 
-def _run(
-    problem_set,
-    root,
-    student,
-    dry_run,
-    resume,
-    allow_unknown,
-    workers,
-    scheduler,
-    as_json,
-    unsafe,
-    gpu,
-):
+def _run(problem_set, asked):
     from bncourse.grading.batch import attempts
     from bncourse.grading.batch.fan_out import fan_out
     from bncourse.grading.batch.tasks import grade_tasks, read_tasks
-    from bncourse.grading.nbgrader import gradebook, writing
+    from bncourse.grading.nbgrader import gradebook
     from bncourse.grading.nbgrader.late import late_cost
     from bncourse.grading.work import GradedCourse
     from bncourse.platforms.transfer import unfinished
     from bncourse.release import unfinished as release_unfinished
 
     _quiet()
-    course = GradedCourse(root, problem_set, unsafe=unsafe, gpu=gpu)
+    course = GradedCourse(asked.root, problem_set, unsafe=asked.unsafe, gpu=asked.gpu)
     _require_sandbox(course.setting.unsafe)
     course.store.require_writable()
     for told in (release_unfinished(course.root), unfinished(course)):
         _say(told)
     # Submissions that share a GPU would run out of its memory on account of each other.
-    workers = workers or (1 if course.setting.gpu else None)
-    run = functools.partial(fan_out, workers=workers, scheduler=scheduler)
+    workers = asked.workers or (1 if course.setting.gpu else None)
+    run = functools.partial(fan_out, workers=workers, scheduler=asked.scheduler)
     fresh = {}
     if attempts.rule_of(course):
-        cost = late_cost(course)
-        fresh = attempts.settle(course, student, cost, run, place=not dry_run, say=_progress)
+        cost, place = late_cost(course), not asked.dry_run
+        fresh = attempts.settle(course, asked.student, cost, run, place=place, say=_progress)
     # What runs nothing of a student goes side by side on this machine, whoever grades.
     processes = workers or os.cpu_count()
-    tasks = read_tasks(course, student, processes)
+    tasks = read_tasks(course, asked.student, processes)
     for task in tasks:
         task.report = task.report or fresh.get(task.key)
     # A lock may be gone when there is something to write.
     with contextlib.suppress(Locked):
-        gradebook.require_assignment(course, {task.notebook for task in tasks})
-        new, has_list = gradebook.newcomers(course, {task.student for task in tasks})
-        if new and has_list and not (allow_unknown or dry_run):
-            raise CourseError(
-                f"Nothing was graded. The roster must know each student. Received: {new}.",
-                "Rename the folder in submitted/, add who is new with `bncourse roster`, or go on "
-                "with --allow-unknown.",
-            )
-        _say(_new(new))
-    grade_tasks(course, tasks, run, resume, say=_progress)
+        _require_gradebook(course, tasks, asked.allow_unknown or asked.dry_run)
+    grade_tasks(course, tasks, run, asked.resume, say=_progress)
     changes = gradebook.differences(course, tasks)
-    done = gradebook.written(course, tasks, processes) if resume else ()
-    if as_json:
+    done = gradebook.written(course, tasks, processes) if asked.resume else ()
+    if asked.as_json:
         for task, rows in zip(tasks, changes, strict=True):
             click.echo(json.dumps(as_record(task, rows)))
     else:
         _show(tasks, changes, problem_set)
-    failed = {}
-    if not dry_run:
-        left = [task for task in tasks if task.student not in done]
-        failed = writing.write_grades(course, left, say=_progress, processes=processes)
-        for reason, students in _by_reason(failed):
-            _progress(f"{_repeat(reason)} Without grades: {', '.join(students)}")
+    left = [task for task in tasks if task.student not in done]
+    failed = {} if asked.dry_run else _write(course, left, processes)
     return 1 if failed or any(task.report is None for task in tasks) else 0
+
+
+def _require_gradebook(course, tasks, allow_unknown):
+    """Refuse to grade for a gradebook that lacks the problem set, or whom nobody knows.
+
+    Raises:
+        Locked: it cannot be read now.
+        CourseError: it does not know a notebook, or its list of the class a student.
+    """
+    from bncourse.grading.nbgrader import gradebook
+
+    gradebook.require_assignment(course, {task.notebook for task in tasks})
+    new, has_list = gradebook.newcomers(course, {task.student for task in tasks})
+    if new and has_list and not allow_unknown:
+        raise CourseError(
+            f"Nothing was graded. The roster must know each student. Received: {new}.",
+            "Rename the folder in submitted/, add who is new with `bncourse roster`, or go on "
+            "with --allow-unknown.",
+        )
+    _say(_new(new))
+
+
+def _write(course, tasks, processes):
+    """Write the grades, and return why those of some students could not be written."""
+    from bncourse.grading.nbgrader import writing
+
+    failed = writing.write_grades(course, tasks, say=_progress, processes=processes)
+    for reason, students in _by_reason(failed):
+        _progress(f"{_repeat(reason)} Without grades: {', '.join(students)}")
+    return failed
 
 
 def _new(students):

@@ -114,6 +114,8 @@ class HandInCollector(FileNameCollectorPlugin):
 
     # What was downloaded as an archive, could not be unpacked, and has no student's name.
     unread = ()
+    # Whom the roster did not know, and who were let in.
+    _let_in = ()
     _counting = None
 
     def __init__(self, **options):
@@ -210,6 +212,7 @@ class HandInCollector(FileNameCollectorPlugin):
         told = named(unknown, roster)
         if self.allow_unknown:
             self.log.warning("New students, not on the roster: %s", told)
+            self._let_in = sorted(unknown)
             return
         forget(self.parent)
         self.parent.fail(
@@ -218,6 +221,17 @@ class HandInCollector(FileNameCollectorPlugin):
             "`bncourse collect --allow-unknown`.",
             told,
         )
+
+    def admit(self):
+        """Tell the gradebook whom ``allow_unknown`` let in, so that grading asks for nobody twice.
+
+        It knows them by the id alone, as whom nbgrader grades without a list of the class.
+        """
+        course = self.parent.coursedir
+        if self._let_in:
+            with scripts_on_path(), Gradebook(course.db_url, course.course_id) as book:
+                for student in self._let_in:
+                    book.update_or_create_student(student)
 
     def _say_nothing_came(self, students):
         course = self.parent.coursedir

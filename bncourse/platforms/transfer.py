@@ -78,6 +78,7 @@ def _process(app, process):
         forget(app)
         raise
     (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
+    app.collector_plugin_inst.admit()
     if unread := app.collector_plugin_inst.unread:
         app.fail(
             "What could be read is collected. These could not be unpacked, so the hand-ins in them "

@@ -127,6 +127,8 @@ def test_what_nbgrader_was_told_stays(course):
         (["ada", "--until", LATER, "--none"], "either --until TIME or --none"),
         (["eve", "--until", LATER], "must know them first"),
         (["ada", "--until", "tomorrow-ish"], "must be a date and a time"),
+        # What is typed is looked at before what the course knows.
+        (["eve", "--until", ""], "must be a date and a time"),
     ],
 )
 def test_what_cannot_be_is_said(course, arguments, said):

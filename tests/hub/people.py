@@ -141,20 +141,25 @@ class Grader(Person):
         self.page.wait_for_function(LOADED)
 
     def press(self, page, row, button):
-        """Press a button in a row of a table; return the text of the dialog that opens."""
+        """Press a button in a row of a table."""
         self.open(page)
         line = self.page.locator("#main-table tr").filter(has_text=re.compile(row))
         line.locator(f".{button} a").click()
+
+    def said(self):
+        """Return the text of the dialog that opens when what was asked for is done."""
         dialog = self.page.locator("#success-modal, #error-modal")
         dialog.wait_for()
         return dialog.inner_text()
 
     def on_set(self, button):
-        """Press a button of the problem set."""
-        return self.press("manage_assignments", SET, button)
+        """Press a button of the problem set; return what comes of it."""
+        self.press("manage_assignments", SET, button)
+        return self.said()
 
     def autograde(self, student):
-        return self.press(f"manage_submissions/{SET}", student, "autograde")
+        """Ask for the grade of a student, and do not wait for it."""
+        self.press(f"manage_submissions/{SET}", student, "autograde")
 
     def submissions(self):
         """Return the table of hand-ins: ``{student: (status, score)}``."""

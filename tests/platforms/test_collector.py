@@ -314,6 +314,8 @@ def test_an_unknown_id_stops_before_anything_is_collected(roster, caplog):
     assert asked in caplog.text
     assert set(collect(roster, allow_unknown=True)) == {"Ada", "jan", "mallory", "weberben"}
     assert "New students, not on the roster: Ada (perhaps ada)" in caplog.text
+    # Who was let in is asked for once: not by the next collection, and not by grading.
+    assert "mallory" in collect(roster)
 
 
 def test_a_student_without_a_notebook_that_counts_is_in_the_table(roster, caplog):

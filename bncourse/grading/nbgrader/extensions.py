@@ -61,11 +61,10 @@ def give(path, problem_set, student, until):
         path: of the table.
         problem_set: the assignment.
         student: the id.
-        until: a text for ``utc_of``, or None to take the extension away.
+        until: a text that ``utc_of`` reads, or None to take the extension away.
     """
     rows = [row for row in _read(path) if tuple(row[:2]) != (problem_set, student)]
     if until is not None:
-        utc_of(until)
         rows.append([problem_set, student, until])
     with (
         whole_file(path) as half,
