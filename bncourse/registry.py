@@ -187,6 +187,11 @@ def names():
     return [name for each in PROBLEM_SETS for name in each.exercises]
 
 
+def exercises_in(problem_set):
+    """Return the names of the exercises of one problem set, in order; it is not imported."""
+    return _BY_NAME[problem_set].exercises
+
+
 def set_of(name):
     """Return the ProblemSet that holds the exercise called ``name``, or None."""
     return _SET_OF.get(name)

@@ -21,6 +21,7 @@ from bncourse.grading.outside.sandbox import require_hidden
 from bncourse.grading.record.seed import course_seed
 from bncourse.grading.record.store import Store, key_of
 from bncourse.limits import Limits, limits_of
+from bncourse.registry import load
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ class GradedCourse(Course):
         found = super().release()
         try:
             for notebook in found.values():
-                exercises = exercises_of(self.problem_set, graded_cells(notebook))
+                exercises_of(self.problem_set, graded_cells(notebook))
                 for name, weights in weights_of(notebook).items():
-                    require_weights(exercises[name], weights)
+                    require_weights(load(self.problem_set)[name], weights)
         except (KeyError, ValueError) as reason:
             raise CourseError(reason.args[0]) from None
         except Exception as error:
@@ -167,7 +168,7 @@ def read(folder, student, name, releases, setting):
     """
     found = read_hand_in(folder, name, releases, setting.limits)
     exercises = exercises_of(setting.problem_set, graded_cells(releases[name]))
-    work = Work(student, name, list(exercises), found.flags)
+    work = Work(student, name, exercises, found.flags)
     if found.notebook is None:
         work.word, work.reason = found.word, found.reason
         work.report = ungraded(found.word, found.reason, exercises)
