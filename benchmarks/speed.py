@@ -4,7 +4,8 @@
 
 Twice: from this machine, and as if over Fast 3G on a processor four times slower. Printed are the
 seconds until text shows, until its formulas do, kB as they travel (gzip), the shift of the layout,
-the milliseconds in which the page does not answer, and how many findings axe has, light and dark.
+the milliseconds in which the page shows text and does not answer (the total blocking time: what
+each task takes beyond 50 ms, from the first text on), and how many findings axe has, light and dark.
 Last, how long an exercise on its page waits for its first verdict, and for later ones. Seconds
 depend on the machine and on what else it does; the rest does not.
 """
@@ -36,30 +37,31 @@ _FAST_3G = {
 }
 _SLOWER = 4
 _WATCH = """
-window.seen = { shift: 0, blocked: 0 };
-window.busyUntil = 0;
+window.seen = { shift: 0 };
+window.tasks = [];
 new PerformanceObserver((list) => {
   for (const each of list.getEntries()) if (!each.hadRecentInput) seen.shift += each.value;
 }).observe({ type: "layout-shift", buffered: true });
 new PerformanceObserver((list) => {
   for (const each of list.getEntries()) {
-    seen.blocked += each.duration - 50;
-    busyUntil = each.startTime + each.duration;
+    tasks.push({ start: each.startTime, end: each.startTime + each.duration });
   }
 }).observe({ type: "longtask", buffered: true });
 """
 # Scripts go on when all files are there, on a slow processor for seconds.
-_AT_REST = "performance.now() - busyUntil > 1500"
+_AT_REST = "performance.now() - (tasks.at(-1)?.end ?? 0) > 1500"
 _READ = """async () => {
   await document.fonts.ready;
   const fonts = performance.getEntriesByType("resource").filter((e) => /katex.*woff/.test(e.name));
   const text = performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN;
+  const late = tasks.map((each) => each.end - Math.max(each.start, text));
   const all = ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind));
   return {
     text: text / 1000,
     formulas: Math.max(text, ...fonts.map((e) => e.responseEnd)) / 1000,
     size: all.reduce((sum, e) => sum + e.transferSize, 0) / 1000,
     requests: all.length,
+    blocked: late.reduce((sum, each) => sum + Math.max(each - 50, 0), 0),
     ...seen,
   };
 }"""

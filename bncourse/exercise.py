@@ -93,9 +93,11 @@ class Mistake:
     steps: Mapping = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """One graded object: what is asked, how it is driven and what is true.
+
+    Each is equal to itself alone, so that what is made for it can be kept.
 
     Args:
         name: the function or class the student writes; also the grade_id of its grade cell.

@@ -1,6 +1,7 @@
 """Grade one submission: its cells in the sandbox, its verdicts here."""
 
 import contextlib
+import functools
 import time
 from dataclasses import replace
 
@@ -51,6 +52,14 @@ def grade(script, exercises, process, limits, secret):
         submission.peak_memory,
         [f"a cell: {flag}" for lost in submission.lost.values() for flag in lost.flags],
     )
+
+
+# The seeds are the same for a whole class: what they ask, and what is due, is made once.
+@functools.lru_cache(maxsize=64)
+def _asked(exercise, seed):
+    """Return the cases of a draw, and the true outputs: ``({name: Case}, {name: outputs})``."""
+    cases = draw_cases(exercise, seed)
+    return cases, {name: exercise.reference(case.inputs) for name, case in cases.items()}
 
 
 class _Submission:
@@ -135,12 +144,12 @@ class _Submission:
     def _judge(self, exercise, part, seeds, deadline):
         """Return the Outcome of some of the draws of an exercise, or None if it is not defined."""
         weights = self.script.weights.get(exercise.name)
-        draws = [draw_cases(exercise, seed) for seed in part]
-        rounds = self.session.attempt(exercise, draws, deadline)
+        draws = [_asked(exercise, seed) for seed in part]
+        rounds = self.session.attempt(exercise, [cases for cases, _ in draws], deadline)
         if rounds is None:
             return None
-        for cases, attempts in zip(draws, rounds, strict=True):
-            verdict = judge(exercise, cases, attempts, weights=weights)
+        for (cases, expected), attempts in zip(draws, rounds, strict=True):
+            verdict = judge(exercise, cases, attempts, weights=weights, expected=expected)
             if verdict.kind != "ok":
                 again = self.session.attempt(exercise, [cases], deadline)
                 unnamed = verdict.kind == "wrong" and not verdict.mistakes
@@ -157,12 +166,12 @@ class _Submission:
         """Return those of some parts that are right in all draws, as all of a right answer is."""
         if not right:
             return ()
-        draws = [draw_cases(exercise, seed) for seed in seeds]
-        rounds = self.session.attempt(exercise, draws, self.session.item_deadline())
+        draws = [_asked(exercise, seed) for seed in seeds]
+        asked, deadline = [cases for cases, _ in draws], self.session.item_deadline()
+        rounds = self.session.attempt(exercise, asked, deadline)
         if rounds is None:
             return ()
-        for cases, attempts in zip(draws, rounds, strict=True):
-            expected = {name: exercise.reference(case.inputs) for name, case in cases.items()}
+        for (cases, expected), attempts in zip(draws, rounds, strict=True):
             found = right_parts(exercise, cases, attempts, expected, weights)
             right = [part for part in right if part in found]
         return right
