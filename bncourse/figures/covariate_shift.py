@@ -9,6 +9,8 @@ from bncourse.lab import experiments, shifted
 from bncourse.lab.probes import QUANTILES, percentile_drift
 
 NETS = {"without batch norm": False, "with batch norm": True}
+# In every chapter the first line is the net with batch norm.
+LINE_OF = {True: LINES[0], False: LINES[1]}
 WATCHED = 2  # the third layer of weights, counted from 0: it feeds the last hidden sigmoids
 
 
@@ -26,7 +28,7 @@ def percentiles(seed=0, unit=0):
         for line, q, values in zip(LINES, QUANTILES, trace.percentiles[:, :, unit].T, strict=False):
             axis.plot(trace.steps, values, **line | {"markersize": 3.5})
             if batch_norm:
-                axis.text(0, values[0] + 0.12, f"{q} %", fontweight="bold")
+                axis.text(0, values[0] + 0.2, f"{q} %", fontweight="bold")
         axis.set(title=title, xlabel="step")
         _log_steps(axis)
     axes[0].set(ylabel="what enters the sigmoid")
@@ -84,15 +86,22 @@ def toy(seed=0):
     x_test, t_test = shifted.sample(seed + 1, shifted.TEST, 120)
     grid = np.linspace(-2.6, 2.6, 100)
     made, axis = plt.subplots()
-    axis.plot(x, t, "o", color=COLORS["sky"], markersize=4, label="training examples")
-    axis.plot(x_test, t_test, "x", color=COLORS["black"], markersize=4, label="test examples")
-    axis.plot(grid, shifted.rule(grid), color=COLORS["grey"], label="the rule, the same for both")
-    lines = {"fitted to training": np.ones_like(x), "weighted by (S2)": shifted.weight(x)}
-    for line, (label, weight) in zip(LINES, lines.items(), strict=False):
+    axis.plot(x, t, "o", color=COLORS["sky"], markersize=4)
+    axis.plot(x_test, t_test, "x", color=COLORS["black"], markersize=4)
+    axis.plot(grid, shifted.rule(grid), color=COLORS["grey"])
+    for line, weight in zip(LINES, (np.ones_like(x), shifted.weight(x)), strict=False):
         fit = shifted.fit_line(x, t, weight)
-        axis.plot(grid[45:], fit[0] + fit[1] * grid[45:], **line | {"marker": ""}, label=label)
-    axis.set(xlabel="$x$", ylabel="$t$", ylim=(-1.8, 3.3))
-    axis.legend(fontsize=9, loc="upper left", ncols=2)
+        axis.plot(grid[45:], fit[0] + fit[1] * grid[45:], **line | {"marker": ""})
+    names = {
+        "the rule, the same for both": (-2.6, 1.2),
+        "training examples": (-1.9, -1.75),
+        "test examples": (1.2, 1.5),
+        "fitted to training": (1.65, 1.05),
+        "weighted by (S2)": (0.15, 2.2),
+    }
+    for name, place in names.items():
+        axis.text(*place, name)
+    axis.set(xlabel="$x$", ylabel="$t$", ylim=(-2, 2.6))
     return made
 
 
@@ -104,13 +113,13 @@ def drift(seeds=experiments.SEEDS):
         seeds: one training run each.
     """
     made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0))
-    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+    for batch_norm in NETS.values():
         traces = [experiments.shift_trace(batch_norm, seed) for seed in seeds]
         moved = np.array([since_start(trace) for trace in traces])
         unit = np.array([[experiments.spread(q) for q in trace.percentiles] for trace in traces])
-        style = line | {"markersize": 3.5}
-        band(axes[0], traces[0].steps, moved, style, label)
-        band(axes[1], traces[0].steps[1:], (moved / unit)[:, 1:], style, label)
+        style = LINE_OF[batch_norm] | {"markersize": 3.5}
+        band(axes[0], traces[0].steps, moved, style)
+        band(axes[1], traces[0].steps[1:], (moved / unit)[:, 1:], style)
     axes[0].set(
         title="in the activation's own unit",
         xlabel="step",
@@ -121,7 +130,7 @@ def drift(seeds=experiments.SEEDS):
     for axis in axes:
         _log_steps(axis)
     axes[1].set_xlim(left=0.9)
-    axes[0].legend(loc="upper left", fontsize=10)
+    _name_lines(axes[1], (1, 25), (4, 0.45))
     return made
 
 
@@ -134,11 +143,11 @@ def equal_loss(seeds=experiments.SEEDS):
     """
     made, axes = plt.subplots(1, 2, figsize=(6.4, 3.2))
     columns = {"relative": "length of the change / $|G|$", "cosine": "cosine"}
-    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+    for batch_norm in NETS.values():
         runs = np.array([experiments.shift_trace(batch_norm, seed).levels for seed in seeds])
         for axis, (column, title) in zip(axes, columns.items(), strict=True):
             place = experiments.AtLevel._fields.index(column)
-            points(axis, experiments.LEVELS, runs[:, :, place], line, label)
+            points(axis, experiments.LEVELS, runs[:, :, place], LINE_OF[batch_norm])
             axis.set(title=title, xlabel="loss", xscale="log")
     for axis in axes:
         axis.set_xticks(experiments.LEVELS, [f"{level:g}" for level in experiments.LEVELS])
@@ -146,9 +155,14 @@ def equal_loss(seeds=experiments.SEEDS):
         axis.invert_xaxis()
     axes[0].set(ylabel="layer 3", ylim=(0, 1.35))
     axes[1].set(ylim=(-0.35, 1.1))
-    axes[0].text(0.97, 0.1, "with batch norm", ha="center", fontweight="bold")
-    axes[0].text(0.8, 1.22, "without", ha="center", fontweight="bold")
+    _name_lines(axes[0], (1, 1.22), (1.6, 0.1))
     return made
+
+
+def _name_lines(axis, without, batch_norm):
+    """Write the names of both nets beside their lines; the arguments are places."""
+    axis.text(*without, "without", fontweight="bold")
+    axis.text(*batch_norm, "with batch norm", fontweight="bold")
 
 
 def since_start(trace):
@@ -167,19 +181,19 @@ def jumps(seeds=experiments.SEEDS):
         seeds: one training run for each rate and net.
     """
     made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0))
-    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+    for batch_norm in NETS.values():
         runs = np.array(
             [[experiments.early_jumps(batch_norm, seed, lr) for lr in RATES] for seed in seeds]
         )
         for axis, values in zip(axes, np.moveaxis(runs, -1, 0), strict=True):
-            points(axis, RATES, values, line, label)
+            points(axis, RATES, values, LINE_OF[batch_norm])
     axes[0].set(title="in the activation's own unit", ylabel="drift in one step")
     axes[1].set(title="in spreads of that moment")
     for axis in axes:
         axis.set(xscale="log", yscale="log", xlabel="learning rate")
         axis.set_xticks(RATES, [f"{lr:g}" for lr in RATES])
         axis.xaxis.set_minor_locator(plt.NullLocator())
-    axes[0].legend(loc="upper left", fontsize=10)
+    _name_lines(axes[1], (0.03, 1), (0.03, 0.02))
     return made
 
 
@@ -191,16 +205,16 @@ def gradient_shift(seeds=experiments.SEEDS):
         seeds: one training run each.
     """
     made, axes = plt.subplots(1, 2, figsize=(6.4, 3.0))
-    for line, (label, batch_norm) in zip(LINES, NETS.items(), strict=False):
+    for batch_norm in NETS.values():
         traces = [experiments.shift_trace(batch_norm, seed) for seed in seeds]
-        style = line | {"markersize": 3.5}
+        style = LINE_OF[batch_norm] | {"markersize": 3.5}
         for axis, name in zip(axes, ("shift", "cosine"), strict=True):
             runs = np.array([getattr(trace, name)[:, WATCHED] for trace in traces])
-            band(axis, traces[0].steps, runs, style, label)
+            band(axis, traces[0].steps, runs, style)
     axes[0].set(title="length of the change", yscale="log", xlabel="step")
     axes[0].set(ylabel="layer 3")
     axes[1].set(title="cosine", xlabel="step", ylim=(-1, 1.1))
     for axis in axes:
         _log_steps(axis)
-    axes[1].legend(loc="lower left", fontsize=10)
+    _name_lines(axes[0], (0, 0.02), (0, 0.5))
     return made

@@ -231,7 +231,7 @@ def step_size(seed=0):
     curves = {
         "forward": (_forward_difference, np.float64, 1e-5, (-42, 10)),
         "central": (numerical_gradient, np.float64, 1e-5, (-12, -20)),
-        "central, float32": (numerical_gradient, np.float32, 1e-6, (10, 4)),
+        "central, float32": (numerical_gradient, np.float32, 1e-6, (10, 12)),
     }
     for line, (name, (method, dtype, place, offset)) in zip(LINES, curves.items(), strict=False):
         errors = [gradient_error(method, h, dtype, seed) for h in steps]
@@ -245,7 +245,7 @@ def step_size(seed=0):
         )
     axis.text(3e-12, 1e-11, "← rounding", fontsize=11)
     axis.text(1e-2, 1e-11, "too coarse →", fontsize=11)
-    axis.set(xlabel="step h", ylabel="relative error", ylim=(1e-12, 1e6))
+    axis.set(xlabel="step h", ylabel="relative error", ylim=(1e-13, 1e6))
     return made
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def band(axis, x, runs, line, label=None):
+def band(axis, x, runs, line):
     """Draw the median of the runs as a line, and their whole range as a band about it.
 
     Args:
@@ -11,14 +11,13 @@ def band(axis, x, runs, line, label=None):
         x: (points,) places.
         runs: (seeds, points) values.
         line: one of the LINES of the style.
-        label: for the legend.
     """
     runs = np.asarray(runs)
     axis.fill_between(x, runs.min(0), runs.max(0), color=line["color"], alpha=0.25, linewidth=0)
-    axis.plot(x, np.median(runs, axis=0), **line, label=label)
+    axis.plot(x, np.median(runs, axis=0), **line)
 
 
-def points(axis, x, runs, line, label=None):
+def points(axis, x, runs, line):
     """Draw the median of the runs as points on a line, with bars from the least to the largest.
 
     Arguments as for ``band``.
@@ -26,4 +25,4 @@ def points(axis, x, runs, line, label=None):
     runs = np.asarray(runs)
     middle = np.median(runs, axis=0)
     reach = np.abs([runs.min(0) - middle, runs.max(0) - middle])
-    axis.errorbar(x, middle, yerr=reach, capsize=3, **line, label=label)
+    axis.errorbar(x, middle, yerr=reach, capsize=3, **line)

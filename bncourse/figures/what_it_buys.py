@@ -22,7 +22,7 @@ def steps(optimizer="SGD"):
         "sigmoid": {
             "sigmoid, batch norm": ("batch norm", (0.28, 34), "left"),
             "sigmoid, large weights": ("without, large", (1.75, 96), "center"),
-            "sigmoid": ("without, small weights", (0.095, 450), "left"),
+            "sigmoid": ("without, small weights", (0.095, 500), "left"),
         },
         "ReLU": {
             "ReLU, batch norm": ("batch norm", (0.9, 13), "left"),
@@ -34,7 +34,7 @@ def steps(optimizer="SGD"):
             found = buys.speed(name, optimizer)
             points(axis, found.rates, np.minimum(found.steps, NEVER).T, line)
             axis.text(*place, label, ha=side, fontweight="bold")
-        axis.set(title=title, xscale="log", yscale="log", xlabel="learning rate", ylim=(10, 620))
+        axis.set(title=title, xscale="log", yscale="log", xlabel="learning rate", ylim=(10, 800))
         axis.set_xticks(found.rates, [f"{rate:g}" for rate in found.rates])
         axis.xaxis.set_minor_locator(plt.NullLocator())
         axis.yaxis.set_minor_locator(plt.NullLocator())
