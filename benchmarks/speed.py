@@ -5,7 +5,7 @@
 Twice: from this machine, and as if over Fast 3G on a processor four times slower. Printed are the
 seconds until text shows, until its formulas do, kB as they travel (gzip), the shift of the layout,
 the milliseconds in which the page shows text and does not answer (the total blocking time: what
-each task takes beyond 50 ms, from the first text on), and how many findings axe has, light and dark.
+each task takes beyond 50 ms, from the first text on), how many findings axe has, light and dark.
 Last, how long an exercise on its page waits for its first verdict, and for later ones. Seconds
 depend on the machine and on what else it does; the rest does not.
 """
