@@ -6,6 +6,7 @@ Both return a flat dict of labelled arrays, and nothing else crosses between the
 """
 
 import contextlib
+import functools
 import inspect
 import sys
 import zlib
@@ -155,6 +156,17 @@ def draw_cases(exercise, seed):
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0. Received: seed={seed!r}")
     return exercise.cases(np.random.default_rng([seed, zlib.crc32(exercise.name.encode())]))
+
+
+# A whole class is asked the same, and a known mistake after the other is tried on the same.
+@functools.lru_cache(maxsize=64)
+def asked(exercise, seed):
+    """Return what a seed asks, and what is due: ``({case name: Case}, {case name: outputs})``.
+
+    It is made once and handed out again, so nobody may change it.
+    """
+    cases = draw_cases(exercise, seed)
+    return cases, {name: exercise.reference(case.inputs) for name, case in cases.items()}
 
 
 def function_exercise(reference, returns, cases, see, mistakes, **options):

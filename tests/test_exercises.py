@@ -13,7 +13,7 @@ from bncourse import check
 from bncourse.attempt import attempt_each
 from bncourse.check import CheckFailed
 from bncourse.contents import CHAPTERS
-from bncourse.exercise import draw_cases
+from bncourse.exercise import asked, draw_cases
 from bncourse.judge import judge
 from bncourse.registry import all_exercises, find, load, problem_sets
 from bncourse.solution import start_of
@@ -29,12 +29,12 @@ REPAIRS = [name for module in SOLUTIONS for name in getattr(module, "REPAIRS", (
 
 
 def verdict_on(exercise, obj, seed):
-    cases = draw_cases(exercise, seed)
+    cases, expected = asked(exercise, seed)
     with warnings.catch_warnings():
         # A wrong solution may divide by zero; the verdict is what counts here.
         warnings.simplefilter("ignore")
         attempts = dict(zip(cases, attempt_each(exercise, obj, cases.values()), strict=True))
-        return judge(exercise, cases, attempts)
+        return judge(exercise, cases, attempts, expected=expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from bncourse.attempt import attempt
-from bncourse.exercise import draw_cases
+from bncourse.exercise import asked
 from bncourse.grading.intake.script import Script
 from bncourse.grading.outside.submission import grade
 from bncourse.grading.outside.warm import WarmProcess
@@ -102,12 +102,12 @@ def problem_set(request, root, needs_sandbox):
 
 def self_check(exercise, obj):
     """Return the word and the message of the self-check, with the inputs of grading."""
-    cases = draw_cases(exercise, SECRET)
+    cases, expected = asked(exercise, SECRET)
     with warnings.catch_warnings():
         # A wrong solution may divide by zero; the verdict is what counts here.
         warnings.simplefilter("ignore")
         attempts = {label: _told(attempt(exercise, obj, case)) for label, case in cases.items()}
-        verdict = judge(exercise, cases, attempts)
+        verdict = judge(exercise, cases, attempts, expected=expected)
     return RIGHT if verdict.kind == "ok" else (verdict.kind, report(exercise, verdict, hidden=True))
 
 

@@ -1,14 +1,13 @@
 """Grade one submission: its cells in the sandbox, its verdicts here."""
 
 import contextlib
-import functools
 import time
 from dataclasses import replace
 
 import numpy as np
 
 from bncourse.credit import right_parts, share, told
-from bncourse.exercise import draw_cases
+from bncourse.exercise import asked
 from bncourse.grading.feedback import error_output
 from bncourse.grading.intake.script import defines
 from bncourse.grading.outcome import CellResult, Outcome, Report, limit_named_in
@@ -52,14 +51,6 @@ def grade(script, exercises, process, limits, secret):
         submission.peak_memory,
         [f"a cell: {flag}" for lost in submission.lost.values() for flag in lost.flags],
     )
-
-
-# The seeds are the same for a whole class: what they ask, and what is due, is made once.
-@functools.lru_cache(maxsize=64)
-def _asked(exercise, seed):
-    """Return the cases of a draw, and the true outputs: ``({name: Case}, {name: outputs})``."""
-    cases = draw_cases(exercise, seed)
-    return cases, {name: exercise.reference(case.inputs) for name, case in cases.items()}
 
 
 class _Submission:
@@ -144,7 +135,7 @@ class _Submission:
     def _judge(self, exercise, part, seeds, deadline):
         """Return the Outcome of some of the draws of an exercise, or None if it is not defined."""
         weights = self.script.weights.get(exercise.name)
-        draws = [_asked(exercise, seed) for seed in part]
+        draws = [asked(exercise, seed) for seed in part]
         rounds = self.session.attempt(exercise, [cases for cases, _ in draws], deadline)
         if rounds is None:
             return None
@@ -166,9 +157,9 @@ class _Submission:
         """Return those of some parts that are right in all draws, as all of a right answer is."""
         if not right:
             return ()
-        draws = [_asked(exercise, seed) for seed in seeds]
-        asked, deadline = [cases for cases, _ in draws], self.session.item_deadline()
-        rounds = self.session.attempt(exercise, asked, deadline)
+        draws = [asked(exercise, seed) for seed in seeds]
+        deadline = self.session.item_deadline()
+        rounds = self.session.attempt(exercise, [cases for cases, _ in draws], deadline)
         if rounds is None:
             return ()
         for (cases, expected), attempts in zip(draws, rounds, strict=True):
