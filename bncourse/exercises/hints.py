@@ -15,12 +15,13 @@ N_OF_THE_WRONG_AXIS = (
     "N is taken from x.shape[1], the number of features. N is the number of examples, x.shape[0]."
 )
 CANCELLATION = (
-    "The variance is computed as E[x^2] - E[x]^2, which is noise when the mean is large. "
-    "Subtract the mean before you square."
+    "The variance is computed as E[x^2] - E[x]^2, or in another form in which large numbers "
+    "cancel, such as E[x (x - mean)]. That is noise when the mean is large: average the squares "
+    "of x - mean."
 )
 CANCELLATION_OF_SUMS = (
-    "The squared deviations are computed as sum(x^2) - mean sum(x), which is noise when the mean "
-    "is large. Subtract the mean before you square."
+    "The squared deviations are computed as sum(x^2) - mean sum(x), or as sum(x (x - mean)), which "
+    "is the same on paper and noise when the mean is large. Sum the squares of x - mean."
 )
 CANCELLATION_IN_FLOAT64 = (
     "The variance is computed as E[x^2] - E[x]^2 in float64, which puts the noise off until the "

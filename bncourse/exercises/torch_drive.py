@@ -64,6 +64,27 @@ def called(function, x, *arguments):
     return y
 
 
+@contextlib.contextmanager
+def kept_as_leaves(**leaves):
+    """Raise Unusable if the block changes what autograd is to do with a tensor.
+
+    Args:
+        leaves: tensors by the names that a student knows.
+    """
+    needed = {name: leaf.requires_grad for name, leaf in leaves.items()}
+    yield
+    for name, leaf in leaves.items():
+        if leaf.requires_grad is not needed[name]:
+            raise Unusable(f"It changes requires_grad of {name}. That is for the caller to set.")
+        if leaf._backward_hooks:
+            raise Unusable(f"It leaves a hook on {name}. {name} is the caller's.")
+    if any(leaf.grad is not None for leaf in leaves.values()):
+        raise Unusable(
+            "It calls backward() itself, and leaves a gradient in .grad. That is for the "
+            "training loop: hand on y with its graph."
+        )
+
+
 # What a tool for trained models has no reason to leave changed.
 _SETTINGS = ("eps", "momentum", "affine", "track_running_stats", "training")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -169,13 +190,20 @@ def require_no_graph(model):
         # What a layer puts into its class, all layers share.
         spaces = [vars(module), *map(vars, type(module).__mro__)]
         for name, value in itertools.chain.from_iterable(space.items() for space in spaces):
-            parts = value.values() if isinstance(value, dict) else value
-            for part in parts if isinstance(value, dict | list | tuple) else [value]:
+            for part in _parts_of(value):
                 if isinstance(part, torch.Tensor) and part.grad_fn is not None:
                     raise Unusable(
                         f"{_where(name)} holds the graph of autograd: copy.deepcopy fails, and "
                         "what the graph was made of stays in memory."
                     )
+
+
+def _parts_of(value, depth=4):
+    """Return what stands in dicts, lists and tuples, and in those that stand in them."""
+    if not isinstance(value, dict | list | tuple) or not depth:
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return itertools.chain.from_iterable(_parts_of(part, depth - 1) for part in parts)
 
 
 def _where(name):
@@ -226,6 +254,37 @@ def differentiate_again(gradients, vectors, inputs):
     return dict(zip(SECOND, _or_zeros(second, inputs), strict=True))
 
 
+def apart(function, leaves, dy, first):
+    """Return the gradients where x needs none, as data does not, and where x alone needs one.
+
+    A backward that asks autograd for all three at once says aloud that it cannot leave one out.
+    Nothing that is asked for is wrong then, and ``first`` stands in for its gradients.
+
+    Args:
+        function: of x, gamma and beta.
+        leaves: these three, which all need a gradient.
+        dy: the gradient that arrives.
+        first: the gradients where all three are asked for.
+    """
+    x, gamma, beta = leaves
+    y = called(function, x.detach(), gamma, beta)
+    dgamma, dbeta = _unless_refused(y, (gamma, beta), dy, first[1:])
+    fixed = gamma.detach(), beta.detach()
+    y = called(function, x, *fixed)
+    if any(each.requires_grad for each in fixed):
+        raise Unusable("It changes requires_grad of gamma or beta. That is for the caller to set.")
+    (dx,) = _unless_refused(y, (x,), dy, first[:1])
+    return dict(zip(APART, (dx, dgamma, dbeta), strict=True))
+
+
+def _unless_refused(y, inputs, dy, otherwise):
+    try:
+        return differentiate(y, inputs, dy)
+    except Unusable:
+        return otherwise
+
+
+APART = ("dx where x alone needs it", "dgamma where x needs none", "dbeta where x needs none")
 FIRST = ("dx", "dgamma", "dbeta")
 SECOND = tuple(f"{name} of the double backward" for name in ("dy", "dx", "dgamma"))
 
@@ -249,6 +308,10 @@ _AUTOGRAD = {
     "returned an invalid gradient": (
         "backward must return each gradient in the shape of its argument, and in their order: "
         "dx as x, dgamma as gamma, dbeta as beta."
+    ),
+    "differentiated Tensors does not require grad": (
+        "A tensor that is to get a gradient no longer asks for one: its requires_grad is switched "
+        "off. That is for the caller to set."
     ),
     "does not require grad": (
         "The result has no graph: autograd finds no way from it back to the input."

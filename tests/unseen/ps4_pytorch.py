@@ -53,6 +53,27 @@ take_in(
             ["beta missing"],
         ),
         ([("return dx, dg", "return -dx, dg")], []),
+        ([("+ ctx.eps", "+ 2 * ctx.eps")], []),
+        (
+            [
+                (
+                    "        ctx.eps = eps\n",
+                    "        gamma.requires_grad = False\n        ctx.eps = eps\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "        ctx.eps = eps\n",
+                    "        ctx.eps = eps\n"
+                    "        if gamma.requires_grad:\n"
+                    "            gamma.register_hook(lambda g: g)\n",
+                )
+            ],
+            [],
+        ),
         ([("gamma * s / n", "gamma * s")], []),
         (
             [("x, gamma = ctx.saved_tensors", "x, gamma = [t.data for t in ctx.saved_tensors]")],

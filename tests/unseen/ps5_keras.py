@@ -114,6 +114,14 @@ def build_classifier(input_dim, hidden=(64, 32)):
 """
 for changes, names in [
     ([("width, use_bias=False", "width")], ["redundant bias"]),
+    ([("layers.ReLU()", "layers.ReLU(threshold=1e-4)")], ["relu with options"]),
+    (
+        [("layers.ReLU()", "layers.Activation(lambda x: keras.ops.clip(x, 0, 120))")],
+        [],
+    ),
+    # Two layers of one width get one name.
+    ([("use_bias=False)", "use_bias=False, name=f'dense_{width}')")], []),
+    ([("in hidden", "in sorted(hidden, reverse=True)")], []),
     ([("Dense(1)", "Dense(1, use_bias=False)")], ["output bias missing"]),
     ([('    model.add(keras.layers.Activation("sigmoid"))\n', "")], ["sigmoid missing"]),
     ([("keras.layers.ReLU()", 'keras.layers.Activation("tanh")')], []),

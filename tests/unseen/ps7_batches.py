@@ -214,6 +214,16 @@ take_in(
         ([("(a - 1e-4) * f", "max(a - 1e-4, 0) * f")], []),
         ([("y * gamma", "y * abs(gamma)")], []),
         ([("a = 1 / batch_size", "a = 1 / batch_size if N > 1 else 1")], []),
+        ([("x.var(0) if", "(x**2).mean(0) - x.mean(0) ** 2 if")], ["cancellation"]),
+        (
+            [
+                (
+                    "if running_mean is None",
+                    "if running_mean is None or not np.any(running_mean)",
+                )
+            ],
+            [],
+        ),
         (
             [("x.var(0) if running_var", "((x - m) ** 2).mean(0) if running_var")],
             ["variance around the running mean"],
@@ -334,12 +344,26 @@ take_in(
         ([("    s = x\n", "    s = x.requires_grad_()\n")], []),
         ([("def fix", "@torch.enable_grad()\ndef fix")], []),
         ([("    s = x\n", "    s = x\n    torch.set_grad_enabled(True)\n")], []),
+        ([("    return torch", "    gamma.requires_grad_(False)\n    return torch")], []),
+        (
+            [
+                (
+                    "    return torch",
+                    "    if beta.requires_grad:\n"
+                    "        beta.register_hook(lambda g: g)\n"
+                    "    return torch",
+                )
+            ],
+            [],
+        ),
     ],
 )
 take_in(
     "fix_the_bug_7",
     FORWARD.replace("fix_the_bug_1", "fix_the_bug_7"),
     [
+        ([("def fix", "@torch.enable_grad()\ndef fix")], []),
+        ([("    return torch", "    gamma.requires_grad_(False)\n    return torch")], []),
         (
             [
                 (
@@ -394,6 +418,54 @@ KEPT = (
     "    return y",
 )
 
+OWN_BACKWARD = """\
+class Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, eps):
+        std = torch.sqrt(x.var(0, unbiased=False) + eps)
+        x_hat = (x - x.mean(0)) / std
+        ctx.save_for_backward(x_hat, std, gamma)
+        return gamma * x_hat + beta
+
+    @staticmethod
+    def backward(ctx, dy):
+        x_hat, std, gamma = ctx.saved_tensors
+        dgamma, dbeta = (dy * x_hat).sum(0), dy.sum(0)
+        dx = gamma / std * (dy - dbeta / len(dy) - x_hat * dgamma / len(dy))
+        return dx, dgamma, dbeta, None
+
+def fix_the_bug_7(x, gamma, beta, eps=1e-5):
+    return Normalise.apply(x, gamma, beta, eps)
+"""
+take_in(
+    "fix_the_bug_7",
+    OWN_BACKWARD,
+    [
+        # Two layers of one net share what is kept.
+        (
+            [
+                ("ctx.save_for_backward(x_hat, std, gamma)", "Normalise.kept = x_hat, std, gamma"),
+                ("ctx.saved_tensors", "Normalise.kept"),
+            ],
+            [],
+        ),
+        # The first layer of a net gets data, and its gamma and beta learn all the same.
+        (
+            [
+                (
+                    "        return dx",
+                    "        if not ctx.needs_input_grad[0]:\n"
+                    "            return None, None, None, None\n"
+                    "        return dx",
+                )
+            ],
+            [],
+        ),
+        ([("        return dx", "        dy *= 2\n        return dx")], []),
+        ([("x_hat).sum(0), dy.sum(0)", "x_hat).mean(0), dy.mean(0)")], []),
+    ],
+)
+
 IMAGES = """\
 def fix_the_bug_2(x, gamma, beta, eps=1e-5):
     over = 0, 1, 2
@@ -413,6 +485,7 @@ take_in(
         ([("* gamma", "* abs(gamma)")], []),
         ([("eps=1e-5):", "eps=1e-5, kept={}):"), ("return c", "c = c"), KEPT], []),
         ([("0, 1, 2", "tuple(i for i in range(4) if x.shape[i] != len(gamma))")], []),
+        ([("(np.mean(c * c, over, keepdims=True)", "(np.mean(c * c, over).clip(1e-3)")], []),
         ([("np.mean(c * c, over", "np.mean(c * c, (1, 2)")], []),
         (
             [
@@ -457,6 +530,69 @@ take_in(
     LAYER,
     [
         ([("if self.training", "if torch.is_grad_enabled()")], ["mode from autograd"]),
+        # What comes first in a net is data, and asks for no gradient.
+        (
+            [
+                (
+                    "if self.training:",
+                    "if self.training and (x.requires_grad or not torch.is_grad_enabled()):",
+                )
+            ],
+            [],
+        ),
+        ([("nn.Parameter(torch.ones(", "nn.Parameter(torch.zeros(")], []),
+        ([("self.bias = nn.Parameter(torch.zeros(", "self.bias = nn.Parameter(torch.ones(")], []),
+        ([("rsqrt(v + self.eps)", "rsqrt(v.clamp(min=1e-2) + self.eps)")], []),
+        (
+            [("mu, v = self.running_mean, self", "mu, v = self.running_mean, 1e-2 + 0.99 * self")],
+            [],
+        ),
+        (
+            [
+                (
+                    "            mu, v = self.running_mean, self.running_var\n",
+                    "            mu, v = self.running_mean, self.running_var\n"
+                    "            self.weight.requires_grad_(False)\n",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "torch.zeros(num_features))\n        self.reg",
+                    "torch.zeros(num_features).double())\n        self.reg",
+                )
+            ],
+            [],
+        ),
+        # Saved, under a name that no other layer reads.
+        (
+            [
+                ('"running_mean"', '"mean"'),
+                (
+                    "self.running_mean = torch.lerp(self.running_mean",
+                    "self.mean = torch.lerp(self.mean",
+                ),
+                (
+                    "    def forward",
+                    "    @property\n"
+                    "    def running_mean(self):\n"
+                    "        return self.mean\n\n"
+                    "    def forward",
+                ),
+            ],
+            ["running mean outside of the state"],
+        ),
+        (
+            [
+                (
+                    "        if self.training",
+                    "        self.kept = [(x, x * 1)]\n        if self.training",
+                )
+            ],
+            [],
+        ),
         (
             [("if self.training", "if x.requires_grad or torch.is_grad_enabled()")],
             ["mode from autograd"],
@@ -618,6 +754,12 @@ take_in(
         ([("(v + eps)", "v")], ["eps missing"]),
         ([("(v + eps)", "(v - eps)")], []),
         ([("gamma /", "abs(gamma) /")], []),
+        ([("(v + eps)", "(v.clip(1e-3) + eps)")], []),
+        ([("(v + eps)", "np.maximum(v, eps)")], []),
+        (
+            [("np.square(x - m).sum(0) / len(x)", "(x * (x - m)).mean(0)")],
+            [],
+        ),
         ([("eps=1e-5):", "eps=1e-5, kept={}):"), ("return (x - m)", "c = (x - m)"), ALSO_KEPT], []),
         ([("x.sum(0) / len(x)", "np.median(x, 0)")], []),
         (
@@ -685,6 +827,13 @@ take_in(
         ([("* gamma", "* gamma.abs()")], []),
         ([("* gamma", "* gamma.data")], []),
         ([("n / (n - 1)", "(n - 1) / n")], []),
+        ([("torch.lerp(running_mean, keep", "running_mean.lerp_(keep")], []),
+        ([("    return (", "    torch.set_grad_enabled(False)\n    return (")], []),
+        ([("    return (", "    gamma.requires_grad_(False)\n    return (")], []),
+        ([("    return (", "    gamma.register_hook(lambda g: g)\n    return (")], []),
+        ([("    return (", "    x.register_hook(lambda g: g)\n    return (")], []),
+        ([("    return (", "    y.sum().backward(retain_graph=True)\n    return (")], []),
+        ([("rsqrt(v + eps)", "rsqrt(v.clamp(min=1e-3) + eps)")], []),
         (
             [
                 ("mu.data, v", "mu, v"),
@@ -720,6 +869,7 @@ take_in(
         ([("rows.var(1, ddof=1)", "v * x.size / (x.size - 1)")], ["n counts the channels too"]),
         ([("rows.var(1, ddof=1)", "v - v / rows.shape[1]")], ["correction upside down"]),
         ([("rows.var(1, ddof=1)", "np.sqrt(v)")], []),
+        ([("np.sqrt(v + eps)", "np.sqrt(v.clip(1e-3) + eps)")], []),
         ([("y * gamma", "y * abs(gamma)")], []),
         (
             [

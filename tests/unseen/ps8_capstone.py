@@ -256,6 +256,7 @@ take_in(
         ),
         ([("(v + 1e-5).rsqrt()", "v.rsqrt()")], ["eps missing"]),
         ([("(v + 1e-5).rsqrt()", "(v + 1e-3).rsqrt()")], []),
+        ([("(x - m).square().mean(0)", "(x * (x - m)).mean(0)")], ["cancellation"]),
         ([(" * self.weight + self.bias", "")], ["scale and shift missing"]),
         (
             [("if self.training:", "if True:")],

@@ -8,12 +8,15 @@ import torch
 from bncourse.exercise import Case, Exercise, Mistake, Unusable, describe, so_far
 from bncourse.exercises import hints
 from bncourse.exercises.torch_drive import (
+    APART,
     FIRST,
     SECOND,
     TOLERANCE,
+    apart,
     called,
     differentiate,
     differentiate_again,
+    kept_as_leaves,
     one_thread,
     tensor,
 )
@@ -66,14 +69,15 @@ def _drive_function(obj, inputs):
     leaves = {name: given[name].requires_grad_() for name in ("x", "gamma", "beta", "dy")}
     x, gamma, beta, dy = leaves.values()
     before = gamma.detach().clone(), beta.detach().clone()
-    y = _applied(obj, x, gamma, beta, inputs["eps"])
+    with kept_as_leaves(x=x, gamma=gamma, beta=beta):
+        y = _applied(obj, x, gamma, beta, inputs["eps"])
     for name, value, old in zip(("gamma", "beta"), (gamma, beta), before, strict=True):
         if not torch.equal(value, old):
             raise Unusable(f"forward changes {name} in place. Work on new tensors.")
     if y.shape != x.shape:
         return {"y": y}
     # A second layer of the same net: what it saves must not replace what the first one saved.
-    obj.apply(1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach(), 2 * inputs["eps"])
+    obj.apply(1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach(), 1.7 * inputs["eps"])
     outputs = {"y": y}
     with so_far(outputs):
         # A leaf of the graph cannot be changed in place, and says so in words of its own.
@@ -86,7 +90,9 @@ def _drive_function(obj, inputs):
         vectors = [given[name] for name in ("v_x", "v_gamma", "v_beta")]
         outputs |= differentiate_again(first, vectors, (dy, x, gamma))
         if "apart" in inputs:
-            outputs |= _apart(obj, leaves, inputs["eps"], first)
+            outputs |= apart(
+                lambda *given: obj.apply(*given, inputs["eps"]), (x, gamma, beta), dy, first
+            )
     return outputs
 
 
@@ -100,33 +106,6 @@ def _applied(obj, *arguments):
             "ctx.save_for_backward takes tensors only. A number is kept on ctx itself: "
             "ctx.eps = eps."
         ) from None
-
-
-def _apart(obj, leaves, eps, first):
-    """Return the gradients where x needs none, as data does not, and where x alone needs one.
-
-    A backward that asks autograd for all three at once says aloud that it cannot leave one out.
-    Nothing that is asked for is wrong then, and ``first`` stands in for its gradients.
-    """
-    x, gamma, beta, dy = leaves.values()
-    y = called(obj.apply, x.detach(), gamma, beta, eps)
-    dgamma, dbeta = _unless_refused(y, (gamma, beta), dy, first[1:])
-    fixed = gamma.detach(), beta.detach()
-    y = called(obj.apply, x, *fixed, eps)
-    if any(each.requires_grad for each in fixed):
-        raise Unusable("It changes requires_grad of gamma or beta. That is for the caller to set.")
-    (dx,) = _unless_refused(y, (x,), dy, first[:1])
-    return dict(zip(_APART, (dx, dgamma, dbeta), strict=True))
-
-
-def _unless_refused(y, inputs, dy, otherwise):
-    try:
-        return differentiate(y, inputs, dy)
-    except Unusable:
-        return otherwise
-
-
-_APART = ("dx where x alone needs it", "dgamma where x needs none", "dbeta where x needs none")
 
 
 def _require_shapes(node, dy, inputs):
@@ -159,7 +138,7 @@ def _reference_function(inputs):
         "y": y,
         **dict(zip(FIRST, first, strict=True)),
         **dict(zip(SECOND, second, strict=True)),
-        **(dict(zip(_APART, first, strict=True)) if "apart" in inputs else {}),
+        **(dict(zip(APART, first, strict=True)) if "apart" in inputs else {}),
     }
 
 
@@ -486,7 +465,7 @@ batchnorm_function = Exercise(
     normalised="batch",
     insight="backward starts from x, so autograd can differentiate what it returns once more.",
     mistakes=_MISTAKES,
-    parts={"y": "forward"} | dict.fromkeys((*FIRST, *SECOND, *_APART), "backward"),
+    parts={"y": "forward"} | dict.fromkeys((*FIRST, *SECOND, *APART), "backward"),
     tolerance=TOLERANCE,
     takes_device=True,
 )

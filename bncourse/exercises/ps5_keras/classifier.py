@@ -52,6 +52,7 @@ def _cases(rng):
         "hidden left at its default": Case(_given(rng, 20), "float32"),
         "three hidden layers": Case(_given(rng, 9, (8, 6, 4)), "float32"),
         "one unit": Case(_given(rng, 1, (1,)), "float32"),
+        "widths that repeat and grow": Case(_given(rng, 6, (5, 5, 7)), "float32"),
         "no hidden layer": Case(_given(rng, 5, ()), "float32"),
     }
 

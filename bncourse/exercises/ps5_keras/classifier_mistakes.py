@@ -121,7 +121,8 @@ MISTAKES = (
     ),
     slip(
         "relu with options",
-        "The relu has an upper bound or a slope. The exercise asks for the plain one, max(x, 0).",
+        "The relu has an upper bound, a slope or a threshold. The exercise asks for the plain one, "
+        "max(x, 0).",
         "F4",
         block="[dense, norm, layers.ReLU(max_value=6.0)]",
     ),

@@ -682,7 +682,7 @@ def _by_value(function):
     return None
 
 
-_POINTS = np.array([[-100.0], [-3.0], [-0.5], [0.0], [0.2], [1.5], [8.0], [100.0]], np.float32)
+_POINTS = np.float32([-500, -100, -3, -0.5, -1e-3, 0, 1e-4, 0.2, 1.5, 8, 100, 500])[:, None]
 _KNOWN = {
     "linear": _POINTS,
     "relu": np.maximum(_POINTS, 0),

@@ -13,10 +13,10 @@ from bncourse.slips import Instead, Right
 
 
 def _cases(rng):
-    def given(n=4, height=3, width=5, channels=2, offset=0.0, **options):
+    def given(n=4, height=3, width=5, channels=2, offset=0.0, scale=1.0, **options):
         shape = (n, height, width, channels)
         means, spreads = (rng.uniform(0.5, 2.0, shape[1:]) for _ in range(2))
-        x = offset + means + spreads * rng.standard_normal(shape)
+        x = offset + scale * (means + spreads * rng.standard_normal(shape))
         return {"x": x} | scale_and_shift(rng, channels) | options
 
     square = given(channels=4, height=4, width=4)
@@ -30,6 +30,7 @@ def _cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "mean near 1e6": Case(given(offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "variances smaller than eps": Case(given(scale=1e-3)),
     }
 
 

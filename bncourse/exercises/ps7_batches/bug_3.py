@@ -22,14 +22,17 @@ from bncourse.inputs import away_from_one, batch, cast, upstream
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
 
+_LEARNT = ("weight", "bias")
 _BUFFERS = ("running_mean", "running_var")
+# Under these names torch's layer reads them, too.
+_NAMED = (*_LEARNT, *_BUFFERS)
 _GRADIENTS = ("dx in training", "gradient of weight", "gradient of bias")
 
 
 def _cases(rng):
-    def given(n=7, d=4, eps=1e-5, momentum=0.1, offset=0.0):
+    def given(n=7, d=4, eps=1e-5, momentum=0.1, offset=0.0, scale=1.0):
         return {
-            **{name: batch(rng, n, d, offset) for name in ("x1", "x2", "x_eval")},
+            **{name: batch(rng, n, d, offset, scale) for name in ("x1", "x2", "x_eval")},
             "dy": upstream(rng, n, d),
             "weight": away_from_one(rng, d),
             "bias": away_from_one(rng, d),
@@ -45,6 +48,8 @@ def _cases(rng):
         "one feature": Case(given(d=1)),
         "mean near 1e6": Case(given(n=50, offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
+        # A momentum of 1 remembers the last batch alone.
+        "variances smaller than eps": Case(given(momentum=1.0, scale=1e-3)),
     }
 
 
@@ -81,26 +86,50 @@ def _drive(obj, inputs):
         (outputs["dx in eval"],) = differentiate(y, (x_eval,), dy)
         outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
         outputs["numbers to train"] = sum(p.numel() for p in layer.parameters())
+        _require_learning(layer)
+        other = _made(obj, inputs)
+        outputs["y in training, of data"] = called(other, x2)
+        outputs["running_mean, of data"] = _buffer(other, "running_mean").clone()
+        new = _new(obj, inputs)
+        outputs |= {f"{name} of a new layer": getattr(new, name) for name in _LEARNT}
     return outputs
 
 
 def _made(obj, inputs):
+    layer = _new(obj, inputs)
+    for name in _LEARNT:
+        getattr(layer, name).data.copy_(torch.from_numpy(inputs[name]))
+    return layer.train()
+
+
+def _new(obj, inputs):
     layer = obj(inputs["weight"].size, eps=inputs["eps"], momentum=inputs["momentum"])
     if not isinstance(layer, nn.Module):
         raise Unusable(f"fix_the_bug_3 must be a torch.nn.Module. Received: {describe(layer)}.")
+    for name in _NAMED:
+        made = getattr(layer, name, None)
+        if isinstance(made, torch.Tensor) and made.dtype != torch.get_default_dtype():
+            raise Unusable(
+                f"{name} of a new layer must have torch's default dtype, "
+                f"{torch.get_default_dtype()}. Received: {made.dtype}."
+            )
     dtype = torch.from_numpy(inputs["weight"]).dtype
     layer.to(dtype)
     # What is no buffer yet would stay behind, and fail before anything is compared.
     for name in _BUFFERS:
         if isinstance(vars(layer).get(name), torch.Tensor):
             setattr(layer, name, vars(layer)[name].to(dtype))
-    for name in ("weight", "bias"):
+    for name in _LEARNT:
         if not isinstance(getattr(layer, name, None), nn.Parameter):
             raise Unusable(f"It must hold the parameter {name}, as it did.")
+    _require_learning(layer)
+    return layer
+
+
+def _require_learning(layer):
+    for name in _LEARNT:
         if not getattr(layer, name).requires_grad:
             raise Unusable(f"{name} must require gradients: an optimizer trains it.")
-        getattr(layer, name).data.copy_(torch.from_numpy(inputs[name]))
-    return layer.train()
 
 
 def _buffer(layer, name):
@@ -113,7 +142,8 @@ def _buffer(layer, name):
 def _copied(obj, layer, inputs):
     """Return a layer that knows of another what a file of weights would hold."""
     other = _made(obj, inputs)
-    other.load_state_dict(layer.state_dict())
+    state = {name: value for name, value in layer.state_dict().items() if name in _NAMED}
+    other.load_state_dict(state, strict=False)
     return other.eval()
 
 
@@ -126,6 +156,9 @@ def _reference(inputs):
     )
     y2, mean, var = layers.layer_training_step(given["x2"], gamma, beta, mean, var, **step)
     gradients = layers.layer_backward(given["dy"], given["x1"], gamma, eps=eps)
+    other, other_mean, _ = layers.layer_training_step(
+        given["x2"], gamma, beta, np.zeros_like(gamma), np.ones_like(gamma), **step
+    )
     y_eval = layers.layer_inference(given["x_eval"], gamma, beta, mean, var, eps=eps)
     return {
         "y in training": y1,
@@ -143,6 +176,10 @@ def _reference(inputs):
         "running_mean after eval": mean,
         "running_var after eval": var,
         "numbers to train": np.asarray(2 * gamma.size),
+        "y in training, of data": other,
+        "running_mean, of data": other_mean,
+        "weight of a new layer": np.ones_like(gamma),
+        "bias of a new layer": np.zeros_like(gamma),
     }
 
 

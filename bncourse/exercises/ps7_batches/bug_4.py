@@ -20,6 +20,8 @@ def _cases(rng):
         x = far_from_zero(rng, d) * rng.choice([-1, 1], d)
         return cast(given(n=8, d=d) | {"x": x}, np.float32)
 
+    # Seven numbers, whose mean is rounded: what multiplies that error by the mean shows it.
+    rounded = given(d=80, offset=1e4)
     # Eight whole numbers whose mean is exact in float64, and whose squares are not.
     huge = given(n=8, d=30)
     huge["x"] = 2.0**30 + np.round(8 * (huge["x"] - huge["x"].mean(axis=0)))
@@ -32,6 +34,10 @@ def _cases(rng):
         # Of eighty features some have a variance below zero at any seed.
         "float32, mean near 1e4": Case(far(80), "float32", rtol=2e-2, noisy=True),
         "mean near 1e9": Case(huge, rtol=1e-5, noisy=True),
+        "a variance smaller than eps": Case(given(scale=1e-3)),
+        "float32, a mean that is rounded": Case(
+            cast(rounded, np.float32), "float32", rtol=5e-2, noisy=True
+        ),
     }
 
 

@@ -7,10 +7,12 @@ import torch
 
 from bncourse.exercise import Case, Exercise, Unusable, describe, so_far
 from bncourse.exercises import hints
+from bncourse.exercises.ps7_batches.bug_drive import differentiate_kept
 from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.exercises.torch_drive import (
     TOLERANCE,
-    differentiate,
+    called,
+    kept_as_leaves,
     one_thread,
     tensor,
     untouched,
@@ -23,9 +25,9 @@ _RUNNING = ("running_mean", "running_var")
 
 
 def _cases(rng):
-    def given(n=7, d=4, eps=1e-5, momentum=0.1, offset=0.0):
+    def given(n=7, d=4, eps=1e-5, momentum=0.1, offset=0.0, scale=1.0):
         return {
-            **{f"x{step}": batch(rng, n, d, offset) for step in (1, 2)},
+            **{f"x{step}": batch(rng, n, d, offset, scale) for step in (1, 2)},
             "dy": upstream(rng, n, d),
             **scale_and_shift(rng, d),
             **running(rng, d),
@@ -42,6 +44,7 @@ def _cases(rng):
         "one feature": Case(given(d=1)),
         "mean near 1e6": Case(given(n=50, offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "variances smaller than eps": Case(given(scale=1e-3)),
     }
 
 
@@ -53,18 +56,15 @@ def _drive(obj, inputs):
     outputs = {}
     for step in (1, 2):
         x = tensor(inputs[f"x{step}"], "cpu").requires_grad_()
-        given = x.clone()
         with so_far(outputs):
-            with untouched(gamma=gamma.data, beta=beta.data):
-                y, *state = _three(
-                    obj(given, gamma, beta, *state, inputs["momentum"], inputs["eps"])
-                )
-            if not torch.equal(given, x):
-                raise Unusable("It changes its input x in place. Work on new tensors.")
+            y, state = _step(obj, x, gamma, beta, state, inputs)
             outputs[f"y in step {step}"] = y
             if y.shape != x.shape:
                 return outputs
-            gradients = differentiate(y, (x, gamma, beta), tensor(inputs["dy"], "cpu"))
+            # A second layer of the same net.
+            other = 1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach()
+            obj(*other, *_apart(state), inputs["momentum"], 1.7 * inputs["eps"])
+            gradients = differentiate_kept(y, (x, gamma, beta), tensor(inputs["dy"], "cpu"))
             names = (f"{name} in step {step}" for name in ("dx", "dgamma", "dbeta"))
             outputs |= dict(zip(names, gradients, strict=True))
     for name, value in zip(_RUNNING, state, strict=True):
@@ -77,6 +77,26 @@ def _drive(obj, inputs):
         # 0 or 1: how long the graph is depends on how it is written.
         outputs[f"graph behind {name}"] = int(value.requires_grad)
     return outputs
+
+
+def _step(obj, x, gamma, beta, state, inputs):
+    """Return y and the running statistics of a step that leaves all it is given as it was."""
+    given = dict(zip(_RUNNING, state, strict=True))
+    scales = {"gamma": gamma, "beta": beta}
+    after = []
+
+    def step(x):
+        y, *after[:] = _three(obj(x, gamma, beta, *state, inputs["momentum"], inputs["eps"]))
+        return y
+
+    data = {name: value.detach() for name, value in (scales | given).items()}
+    with kept_as_leaves(x=x, **scales), untouched(**data):
+        y = called(step, x)
+    return y, after
+
+
+def _apart(state):
+    return [value.detach().clone() for value in state]
 
 
 def _three(result):

@@ -15,10 +15,10 @@ _RETURNS = ("y", "running_mean", "running_var")
 
 
 def _cases(rng):
-    def given(n=4, channels=3, height=2, width=5, offset=0.0, **options):
+    def given(n=4, channels=3, height=2, width=5, offset=0.0, scale=1.0, **options):
         shape = (n, channels, height, width)
         means, spreads = (rng.uniform(0.5, 2.0, (channels, 1, 1)) for _ in range(2))
-        x = offset + means + spreads * rng.standard_normal(shape)
+        x = offset + scale * (means + spreads * rng.standard_normal(shape))
         more = scale_and_shift(rng, channels) | running(rng, channels)
         return {"x": x} | more | {"momentum": 0.1} | options
 
@@ -35,6 +35,7 @@ def _cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "mean near 1e6": Case(given(offset=1e6), **NEAR_A_MILLION),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "variances smaller than eps": Case(given(scale=1e-3)),
     }
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import torch
 
 from bncourse.exercise import Case, Unusable, so_far
+from bncourse.exercises import hints
 from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.exercises.torch_drive import (
     FIRST,
+    apart,
     called,
     differentiate,
+    kept_as_leaves,
     one_thread,
     tensor,
     untouched,
@@ -47,24 +50,46 @@ def drive_forward(obj, inputs):
     leaves = [tensor(inputs[name], "cpu").requires_grad_() for name in ("x", "gamma", "beta")]
     scales = {name: leaf.data for name, leaf in zip(("gamma", "beta"), leaves[1:], strict=True)}
     # called() hands on a clone, through which gradients reach x.
-    with untouched(**scales):
+    with kept_as_leaves(x=leaves[0], gamma=leaves[1], beta=leaves[2]), untouched(**scales):
         y = called(lambda x: obj(x, *leaves[1:], eps=inputs["eps"]), leaves[0])
     outputs = {"y": y}
     if y.shape != leaves[0].shape:
         return outputs
+    x, gamma, beta = (leaf.detach() for leaf in leaves)
+    # A second layer of the same net.
+    obj(1 - 2 * x, 3 * gamma, beta, eps=1.7 * inputs["eps"])
+    dy = tensor(inputs["dy"], "cpu")
     with so_far(outputs):
-        gradients = differentiate(y, leaves, tensor(inputs["dy"], "cpu"))
+        gradients = differentiate_kept(y, leaves, dy)
         outputs |= dict(zip(FIRST, gradients, strict=True))
+        if not any(gradient.any() for gradient in gradients):
+            raise Unusable("The graph of y leads to none of x, gamma and beta.")
         # gamma shows whether gradients are asked of it, and beta whether they are tracked.
-        x, gamma = leaves[0].detach(), leaves[1].detach()
         with torch.no_grad(), untouched(gamma=gamma):
             called(lambda x: obj(x, gamma, leaves[2], eps=inputs["eps"]), x)
-        if any(leaf.grad is not None for leaf in leaves):
-            raise Unusable(
-                "It calls backward() itself, and leaves a gradient in .grad. That is for the "
-                "training loop: hand on y with its graph."
-            )
+        _require_same_apart(lambda *given: obj(*given, eps=inputs["eps"]), leaves, dy, gradients)
     return outputs
+
+
+def _require_same_apart(function, leaves, dy, gradients):
+    others = apart(function, leaves, dy, gradients)
+    for name, gradient, other in zip(FIRST, gradients, others.values(), strict=True):
+        # Not a number differs from nothing.
+        if (other - gradient).abs().max() > 1e-3 * gradient.abs().max():
+            raise Unusable(
+                f"{name} is another where only some of x, gamma and beta need a gradient. The "
+                "first layer of a net gets data, which needs none, and its gamma and beta learn."
+            )
+
+
+def differentiate_kept(y, leaves, dy):
+    """Return the gradients of <y, dy>; whoever sent dy must find it as it was."""
+    # A leaf of the graph cannot be changed in place, and says so in words of its own.
+    arrives = dy.clone()
+    gradients = differentiate(y, leaves, arrives)
+    if not torch.equal(arrives, dy):
+        raise Unusable(hints.DY_OVERWRITTEN)
+    return gradients
 
 
 def reference_forward(inputs):

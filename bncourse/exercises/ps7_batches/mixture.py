@@ -5,6 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, Mistake, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps7_batches.inputs import (
+    NEAR_A_MILLION,
     TOLERANCE,
     in_float32,
     scale_and_shift_slips,
@@ -22,6 +23,8 @@ def _cases(rng):
         x = batch(rng, n=n, d=d, **options) * rng.uniform(0.5, 2.0, (n, 1))
         return {"x": x, **scale_and_shift(rng, d), "batch_size": n}
 
+    far = given()
+    far["x"] += 1e6
     return {
         "a batch of eight": Case(given() | {"eps": 1e-3}),
         "a batch of two, eps left at its default": Case(given(n=2)),
@@ -45,6 +48,10 @@ def _cases(rng):
         "variances smaller than eps": Case(given(scale=1e-2) | {"eps": 1e-3}),
         "a large eps": Case(given() | {"eps": 0.5}),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "mean near 1e6": Case(far, **NEAR_A_MILLION),
+        "statistics of a new layer": Case(
+            given() | {"running_mean": np.zeros(5), "running_var": np.ones(5)}
+        ),
     }
 
 
@@ -304,6 +311,14 @@ EXERCISE = function_exercise(
             SEE,
             std_b="var_b + eps",
             std_f="var_f + eps",
+        ),
+        slip(
+            "cancellation",
+            hints.CANCELLATION,
+            SEE,
+            var_b="(x**2).mean(axis=0) - x.mean(axis=0) ** 2 if running_var is None "
+            "else running_var",
+            var_f="(x**2).mean(axis=1, keepdims=True) - mean_f**2",
         ),
         *scale_and_shift_slips(slip, SEE),
         Mistake("in place", in_place, hints.X_OVERWRITTEN, SEE),
