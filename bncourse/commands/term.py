@@ -205,10 +205,11 @@ def _nbgrader(root, *arguments, quiet=False):
 _OUTPUT = {True: subprocess.DEVNULL, False: None}
 # What begins the way in which Python and nbgrader show an exception that nobody caught.
 _BROKE = re.compile(r"Traceback \(most recent call last\):|\w\S*(Error|Exception): ")
-# What Python, SQLAlchemy and nbgrader say of the machine, and not of a hand-in.
+# What Python, SQLAlchemy and nbgrader say of the machine or the config, and not of a hand-in.
 _REASONS = re.compile(
     r"No space left on device|[dD]isk quota exceeded|database or disk is full|"
-    r"database is locked|readonly database|Read-only file system|Permission denied.*|disk I/O error"
+    r"database is locked|readonly database|Read-only file system|Permission denied.*|"
+    r"disk I/O error|(?:Trait|Argument|ModuleNotFound)Error: .*\w'?"
 )
 
 
