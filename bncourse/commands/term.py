@@ -259,10 +259,26 @@ def _downloaded(course):
 def _send_zip(course, pages, to, platform, name_of):
     from bncourse.platforms.back import pack
 
+    _require_some(filter(name_of, pages), platform)
     to = to or course.root / f"feedback-{course.problem_set}-{platform}.zip"
     left = pack(pages, name_of, to)
     _say_left(f"did not come through {platform.title()}", left)
     click.echo(f"{len(pages) - len(left)} pages in {to}")
+
+
+def _require_some(packed, platform):
+    """Refuse a pack of nothing, which would look like all that there is.
+
+    Raises:
+        CourseError: none of the pages goes back.
+    """
+    from bncourse.errors import CourseError
+
+    if not any(True for _ in packed):
+        raise CourseError(
+            f"A pack must hold at least one page, and none can go back now. Received: {platform}.",
+            "--for must name where the hand-ins came from; --unfinished packs what waits.",
+        )
 
 
 def _send_canvas(course, pages, to):
@@ -285,6 +301,7 @@ def _send_classroom(course, pages, to):
     archive = _downloaded(course) / "archive"
     repositories, left = commit_pages(pages, archive)
     _say_left("has no repository here", left)
+    _require_some(repositories, "classroom")
     click.echo(f"{len(repositories)} repositories have the branch {BRANCH}. To send them:")
     where = archive.relative_to(course.root)
     click.echo(f'for r in {where}/*-submissions/*/; do git -C "$r" push -f origin {BRANCH}; done')
@@ -304,6 +321,7 @@ def _send_mail(course, pages, to):
             each.student.id: f"{points(each)} of {each.max_score:g}"
             for each in book.assignment_submissions(course.problem_set)
         }
+    _require_some((each for each in pages if people[each.student][2]), "mail")
     to = to or course.root / f"feedback-{course.problem_set}-mail.csv"
     left = write_mail(pages, people, earned, to)
     _say_left("has no e-mail in the gradebook (bncourse roster)", left)
