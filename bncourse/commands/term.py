@@ -143,7 +143,7 @@ def export(root, platform, to):
     from bncourse.errors import CourseError
 
     require_course(root)
-    if to and not Path(to).resolve().parent.is_dir():
+    if to and (Path(to).is_dir() or not Path(to).resolve().parent.is_dir()):
         raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
     assignments = _assignments(root)
     if not assignments:
