@@ -239,6 +239,13 @@ def test_a_pack_of_nothing_is_refused_and_not_written(graded, platform):
     assert sorted(graded.iterdir()) == before
 
 
+def test_a_place_that_is_not_there_is_told_before_the_work(graded):
+    done = run(graded, "--for", "canvas", "--to", str(graded / "gone" / "all.zip"))
+    assert done.exit_code == 2
+    assert "--to must be a file in a folder that is there. Received: " in done.stderr
+    assert "pages" not in done.output
+
+
 def test_no_pack_needs_no_file(graded):
     assert run(graded, "--to", "x.zip").exit_code == 2
     assert run(graded).output == "2 pages say what the gradebook says.\n"
