@@ -16,6 +16,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupytext.myst import MystMetadataParsingError
+from yaml import YAMLError
 
 from bncourse import addresses
 from bncourse.course import load_config, scripts_on_path
@@ -47,6 +49,17 @@ require({name!r})"""
 # A link to a chapter, as it leads somewhere from the folder of the source and of the release.
 _CHAPTER_LINK = re.compile(r"\]\(\.\./\.\./(chapters/\w+)\.md(#\w+)?\)")
 _PICTURE = re.compile(r"(!\[[^\]]*\])\((\.\./\.\./pictures/\w+\.png)\)")
+# What jupytext, nbformat and this module say of a text that is no notebook.
+_NO_TEXT = (
+    FileNotFoundError,
+    ValueError,
+    YAMLError,
+    MystMetadataParsingError,
+    nbformat.ValidationError,
+)
+
+# How the exception that nobody caught stands in a log of nbgrader.
+_RAISED = re.compile(r"^ *((?:\w+\.)*\w*(?:Error|Exception): .*\S)", re.MULTILINE)
 
 
 def derive_notebook(source):
@@ -196,7 +209,7 @@ def _derive(root):
     """
     names, made = [], Path(root, _PART)
     for source in sorted(Path(root, "solutions").glob("*/*.md")):
-        text = nbformat.writes(derive_notebook(source)) + "\n"
+        text = nbformat.writes(_derived(source, root)) + "\n"
         target = source.with_suffix(".ipynb")
         if not target.exists() or target.read_text() != text:
             # Not beside the target: students get what else stands there.
@@ -207,6 +220,22 @@ def _derive(root):
     return sorted(set(names))
 
 
+def _derived(source, root):
+    """Return the solution notebook of one text.
+
+    Raises:
+        CourseError: somebody has to put the text right, or a picture of it is not there.
+    """
+    try:
+        return derive_notebook(source)
+    except _NO_TEXT as reason:
+        told = " ".join(str(reason).split())
+        raise CourseError(
+            f"{source.relative_to(root)} must be a text that can be released, "
+            f"and what was released stays as it was: {told}"
+        ) from None
+
+
 def release(root, say=print):
     """Derive every notebook and release it to ``exercises/`` through nbgrader.
 
@@ -215,7 +244,7 @@ def release(root, say=print):
         say: receives a line of progress for each assignment.
 
     Raises:
-        CourseError: if there is no text of a problem set.
+        CourseError: if there is no text of a problem set, or one that cannot be a notebook.
         OSError: if a folder cannot be written.
         RuntimeError: if nbgrader refuses an assignment; the message is nbgrader's log.
     """
@@ -272,13 +301,13 @@ def _release(root, name):
 
 def _refusal(name, log):
     text = f"nbgrader could not release {name}, and what was released stays as it was"
-    if "Cannot add or remove" not in log:
-        return f"{text}:\n{log}"
-    # Its log of forty lines would hide the reason.
-    return (
-        f"{text}. A graded cell was added or removed after hand-ins were graded. Put it back, or "
-        f"give the new version the name of a new problem set."
-    )
+    if "Cannot add or remove" in log:
+        return (
+            f"{text}. A graded cell was added or removed after hand-ins were graded. Put it back, "
+            f"or give the new version the name of a new problem set."
+        )
+    # Its log of forty lines would hide the reason, which stands at the end of a traceback.
+    return f"{text}:\n" + ("\n".join(_RAISED.findall(log)) or log)
 
 
 def _require_writable(root):

@@ -23,7 +23,7 @@ from bncourse.grading.nbgrader import gradebook
 from bncourse.grading.sanitise import safe_markdown
 from bncourse.grading.work import GradedCourse
 from bncourse.registry import ALL_SETS, MissingPackage, find, require
-from bncourse.release import derive_notebook, release, set_up_cell, unfinished
+from bncourse.release import _refusal, derive_notebook, release, set_up_cell, unfinished
 from bncourse.solution import source_of, start_of
 
 # A picture with its alternative text; the group is where it comes from.
@@ -111,6 +111,47 @@ def test_what_nbgrader_refuses_is_shown_without_a_traceback(root, monkeypatch):
     done = CliRunner().invoke(main, ["release", "--root", str(root)])
     assert done.exit_code == 1
     assert done.stderr == "Error: nbgrader could not release ps1_forward:\nits log\n"
+
+
+MARK = "nbgrader: {cell_type: code, grade_id: merge_statistics, grade: true, points: 4}"
+TEXTS = {
+    "weights": (f"---\n{MARK}\nweights: {{n: 1, mean: 1}}\n---\ncheck(1)", "must name its results"),
+    "no mapping": (f"---\n{MARK}\nweights: {{n: 1,\n---\ncheck(1)", "Invalid YAML"),
+    "a bracket": (f"---\nnbgrader: {{points: 1]\n---\n{MARK}", "could not be read"),
+}
+
+
+@pytest.mark.parametrize("name", [*TEXTS, "picture", "bytes", "head", "kernel"])
+def test_a_text_that_cannot_be_released_is_named_with_the_reason(tmp_path, name):
+    cell, reason = TEXTS.get(name, ("1", ""))
+    head = "---\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n"
+    text = f"{head}```{{code-cell}}\n{cell}\n```\n"
+    if name == "picture":
+        text, reason = f"{text}\n![a](../../pictures/gone.png)\n", "No such file"
+    elif name == "kernel":
+        text, reason = text.replace("  display_name: Python 3\n", ""), "display_name"
+    elif name == "head":
+        text, reason = text.replace("kernelspec:", "kernelspec: ["), "expected"
+    source = tmp_path / "solutions" / "ps1_forward" / "forward.md"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"\xff\xfe\xe9" if name == "bytes" else text.encode())
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    done = CliRunner().invoke(main, ["release", "--root", str(tmp_path)])
+    assert done.exit_code == 2
+    rule = "solutions/ps1_forward/forward.md must be a text that can be released"
+    assert done.stderr.startswith(f"Error: {rule}, and what was released stays as it was: ")
+    assert (reason or "codec") in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_of_a_log_of_nbgrader_the_reason_is_shown():
+    log = (
+        "[ERROR] There was an error\n    Traceback (most recent call last):\n      File x, line 3\n"
+        "    RuntimeError: no end solution statement found\n    \n[ERROR] Please see the above\n"
+    )
+    told = _refusal("ps1_forward", log)
+    assert told.endswith("stays as it was:\nRuntimeError: no end solution statement found")
+    assert _refusal("ps1_forward", "[ERROR] newer version").endswith("[ERROR] newer version")
 
 
 def test_a_release_that_fails_leaves_what_was_released(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ class Command(click.Command):
         except CourseError as error:
             raise _told(error) from None
         except Exception as error:
-            reason = _of_the_machine(error)
+            reason = _of_the_machine(error) or _of_the_config(error)
             if reason is None:
                 raise
             raise _told(reason) from None
@@ -47,6 +47,16 @@ def _of_the_machine(error):
 
     found = unusable(error)
     return found if isinstance(found, CourseError) else None
+
+
+def _of_the_config(error):
+    """Return the CourseError on a setting that nbgrader does not take, or None."""
+    if isinstance(error, ModuleNotFoundError):
+        return CourseError(f"What a setting or a verb needs must be installed. {error}")
+    # By its name: importing traitlets would cost each verb its time.
+    if f"{type(error).__module__}.{type(error).__name__}" != "traitlets.traitlets.TraitError":
+        return None
+    return CourseError(f"A setting of nbgrader_config.py must be one that it takes. {error}")
 
 
 class _Verbs(click.Group):

@@ -99,6 +99,7 @@ def feedback(problem_set, root, platform, to, unfinished):
     course = Course(root, problem_set)
     if to and platform in (None, "classroom"):
         raise click.UsageError("--to names a file, so --for must be canvas, moodle or mail.")
+    _require_place(to)
     _require_graded(course)
     # Before the work of minutes: whether the names are there that the platform gave.
     files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
@@ -110,6 +111,13 @@ def feedback(problem_set, root, platform, to, unfinished):
     if platform:
         _say_left("still waits for a human (--unfinished packs it)", waiting)
         _SENDERS[platform](course, pages, to)
+
+
+def _require_place(to):
+    from bncourse.errors import CourseError
+
+    if to and (Path(to).is_dir() or not Path(to).resolve().parent.is_dir()):
+        raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
 
 
 def _require_graded(course):
@@ -143,8 +151,7 @@ def export(root, platform, to):
     from bncourse.errors import CourseError
 
     require_course(root)
-    if to and not Path(to).resolve().parent.is_dir():
-        raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
+    _require_place(to)
     assignments = _assignments(root)
     if not assignments:
         raise CourseError(
@@ -205,10 +212,11 @@ def _nbgrader(root, *arguments, quiet=False):
 _OUTPUT = {True: subprocess.DEVNULL, False: None}
 # What begins the way in which Python and nbgrader show an exception that nobody caught.
 _BROKE = re.compile(r"Traceback \(most recent call last\):|\w\S*(Error|Exception): ")
-# What Python, SQLAlchemy and nbgrader say of the machine, and not of a hand-in.
+# What Python, SQLAlchemy and nbgrader say of the machine or the config, and not of a hand-in.
 _REASONS = re.compile(
     r"No space left on device|[dD]isk quota exceeded|database or disk is full|"
-    r"database is locked|readonly database|Read-only file system|Permission denied.*|disk I/O error"
+    r"database is locked|readonly database|Read-only file system|Permission denied.*|"
+    r"disk I/O error|(?:Trait|Argument|ModuleNotFound)Error: .*\w'?"
 )
 
 
@@ -258,10 +266,26 @@ def _downloaded(course):
 def _send_zip(course, pages, to, platform, name_of):
     from bncourse.platforms.back import pack
 
+    _require_some(filter(name_of, pages), platform)
     to = to or course.root / f"feedback-{course.problem_set}-{platform}.zip"
     left = pack(pages, name_of, to)
     _say_left(f"did not come through {platform.title()}", left)
     click.echo(f"{len(pages) - len(left)} pages in {to}")
+
+
+def _require_some(packed, platform):
+    """Refuse a pack of nothing, which would look like all that there is.
+
+    Raises:
+        CourseError: none of the pages goes back.
+    """
+    from bncourse.errors import CourseError
+
+    if not any(True for _ in packed):
+        raise CourseError(
+            f"A pack must hold at least one page, and none can go back now. Received: {platform}.",
+            "--for must name where the hand-ins came from; --unfinished packs what waits.",
+        )
 
 
 def _send_canvas(course, pages, to):
@@ -284,6 +308,7 @@ def _send_classroom(course, pages, to):
     archive = _downloaded(course) / "archive"
     repositories, left = commit_pages(pages, archive)
     _say_left("has no repository here", left)
+    _require_some(repositories, "classroom")
     click.echo(f"{len(repositories)} repositories have the branch {BRANCH}. To send them:")
     where = archive.relative_to(course.root)
     click.echo(f'for r in {where}/*-submissions/*/; do git -C "$r" push -f origin {BRANCH}; done')
@@ -303,6 +328,7 @@ def _send_mail(course, pages, to):
             each.student.id: f"{points(each)} of {each.max_score:g}"
             for each in book.assignment_submissions(course.problem_set)
         }
+    _require_some((each for each in pages if people[each.student][2]), "mail")
     to = to or course.root / f"feedback-{course.problem_set}-mail.csv"
     left = write_mail(pages, people, earned, to)
     _say_left("has no e-mail in the gradebook (bncourse roster)", left)

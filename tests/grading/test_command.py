@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 from nbgrader.api import Gradebook
 
+from bncourse.commands import verbs
 from bncourse.commands.grade import grade
 from bncourse.commands.similar import similar
-from bncourse.commands.term import collect
+from bncourse.commands.term import _failure, collect
 from bncourse.grading import pipeline
 from bncourse.grading.batch import tasks
 from bncourse.grading.outcome import CellResult, Outcome, Report
@@ -390,6 +391,42 @@ def test_a_gradebook_without_the_assignment(course):
     assert "to grade" not in done.stderr
     run_nbgrader(course, "generate_assignment", corpus.PROBLEM_SET, "--force")
     assert call(course, "--student", "ada", "--dry-run").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("c.CourseDirectory.db_url = 'nonsense'", "db_url must be the address of a database."),
+        ("c.CourseDirectory.db_url = 'foo://x'", "db_url must be the address of a database."),
+        ("c.CourseDirectory.course_id = 5", "nbgrader_config.py must be one that it takes."),
+        ("c.LateSubmissionPlugin.penalty_method = 'half'", "must be one that it takes."),
+        ("c.AssignLatePenalties.plugin_class = 'none.There'", "must be one that it takes."),
+    ],
+)
+def test_a_setting_that_nbgrader_does_not_take_is_a_sentence(course, line, rule):
+    config(course, line)
+    done = CliRunner().invoke(verbs, ["show-grades", str(course)])
+    assert done.exit_code == 2
+    assert rule in done.stderr
+    assert done.stderr.startswith("Error: ")
+
+
+def test_a_driver_that_is_not_installed_is_a_sentence(course, monkeypatch):
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    config(course, "c.CourseDirectory.db_url = 'mysql://x/y'")
+    done = CliRunner().invoke(verbs, ["show-grades", str(course)])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: What a setting or a verb needs must be installed. ")
+
+
+def test_the_same_of_a_command_of_nbgrader():
+    raised = "traitlets.traitlets.TraitError: expected any of ['none', 'zero'], not 'half'."
+    said = ["Traceback (most recent call last):", "  File x", raised]
+    told = _failure("export", said, quiet=False)
+    assert told == (
+        "nbgrader export could not finish: TraitError: expected any of ['none', 'zero'], not "
+        "'half'. Put it right, and repeat it."
+    )
 
 
 def test_a_gradebook_that_is_none(course):

@@ -339,6 +339,69 @@ def test_text_that_may_be_a_written_answer_is_told(path, at, cell, deleted):
     assert ELSEWHERE in flags
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The mean of the batch takes it away.",
+        "Warum: der Mittelwert nimmt ihn wieder weg.",
+        '"The mean takes it away."',
+        '"""The mean\n\ntakes it away."""',
+        'print("The mean takes it away.")',
+        "%%markdown\nThe mean takes it away.",
+        "# The mean\n# takes it away.",
+    ],
+)
+def test_a_written_answer_in_a_cell_of_code_is_told(path, text, emptied):
+    nb = release()
+    nb.cells[-1].source = "" if emptied else nb.cells[-1].source
+    nb.cells.append(v4.new_code_cell(text))
+    assert handed_in(path, nb)[1] == [ELSEWHERE]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y = [value for value in values if value is not None and value in others]",
+        "plt.title('the mean of a batch moves'); x = 1  # and so on it goes here",
+        "%timeit -n 3 f(x)",
+        "!pip list and so on and on",
+        "Regrade request: my mean is right",
+    ],
+)
+def test_code_beside_a_written_answer_is_no_text(path, text):
+    nb = release()
+    nb.cells.append(v4.new_code_cell(text))
+    assert handed_in(path, nb)[1] == []
+
+
+def test_an_answer_below_a_line_that_was_emptied_is_the_answer(path):
+    nb = release()
+    nb.cells[-1].source = " \n"
+    nb.cells.append(v4.new_markdown_cell("The mean takes it away."))
+    found, flags = handed_in(path, nb)
+    assert found.cells[ids(found).index("why")].source == "The mean takes it away."
+    assert flags == ["written: why stood in a new cell beside the place of the answer"]
+
+
+@pytest.mark.parametrize("copied", ["Your answer", "", "  Your\nanswer"])
+def test_a_copy_without_an_answer_replaces_none(path, copied):
+    nb = release()
+    nb.cells[-1].source = "The mean takes it away."
+    nb.cells.append(marked(v4.new_markdown_cell(copied), "why", grade=True, solution=True))
+    found, flags = handed_in(path, nb)
+    assert found.cells[ids(found).index("why")].source == "The mean takes it away."
+    assert flags == ["duplicate: why was there more than once, the last one with an answer counts"]
+
+
+def test_two_copies_of_the_line_to_replace_are_no_answer(path):
+    nb = release()
+    nb.cells.append(nbformat.from_dict(nb.cells[-1]))
+    found, flags = handed_in(path, nb)
+    assert found.cells[ids(found).index("why")].source == "Your answer"
+    assert flags == ["duplicate: why was there more than once, the last one counts"]
+
+
 def test_an_answer_in_the_cell_of_its_task_is_told_and_stays_there(path):
     nb = release()
     nb.cells[4].source += "\n\nThe mean takes it away."
@@ -411,11 +474,13 @@ def test_a_regrade_request_is_told_and_is_no_answer(path):
         ("Regrade request:", []),
         ("My regrade request: look", []),
         ("Regrade requested", []),
+        ("# Regrade request:\n# look\n#  at f", ["regrade request: look at f"]),
     ],
 )
-def test_a_regrade_request_begins_its_cell_and_says_something(path, text, said):
+@pytest.mark.parametrize("cell", [v4.new_markdown_cell, v4.new_code_cell, v4.new_raw_cell])
+def test_a_regrade_request_begins_its_cell_and_says_something(path, text, said, cell):
     nb = release()
-    nb.cells += [v4.new_markdown_cell(text), v4.new_markdown_cell(text), v4.new_code_cell(text)]
+    nb.cells += [cell(text), v4.new_markdown_cell(text)]
     assert requests(read_cells(written(path, nb), LIMITS)) == said
 
 

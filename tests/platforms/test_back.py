@@ -225,6 +225,27 @@ def test_a_platform_that_gave_no_names_is_told(graded):
     assert "bncourse collect" in done.output
 
 
+@pytest.mark.parametrize("platform", ["moodle", "classroom", "mail"])
+def test_a_pack_of_nothing_is_refused_and_not_written(graded, platform):
+    with scripts_on_path(), Gradebook(f"sqlite:///{graded}/gradebook.db", "trial") as book:
+        book.update_or_create_student("ada", email=None)
+    before = sorted(graded.iterdir())
+    done = run(graded, "--for", platform)
+    assert done.exit_code == 2
+    assert (
+        f"A pack must hold at least one page, and none can go back now. Received: {platform}"
+        in (done.stderr)
+    )
+    assert sorted(graded.iterdir()) == before
+
+
+def test_a_place_that_is_not_there_is_told_before_the_work(graded):
+    done = run(graded, "--for", "canvas", "--to", str(graded / "gone" / "all.zip"))
+    assert done.exit_code == 2
+    assert "--to must be a file in a folder that is there. Received: " in done.stderr
+    assert "pages" not in done.output
+
+
 def test_no_pack_needs_no_file(graded):
     assert run(graded, "--to", "x.zip").exit_code == 2
     assert run(graded).output == "2 pages say what the gradebook says.\n"

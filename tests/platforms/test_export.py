@@ -210,6 +210,14 @@ def test_the_verb_ends_as_nbgrader_ends(tmp_path, gradebook, monkeypatch, fails,
     assert CliRunner().invoke(export_verb, ["--root", str(tmp_path)]).exit_code == 3
 
 
+@pytest.mark.parametrize("to", [".", "gone/grades.csv"])
+def test_a_place_that_is_no_file_is_refused(tmp_path, to):
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    done = CliRunner().invoke(export_verb, ["--root", str(tmp_path), "--to", str(tmp_path / to)])
+    assert done.exit_code == 2
+    assert "--to must be a file in a folder that is there. Received: " in done.stderr
+
+
 def test_a_table_of_no_problem_set_is_not_written(tmp_path):
     (tmp_path / "nbgrader_config.py").write_text(CONFIG)
     done = CliRunner().invoke(export_verb, ["--root", str(tmp_path)])

@@ -11,6 +11,7 @@ import re
 from nbformat import v4
 
 from bncourse.grading.intake.odd import said
+from bncourse.grading.intake.prose import is_prose
 from bncourse.grading.intake.read import Cell, new_cell
 from bncourse.grading.intake.request import is_request
 
@@ -56,6 +57,7 @@ def match(cells, release):
 
 # What had to be repaired, and how: one flag each, however many cells it was.
 _TWICE = ("duplicate", "was there more than once, the last one counts")
+_TWICE_WRITTEN = ("duplicate", "was there more than once, the last one with an answer counts")
 _BY_CONTENT = ("metadata", "was found by its content")
 _BESIDE = ("written", "stood in a new cell beside the place of the answer")
 _ELSEWHERE = ("written", "has no answer in its place, but the student wrote text elsewhere")
@@ -80,10 +82,13 @@ def _find(original, cells, found, release, repairs):
     """Return the index of the cell that stands for ``original``, or None."""
     name = _id(original)
     same = [i for i, cell in enumerate(cells) if cell.grade_id == name and i not in found]
+    # Code runs from top to bottom; of texts, one that was left open replaces no other.
+    answered = [i for i in same if not _is_open(original, cells[i])] or same
     if len(same) > 1:
-        repairs.setdefault(_TWICE, []).append(name)
+        how = _TWICE if answered[-1] == same[-1] else _TWICE_WRITTEN
+        repairs.setdefault(how, []).append(name)
     if same:
-        return same[-1]
+        return answered[-1]
     free = [i for i, cell in enumerate(cells) if cell.grade_id is None and i not in found]
     by_content = [i for i in free if _stands_for(original, cells[i])]
     index = by_content[-1] if by_content else _by_place(original, cells, free, release)
@@ -147,7 +152,8 @@ def _words(text):
 
 def _own_texts(cells, found, release):
     """Return the indices of the cells in which a student wrote text, outside of all answers."""
-    given = _texts(release)
+    # A copy of the line to replace is nobody's text either.
+    given = {_words(cell.source) for cell in release.cells if cell.cell_type == "markdown"}
     return {
         index
         for index, cell in enumerate(cells)
@@ -158,14 +164,14 @@ def _own_texts(cells, found, release):
     }
 
 
-def _is_comment(cell):
-    """Return whether a code cell holds comments only: text in the wrong kind of cell."""
-    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
-    return cell.cell_type == "code" and bool(lines) and all(line[0] == "#" for line in lines)
+def _is_open(original, cell):
+    """Return whether nobody wrote into the place of a written answer."""
+    is_text = original.cell_type == "markdown" and not _is_locked(original)
+    return is_text and _words(cell.source) in {"", _words(original.source)}
 
 
 def _is_commented(original, place, cells, release):
-    """Return whether a cell of comments stands where a written answer should.
+    """Return whether a code cell of text stands where a written answer should.
 
     Elsewhere comments are notes on code.
     """
@@ -174,7 +180,7 @@ def _is_commented(original, place, cells, release):
         around = [index + 1 for index, cell in enumerate(cells) if _words(cell.source) == task]
     else:
         around = [place - 1, place + 1]
-    return any(0 <= each < len(cells) and _is_comment(cells[each]) for each in around)
+    return any(0 <= each < len(cells) and is_prose(cells[each]) for each in around)
 
 
 def _with_written_answers(cells, found, release, repairs):
@@ -197,7 +203,7 @@ def _with_written_answers(cells, found, release, repairs):
         if not name or original.cell_type != "markdown" or _is_locked(original):
             continue
         index = places.get(name)
-        if index is not None and _words(cells[index].source) != _words(original.source):
+        if index is not None and not _is_open(original, cells[index]):
             continue
         beside = [] if index is None else _beside(index, new - moved)
         if beside:

@@ -1,4 +1,4 @@
-"""A student's wish that a human looks again: a text cell that begins with *Regrade request:*."""
+"""A student's wish that a human looks again: a cell that begins with *Regrade request:*."""
 
 import re
 
@@ -9,6 +9,8 @@ REQUEST = "regrade request: "
 
 # As a heading, in bold or plain.
 _BEGINNING = re.compile(r"[\s#*_>]*regrade request\b[\s*_:.]*", re.IGNORECASE)
+# Of a comment in code, at the beginning of its lines.
+_MARK = re.compile(r"^[ \t]*#+", re.MULTILINE)
 _LONGEST = 400
 
 
@@ -18,7 +20,8 @@ def requests(cells):
     Args:
         cells: the Cells that were handed in; one of the release asks for nothing.
     """
-    own = (each.source for each in cells if each.cell_type == "markdown" and not each.grade_id)
+    # In whatever kind of cell: a new one is of code until its student changes that.
+    own = (each.source for each in cells if not each.grade_id)
     found = ((text, _BEGINNING.match(text)) for text in own)
     asked = (_sentence(text[begins.end() :]) for text, begins in found if begins)
     # Asked twice is asked once.
@@ -41,5 +44,5 @@ def _sentence(text):
     'my mean is right.'
     """
     # Cut first: what follows may be a mebibyte.
-    line = " ".join(plain(text[: 4 * _LONGEST]).split())
+    line = " ".join(plain(_MARK.sub("", text[: 4 * _LONGEST])).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

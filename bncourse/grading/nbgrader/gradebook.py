@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from bncourse.course import scripts_on_path
 from bncourse.errors import CourseError, Locked
@@ -73,6 +73,8 @@ def unusable(error):
     """Return the CourseError that an exception means, or itself where it says nothing."""
     # nbgrader answers an error of the database with exceptions of its own.
     cause = error if isinstance(error, DatabaseError) else error.__context__
+    if isinstance(error, ArgumentError):
+        return CourseError(f"c.CourseDirectory.db_url must be the address of a database. {error}")
     if not isinstance(cause, DatabaseError):
         return error
     reason = f"The gradebook cannot be used: {cause.orig}."
