@@ -319,6 +319,18 @@ def detached_at_the_end(x, gamma, beta, running_mean, running_var, momentum=0.1,
     return y, running_mean.detach(), running_var.detach()
 
 
+@torch.no_grad()
+def _remember(running, new, momentum):
+    return running.lerp_(new, momentum)
+
+
+def changed_in_place(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
+    mean, var = x.mean(0), x.var(0, correction=0)
+    running_mean = _remember(running_mean, mean, momentum)
+    running_var = _remember(running_var, x.var(0), momentum)
+    return gamma * (x - mean) / torch.sqrt(var + eps) + beta, running_mean, running_var
+
+
 def of_the_data(x, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
     values = x.data
     centred = x - x.mean(0)
@@ -394,7 +406,7 @@ CORRECT = {
     "fix_the_bug_2": [last_axis_kept, all_but_the_last, channel_by_channel],
     "fix_the_bug_3": [Registered, TwoPaths, Counting],
     "fix_the_bug_4": [by_np_var, shifted_data, welford],
-    "fix_the_bug_5": [under_no_grad, detached_at_the_end, of_the_data],
+    "fix_the_bug_5": [under_no_grad, detached_at_the_end, changed_in_place, of_the_data],
     "fix_the_bug_6": [by_ddof, by_shape, by_channel],
     "fix_the_bug_7": [in_tensors, by_var_mean, by_affine_map, in_numpy],
 }

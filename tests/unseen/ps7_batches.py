@@ -827,7 +827,6 @@ take_in(
         ([("* gamma", "* gamma.abs()")], []),
         ([("* gamma", "* gamma.data")], []),
         ([("n / (n - 1)", "(n - 1) / n")], []),
-        ([("torch.lerp(running_mean, keep", "running_mean.lerp_(keep")], []),
         ([("    return (", "    torch.set_grad_enabled(False)\n    return (")], []),
         ([("    return (", "    gamma.requires_grad_(False)\n    return (")], []),
         ([("    return (", "    gamma.register_hook(lambda g: g)\n    return (")], []),
