@@ -21,6 +21,16 @@ root_option = click.option(
 )
 
 
+def require_place(to):
+    """Refuse a file to write that is a folder, or in a folder that is not there; None is neither.
+
+    Raises:
+        CourseError: it is.
+    """
+    if to and (Path(to).is_dir() or not Path(to).resolve().parent.is_dir()):
+        raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
+
+
 @click.command(cls=Command, epilog="Example: bncourse release --root ~/batch-norm")
 @root_option
 def release(root):

@@ -7,7 +7,7 @@ import click
 from rich.table import Table
 
 from bncourse.commands import Command
-from bncourse.commands.course import root_option
+from bncourse.commands.course import require_place, root_option
 from bncourse.console import make_console, printable, safe
 from bncourse.errors import CourseError
 
@@ -37,6 +37,7 @@ def glance(problem_set, root, anonymous, to):
     from bncourse.platforms.transfer import unfinished
     from bncourse.release import unfinished as release_unfinished
 
+    require_place(to)
     course = GradedCourse(root, problem_set)
     facts = facts_of(course)
     students = [each.student for each in facts.standings]

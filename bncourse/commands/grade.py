@@ -150,14 +150,17 @@ def _run(problem_set, asked):
 
 
 def _require_gradebook(course, tasks, allow_unknown):
-    """Refuse to grade for a gradebook that lacks the problem set, or whom nobody knows.
+    """Refuse to grade what the gradebook, the list of the class or the policy has no place for.
 
     Raises:
         Locked: it cannot be read now.
-        CourseError: it does not know a notebook, or its list of the class a student.
+        CourseError: it does not know a notebook, or its list of the class a student; or the policy
+            for late hand-ins cannot be read, which would stop what is graded from being written.
     """
     from bncourse.grading.nbgrader import gradebook
+    from bncourse.grading.nbgrader.penalties import Policy
 
+    Policy(course.config, course.problem_set)
     gradebook.require_assignment(course, {task.notebook for task in tasks})
     new, has_list = gradebook.newcomers(course, {task.student for task in tasks})
     if new and has_list and not allow_unknown:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from bncourse.commands import Command
-from bncourse.commands.course import root_option
+from bncourse.commands.course import require_place, root_option
 from bncourse.commands.stale import say_stale
 from bncourse.console import printable
 
@@ -99,7 +99,7 @@ def feedback(problem_set, root, platform, to, unfinished):
     course = Course(root, problem_set)
     if to and platform in (None, "classroom"):
         raise click.UsageError("--to names a file, so --for must be canvas, moodle or mail.")
-    _require_place(to)
+    require_place(to)
     _require_graded(course)
     # Before the work of minutes: whether the names are there that the platform gave.
     files = read_counted(_downloaded(course)) if platform in _BY_NAME else {}
@@ -111,13 +111,6 @@ def feedback(problem_set, root, platform, to, unfinished):
     if platform:
         _say_left("still waits for a human (--unfinished packs it)", waiting)
         _SENDERS[platform](course, pages, to)
-
-
-def _require_place(to):
-    from bncourse.errors import CourseError
-
-    if to and (Path(to).is_dir() or not Path(to).resolve().parent.is_dir()):
-        raise CourseError(f"--to must be a file in a folder that is there. Received: {to}")
 
 
 def _require_graded(course):
@@ -151,7 +144,7 @@ def export(root, platform, to):
     from bncourse.errors import CourseError
 
     require_course(root)
-    _require_place(to)
+    require_place(to)
     assignments = _assignments(root)
     if not assignments:
         raise CourseError(

@@ -100,6 +100,15 @@ def test_the_page_shows_what_students_wrote_as_text(course):
     assert page.stat().st_mode & 0o077 == 0
 
 
+def test_a_page_in_a_folder_that_is_not_there_is_refused(course, tmp_path):
+    done = CliRunner().invoke(
+        glance, [SET, "--root", str(course), "--to", str(tmp_path / "typo" / "class.html")]
+    )
+    assert done.exit_code == 2
+    assert "--to must be a file in a folder that is there" in done.stderr
+    assert not (tmp_path / "typo").exists()
+
+
 def test_an_anonymous_page_names_nobody(course, tmp_path):
     said = call(course, "--anonymous", "--to", str(tmp_path / "class.html"))
     text = (tmp_path / "class.html").read_text()

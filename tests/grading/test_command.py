@@ -411,6 +411,13 @@ def test_a_setting_that_nbgrader_does_not_take_is_a_sentence(course, line, rule)
     assert done.stderr.startswith("Error: ")
 
 
+def test_a_policy_that_cannot_be_read_stops_before_anything_is_graded(course):
+    config(course, "c.LateSubmissionPlugin.penalty_method = 'half'")
+    done = call(course)
+    assert done.exit_code == 2
+    assert "to grade" not in done.stderr
+
+
 def test_a_driver_that_is_not_installed_is_a_sentence(course, monkeypatch):
     monkeypatch.setitem(sys.modules, "MySQLdb", None)
     config(course, "c.CourseDirectory.db_url = 'mysql://x/y'")
