@@ -20,7 +20,7 @@ from nbformat import v4
 
 from bncourse import compare, judge
 from bncourse.diagnosis import Diagnosis
-from bncourse.exercise import Exercise, draw_cases
+from bncourse.exercise import Exercise, asked, draw_cases
 from bncourse.grading import outcome as outcomes
 from bncourse.grading import pipeline, sanitise
 from bncourse.grading.inside import protocol
@@ -207,7 +207,7 @@ JUDGE = [
     Defence(
         (40,),
         "graded inputs are not the visible ones",
-        put(grade, "draw_cases", lambda exercise, seed: draw_cases(exercise, 0)),
+        put(grade, "asked", lambda exercise, seed: asked(exercise, 0)),
         _cheats(wrong=_KNOWS_THE_VISIBLE),
         "normalize: ok instead of wrong",
     ),
