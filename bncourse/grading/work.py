@@ -101,6 +101,7 @@ class GradedCourse(Course):
         found = super().release()
         try:
             for notebook in found.values():
+                # It refuses a graded cell that no exercise answers.
                 exercises_of(self.problem_set, graded_cells(notebook))
                 for name, weights in weights_of(notebook).items():
                     require_weights(load(self.problem_set)[name], weights)

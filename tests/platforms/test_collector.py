@@ -314,7 +314,7 @@ def test_an_unknown_id_stops_before_anything_is_collected(roster, caplog):
     assert asked in caplog.text
     assert set(collect(roster, allow_unknown=True)) == {"Ada", "jan", "mallory", "weberben"}
     assert "New students, not on the roster: Ada (perhaps ada)" in caplog.text
-    # Who was let in is asked for once: not by the next collection, and not by grading.
+    # Who was let in is in the gradebook, which grading asks as the next collection does.
     assert "mallory" in collect(roster)
 
 
