@@ -1,6 +1,7 @@
 """What the exercises in torch share: calls that watch the input, gradients, options of a model."""
 
 import contextlib
+import gc
 import itertools
 
 import torch
@@ -196,6 +197,33 @@ def require_no_graph(model):
                         f"{_where(name)} holds the graph of autograd: copy.deepcopy fails, and "
                         "what the graph was made of stays in memory."
                     )
+
+
+@contextlib.contextmanager
+def graph_ends(x):
+    """Raise Unusable if what the block makes of ``x`` leaves a graph, which no attribute shows.
+
+    Args:
+        x: a leaf that requires a gradient. The block must keep nothing that it makes of it.
+    """
+    node = _node_of(x)
+    # As long as a graph that begins at x is there, so is its node, and what is noted on it.
+    node.metadata[graph_ends] = True
+    yield
+    del node
+    if graph_ends in _node_of(x).metadata:
+        # Two objects that hold each other stay until the next collection.
+        gc.collect()
+    if graph_ends in _node_of(x).metadata:
+        raise Unusable(
+            "When the output is gone, its graph is still there: a list or another name outside "
+            "holds a tensor of it, and with it the batch. Keep numbers, or what detach() returns."
+        )
+
+
+def _node_of(leaf):
+    ((node, _),) = leaf.view_as(leaf).grad_fn.next_functions
+    return node
 
 
 def _parts_of(value, depth=4):

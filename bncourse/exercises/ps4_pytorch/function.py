@@ -16,6 +16,7 @@ from bncourse.exercises.torch_drive import (
     called,
     differentiate,
     differentiate_again,
+    graph_ends,
     kept_as_leaves,
     one_thread,
     tensor,
@@ -77,7 +78,9 @@ def _drive_function(obj, inputs):
     if y.shape != x.shape:
         return {"y": y}
     # A second layer of the same net: what it saves must not replace what the first one saved.
-    obj.apply(1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach(), 1.7 * inputs["eps"])
+    x_other = (1 - 2 * x.detach()).requires_grad_()
+    with graph_ends(x_other):
+        obj.apply(x_other, 3 * gamma.detach(), beta.detach(), 1.7 * inputs["eps"])
     outputs = {"y": y}
     with so_far(outputs):
         # A leaf of the graph cannot be changed in place, and says so in words of its own.

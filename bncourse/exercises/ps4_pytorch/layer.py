@@ -15,6 +15,7 @@ from bncourse.exercises.torch_drive import (
     called,
     differentiate,
     differentiate_again,
+    graph_ends,
     hooks,
     one_thread,
     require_no_graph,
@@ -368,9 +369,11 @@ def _drive_deepcopy(obj, inputs):
     for training in (False, True):
         # Where x requires no gradient, the graph would begin at weight only.
         x = tensor(inputs["x1"], inputs["device"]).requires_grad_()
-        called(_in_mode(layer, training), x)
-        _state(layer, "after a step")
-        require_no_graph(layer)
+        _in_mode(layer, training)
+        with graph_ends(x):
+            called(layer, x)
+            _state(layer, "after a step")
+            require_no_graph(layer)
     other = _copied(layer)
     called(other, tensor(inputs["x2"], inputs["device"]))
     return _state(layer, "of the original") | _state(other, "of the copy")

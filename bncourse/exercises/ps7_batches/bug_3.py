@@ -13,6 +13,7 @@ from bncourse.exercises.torch_drive import (
     TOLERANCE,
     called,
     differentiate,
+    graph_ends,
     one_thread,
     require_no_graph,
     require_usable,
@@ -90,6 +91,9 @@ def _drive(obj, inputs):
         other = _made(obj, inputs)
         outputs["y in training, of data"] = called(other, x2)
         outputs["running_mean, of data"] = _buffer(other, "running_mean").clone()
+        x2.requires_grad_()
+        with graph_ends(x2):
+            called(other, x2)
         new = _new(obj, inputs)
         outputs |= {f"{name} of a new layer": getattr(new, name) for name in _LEARNT}
     return outputs

@@ -11,6 +11,7 @@ from bncourse.exercises.torch_drive import (
     apart,
     called,
     differentiate,
+    graph_ends,
     kept_as_leaves,
     one_thread,
     tensor,
@@ -57,7 +58,9 @@ def drive_forward(obj, inputs):
         return outputs
     x, gamma, beta = (leaf.detach() for leaf in leaves)
     # A second layer of the same net.
-    obj(1 - 2 * x, 3 * gamma, beta, eps=1.7 * inputs["eps"])
+    x_other = (1 - 2 * x).requires_grad_()
+    with graph_ends(x_other):
+        obj(x_other, 3 * gamma, beta, eps=1.7 * inputs["eps"])
     dy = tensor(inputs["dy"], "cpu")
     with so_far(outputs):
         gradients = differentiate_kept(y, leaves, dy)

@@ -21,6 +21,7 @@ from bncourse.exercises.ps8_capstone.drive import (
 from bncourse.exercises.torch_drive import (
     called,
     differentiate,
+    graph_ends,
     one_thread,
     require_no_graph,
     tensor,
@@ -250,6 +251,9 @@ def _drive_steps(obj, inputs):
         outputs["y in eval, after"] = called(net.eval(), x_eval)
         if inputs["normed"]:
             outputs |= {name: net.get_buffer(f"1.{name}").clone() for name in _STORED}
+        x_last = x_eval.clone().requires_grad_()
+        with graph_ends(x_last):
+            called(net, x_last)
     return outputs
 
 
