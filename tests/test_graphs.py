@@ -50,8 +50,8 @@ NAMES = [
 def test_a_graph_that_a_list_keeps_is_told(name):
     kept = []
     verdict = verdict_of(name, kept.append)
-    assert "its graph is still there" in verdict.message
-    assert verdict.mistake is None
+    assert "its graph is still there" in verdict.finding
+    assert not verdict.mistakes
 
 
 @pytest.mark.parametrize("name", NAMES)
