@@ -131,7 +131,7 @@ def train_in_numpy_order(model, x, y, steps, lr, batch_size, seed):
     while steps > len(losses):
         rows = rng.permutation(len(x))
         batches = [rows[i : i + batch_size] for i in range(0, len(x), batch_size)]
-        if len(batches) > 1 and len(batches[-1]) == 1 and batch_size > 1:
+        if len(batches) > 1 and len(batches[-1]) == 1:
             lonely = batches.pop()
             batches[-1] = np.concatenate([batches[-1], lonely])
         for chosen in batches:
