@@ -1,6 +1,7 @@
 """Correct solutions of problem set 8, written as differently as correct solutions are."""
 
 import itertools
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -201,8 +202,18 @@ def net_by_append(inputs, width, blocks, classes, block, normed=True):
     return net.append(nn.Linear(width, classes))
 
 
+def net_with_names(inputs, width, blocks, classes, block, normed=True):
+    """Give each part a name of its own."""
+    norm = BatchNorm if normed else None
+    parts = {"stem": nn.Linear(inputs, width, bias=not normed)}
+    if normed:
+        parts["norm"] = norm(width)
+    parts |= {f"block{number}": block(width, norm) for number in range(blocks)}
+    return nn.Sequential(OrderedDict(parts, head=nn.Linear(width, classes)))
+
+
 CORRECT = {
     "ResidualBlock": [ResidualBlock, Branching, Looping, Sequence],
     "train": [train_by_hand, train_with_optimizer, train_streaming, train_in_numpy_order],
-    "deep_net": [net_with_own_layer, net_by_list, net_by_append],
+    "deep_net": [net_with_own_layer, net_by_list, net_by_append, net_with_names],
 }

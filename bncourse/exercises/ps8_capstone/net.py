@@ -151,6 +151,9 @@ def _made(obj, inputs, normed, seed):
     require_module(net, "The net")
     if not isinstance(net, nn.Sequential):
         raise Unusable(f"The net must be an nn.Sequential. Received: {describe(net)}.")
+    if type(net).forward is nn.Sequential.forward:
+        # The table says where a part stands, not what it is called.
+        net._modules = {str(place): part for place, part in enumerate(net)}
     return net
 
 
