@@ -171,6 +171,8 @@ class _Evidence:
         size, known_size = (float(np.max(np.abs(a), initial=0.0)) for a in (off, known_off))
         if not known_size / 30 <= size <= 30 * known_size:
             return False
+        if _is_one_factor(off, want) != _is_one_factor(known_off, want):
+            return False
         # Noise is not the same in every place; a constant that is added is.
         return off.size < 2 or float(np.ptp(off)) > 0.05 * size
 
@@ -549,6 +551,13 @@ def _is_single(case, array):
     return case.dtype == "float64" and np.array_equal(
         array, array.astype(np.float32), equal_nan=True
     )
+
+
+def _is_one_factor(off, want):
+    """Return whether a result is off by one factor everywhere, as by N / (N - 1)."""
+    factor = float((off * want).sum()) / (float((want * want).sum()) or 1.0)
+    rest = float(np.max(np.abs(off - factor * want), initial=0.0))
+    return off.size > 1 and rest <= 0.05 * float(np.max(np.abs(off)))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,9 @@ they may be; columns of different mean and scale; an upstream gradient that is a
 
 import numpy as np
 
+# Below the default of eps; a variance near 1e-6 beside it tells whether it is used as it comes.
+SMALL_EPS = 3e-7
+
 
 def batch(rng, n=7, d=4, offset=0.0, scale=1.0):
     """Return an (n, d) batch whose columns differ in mean and scale."""
@@ -29,6 +32,11 @@ def upstream(rng, n=7, d=4):
     The gradients of sum(y) and sum(y^2) would let a missing mean or variance path pass.
     """
     return rng.uniform(0.5, 1.5, d) + rng.standard_normal((n, d))
+
+
+def enlarged(inputs):
+    """Return inputs whose dy is ten thousand times as large: who cuts a gradient must not pass."""
+    return inputs | {"dy": 1e4 * inputs["dy"]}
 
 
 def away_from_one(rng, d=4):

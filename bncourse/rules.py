@@ -376,7 +376,7 @@ class Watch:
         rules += [
             _locks_input(name)
             for name, value in inputs.items()
-            if isinstance(value, np.ndarray) and not value.flags.writeable
+            if not all(array.flags.writeable for array in _arrays_in(value))
         ]
         rules += self._of_signature + changed
         rules += [_calls_ready_made(name) for name in sorted(self._called)]
@@ -522,6 +522,15 @@ def _torch_function(name):
 
 def _reference_function(name):
     return f"bncourse.reference function, {name}"
+
+
+def _arrays_in(value):
+    """Yield the arrays that an input is, or holds, as a cache does."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _arrays_in(item)
+    elif isinstance(value, np.ndarray):
+        yield value
 
 
 def fingerprint(value):

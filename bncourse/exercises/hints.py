@@ -72,6 +72,9 @@ X_OVERWRITTEN_AT_INFERENCE = (
     "The input is overwritten, as by x -= running_mean. Write into new arrays."
 )
 EPS_AS_A_FLOOR = "eps replaces a variance that is smaller (maximum). It is added to every variance."
+SMALL_EPS_RAISED = (
+    "An eps below 1e-5 is raised to it, as by max(eps, 1e-5). Use the argument as it comes."
+)
 DIVIDED_BY_INV_STD = (
     "dx is divided by inv_std. It is already the inverse of the standard deviation: multiply."
 )

@@ -97,12 +97,18 @@ def settings(model):
     for path, module in model.named_modules():
         of = f" of {type(module).__name__}" + (f" ({path})" if path else "")
         found |= {name + of: getattr(module, name) for name in _SETTINGS if hasattr(module, name)}
+        found |= {name + of: value for name, value in vars(module).items() if _says(name, value)}
         found["the number of hooks" + of] = sum(len(getattr(module, hooks)) for hooks in _HOOKS)
         found["the attributes" + of] = frozenset(vars(module))
         for name, parameter in module.named_parameters(recurse=False):
             found[f"requires_grad of {name}{of}"] = parameter.requires_grad
             found[f"the number of hooks on {name}{of}"] = len(parameter._backward_hooks or ())
     return found
+
+
+def _says(name, value):
+    """Return whether an attribute of a module is an option of it, such as inplace of a ReLU."""
+    return name[0] != "_" and isinstance(value, bool | int | float | str | tuple)
 
 
 def hooks(model):

@@ -470,3 +470,40 @@ def merge_that_takes_the_empty_one(count_a, mean_a, var_a, count_b, mean_b, var_
         return count_b, mean_b, var_b
     right = merge(MEAN, f"({WITHIN} + {BETWEEN}) / count")
     return right(count_a, mean_a, var_a, count_b, mean_b, var_b)
+
+
+# --- numbers far from the usual ones ----------------------------------------------------------
+
+# An eps that is bent to a usual one, and values that are cut, as if none were ever as large.
+of(NORMALIZE, "small eps raised")(
+    lambda x, mean, var, eps=1e-5: (x - mean) * (var + np.clip(eps, 1e-5, None)) ** -0.5
+)
+of(NORMALIZE, "small eps raised", "sign of the difference")(
+    lambda x, mean, var, eps=1e-5: (mean - x) / np.sqrt(var + max(1e-5, eps))
+)
+of(NORMALIZE)(lambda x, mean, var, eps=1e-5: (x.clip(-100, 100) - mean) / np.sqrt(var + eps))
+
+
+@of(FORWARD, "small eps raised")
+def forward_with_the_least_eps_of_cudnn(x, gamma, beta, eps=1e-5):
+    eps = eps if eps >= 1e-5 else 1e-5
+    inv_std = (x.var(0) + eps) ** -0.5
+    x_hat = (x - x.mean(0)) * inv_std
+    return cached(gamma * x_hat + beta, x_hat, inv_std, gamma)
+
+
+@of(INFERENCE)
+def inference_cut(x, gamma, beta, running_mean, running_var, eps=1e-5):
+    x_hat = (x - running_mean) / np.sqrt(running_var + eps)
+    return gamma * x_hat.clip(-1000, 1000) + beta
+
+
+# Right for small batches: what is left of it at a mean near 1e6 is a factor, and no noise.
+of(STATISTICS)(lambda x: (x.mean(0), x.var(0, ddof=1 if len(x) >= 30 else 0)))
+
+
+@of(FORWARD)
+def forward_unbiased_from_thirty_on(x, gamma, beta, eps=1e-5):
+    inv_std = (x.var(0, ddof=1 if len(x) >= 30 else 0) + eps) ** -0.5
+    x_hat = (x - x.mean(0)) * inv_std
+    return cached(gamma * x_hat + beta, x_hat, inv_std, gamma)

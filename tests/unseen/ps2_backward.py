@@ -145,6 +145,8 @@ for changes, names in [
         [(" / N + eps)", " / (N - 1) + eps)"), ("2 * dvar", "dvar")],
         ["unbiased variance", "two forgotten"],
     ),
+    ([("/ N + eps)", "/ N + max(eps, 1e-5))")], ["small eps raised"]),
+    ([("g = dy * gamma", "g = dy.clip(-100, 100) * gamma")], []),
     ([("x - x.sum(0) / N", "x - np.median(x, 0)")], []),
     ([("dmean / N\n", "dmean / (2 * N)\n")], []),
     ([("(dy * x_hat).sum(0)", "(dy * x).sum(0)")], ["dgamma from x"]),
@@ -221,6 +223,9 @@ for changes, names in [
         ],
         ["root missing", "dgamma and dbeta swapped"],
     ),
+    ([("(running_var + eps)", "(running_var + max(eps, 1e-5))")], ["small eps raised"]),
+    ([("centred = x", "centred = x.clip(-1e3, 1e3)")], []),
+    ([("dx = gamma * dy", "dx = gamma * dy.clip(-100, 100)")], []),
     ([("centred = x - running_mean", "centred = x + running_mean")], []),
     ([("dy.sum(0)", "dy.mean(0)")], []),
     ([("eps) ** 0.5", "eps) ** 2")], []),
@@ -305,6 +310,28 @@ of("batchnorm_backward")(
         "batchnorm_backward",
         "cache, dy",
         BACKWARD,
+        [("DGAMMA", SUMS["DGAMMA"]), ("DBETA", SUMS["DBETA"]), ("= DX", f"= {DX}")],
+    )
+)
+
+# A gradient that is cut, an eps that is bent to a usual one, a cache that is locked.
+of("batchnorm_backward")(
+    function(
+        "batchnorm_backward",
+        "dy, cache",
+        BACKWARD,
+        [
+            ("DGAMMA", SUMS["DGAMMA"]),
+            ("DBETA", SUMS["DBETA"]),
+            ("= DX", f"= ({DX}).clip(-1e3, 1e3)"),
+        ],
+    )
+)
+of("batchnorm_backward")(
+    function(
+        "batchnorm_backward",
+        "dy, cache",
+        "for part in cache.values():\n    part.flags.writeable = False\n" + BACKWARD.lstrip("\n"),
         [("DGAMMA", SUMS["DGAMMA"]), ("DBETA", SUMS["DBETA"]), ("= DX", f"= {DX}")],
     )
 )

@@ -116,6 +116,7 @@ take_in(
     [
         ([("dy - wide(dbeta) / m", "dy")], ["path through the mean missing"]),
         ([(" - x_hat * wide(dgamma) / m", "")], ["path through the variance missing"]),
+        ([("inner = dy", "inner = dy.clip(-100, 100)")], []),
         ([("gamma * inv_std", "inv_std")], ["gamma forgotten in dx"]),
         ([("gamma * inv_std", "gamma")], ["inv_std forgotten in dx"]),
         (
@@ -233,6 +234,7 @@ take_in(
         ([("inv_std / D", "inv_std")], ["D times too large"]),
         ([("inv_std / D", "1 / D")], ["inv_std forgotten in dx"]),
         ([("inv_std / D", "-inv_std / D")], []),
+        ([("g = gamma * dy", "g = (gamma * dy).clip(-100, 100)")], []),
         (
             [
                 (
@@ -315,6 +317,7 @@ take_in(
         ([("- s * mean", "+ s * mean")], ["mean added"]),
         ([("** -0.5", "** -1"), (" - s * mean", "")], ["root missing", "mean not subtracted"]),
         ([("+ beta -", "- beta -")], []),
+        ([("(var + eps)", "(var + max(eps, 1e-5))")], ["small eps raised"]),
         ([("return w,", "return w[::-1],")], []),
         ([("(var + eps) ** -0.5", "(var + eps**2) ** -0.5")], []),
         ([("- s * mean", "- mean * (var + eps) ** -0.5")], []),

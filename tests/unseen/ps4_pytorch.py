@@ -216,6 +216,43 @@ take_in(
         ([(" * m / (m - 1)", "")], ["biased running variance"]),
         ([("var.view(wide) + self.eps)", "var.view(wide)) + self.eps")], []),
         ([("self.eps)", "1e-5)")], ["eps ignored"]),
+        ([("self.eps)", "max(self.eps, 1e-5))")], ["small eps raised"]),
+        # What eval mode keeps is out of date once a checkpoint is loaded.
+        (
+            [
+                (
+                    "        given = x\n",
+                    "        given = x\n        if self.training:\n"
+                    "            self.__dict__.pop('kept', None)\n",
+                ),
+                (
+                    "mean, var = self.running_mean, self.running_var",
+                    "mean, var = self.__dict__."
+                    "setdefault('kept', (self.running_mean.clone(), self.running_var.clone()))",
+                ),
+            ],
+            [],
+        ),
+        # A large mean, rounded to bfloat16, is off by as much as x spreads.
+        (
+            [
+                (
+                    "        y = (x - mean.view(wide))",
+                    "        y = (given - mean.to(given).view(wide))",
+                )
+            ],
+            ["x_hat in bfloat16"],
+        ),
+        (
+            [
+                (
+                    "        y = (x - mean.view(wide))",
+                    "        if not self.training:\n            mean = mean.to(given)\n"
+                    "        y = (x - mean.view(wide))",
+                )
+            ],
+            [],
+        ),
         ([(" + self.bias.view(wide)", "")], ["bias ignored"]),
         ([(" + self.bias.view(wide)", " - self.bias.view(wide)")], []),
         ([("            self.num_batches_tracked += 1\n", "")], ["batches not counted"]),
@@ -610,6 +647,30 @@ take_in(
             ["batches in eval mode", "hooks left behind"],
         ),
         ([("q / n - (s / n) ** 2", "q / n")], []),
+        # The average of standard deviations, squared: where the means lie apart, they hide it.
+        (
+            [
+                (
+                    "n, s, q = sums.get(layer, (0, 0.0, 0.0))",
+                    "n, s, q, d = sums.get(layer, (0, 0.0, 0.0, 0.0))",
+                ),
+                ("q + (z * z).sum(1)", "q + z.sum(1) ** 2 / z.shape[1], d + z.shape[1] * z.std(1)"),
+                ("n, s, q = sums[layer]", "n, s, q, d = sums[layer]"),
+                ("q / n - (s / n) ** 2", "q / n - (s / n) ** 2 + (d / n) ** 2"),
+            ],
+            [],
+        ),
+        # An option of another layer.
+        (
+            [
+                (
+                    "    return model\n",
+                    "    for m in model.modules():\n        if isinstance(m, nn.ReLU):\n"
+                    "            m.inplace = True\n    return model\n",
+                )
+            ],
+            [],
+        ),
         ([("q / n - (s / n) ** 2", "(q / n - (s / n) ** 2).sqrt()")], []),
         ([("    return model\n", "    return model.state_dict()\n")], []),
         ([("layer.running_mean.copy_(s / n)", "layer.running_mean = s.float() / n")], []),

@@ -58,6 +58,9 @@ for changes, names in [
     ([("new = 1 - self.momentum", "new = self.momentum")], ["momentum reversed"]),
     ([("+ self.epsilon)", "+ 1e-5)")], ["epsilon ignored"]),
     ([("+ self.epsilon)", ")")], ["epsilon missing"]),
+    ([("+ self.epsilon)", "+ max(self.epsilon, 1e-5))")], ["small epsilon raised"]),
+    # As TensorFlow's fused layer does.
+    ([("+ self.epsilon)", "+ max(self.epsilon, 1.001e-5))")], []),
     ([(SHIFT, "")], ["beta missing"]),
     ([("y + ops.reshape(self.beta", "y - ops.reshape(self.beta")], []),
     ([("if training and self.trainable", "if training")], ["trainable=False ignored"]),

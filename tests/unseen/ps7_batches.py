@@ -192,6 +192,7 @@ take_in(
         ([(" / D**0.5", " / D")], ["divided by D"]),
         ([("1 - a - 1e-4", "1 - a + 1e-4")], ["1e-4 added to one"]),
         ([("eps=1e-3", "eps=1e-5")], ["another default for eps"]),
+        ([("N, D = x.shape", "(N, D), eps = x.shape, max(eps, 1e-3)")], []),
         ([(" if running_var is None else running_var", "")], []),
         (
             [

@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
-from bncourse.inputs import batch, cast, running, scale_and_shift
+from bncourse.inputs import SMALL_EPS, batch, cast, running, scale_and_shift
 from bncourse.reference import forward
 from bncourse.slips import Instead, Right
 
@@ -29,6 +29,10 @@ def _inference_cases(rng):
         "as many features as examples": Case(given(n=5, d=5)),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a small eps": Case(
+            given() | {"running_var": rng.uniform(0.5e-6, 2e-6, 4), "eps": SMALL_EPS}
+        ),
+        "far from the running mean": Case(given(offset=1e4)),
     }
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
-from bncourse.inputs import batch, cast, running
+from bncourse.inputs import SMALL_EPS, batch, cast, running
 from bncourse.reference import forward
 from bncourse.slips import Instead, Right
 
@@ -32,6 +32,8 @@ def _normalize_cases(rng):
         "as many features as examples": Case(given(n=5, d=5)),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given() | {"eps": 1e-5}, np.float32), "float32"),
+        "a small eps": Case(given() | {"var": rng.uniform(0.5e-6, 2e-6, 4), "eps": SMALL_EPS}),
+        "far from the mean": Case(given(offset=1e4)),
     }
 
 

@@ -21,7 +21,7 @@ OWN_EPS = MappingProxyType(
 
 
 def own_eps(slip, see, step, formula):
-    """Return the slips that set eps themselves.
+    """Return the slips that set eps themselves, or raise a small one.
 
     Args:
         slip: the method of the Right solution.
@@ -30,12 +30,11 @@ def own_eps(slip, see, step, formula):
             root, so that the root may be wrong as well.
         formula: what stands in that step.
     """
+
+    def with_eps(name, hint, eps):
+        return slip(name, hint, see, **{step: Instead(f"eps = {eps}\n{step} = {formula}")})
+
     return [
-        slip(
-            name,
-            hints.own_value("eps", eps),
-            see,
-            **{step: Instead(f"eps = {eps}\n{step} = {formula}")},
-        )
-        for name, eps in OWN_EPS.items()
+        *[with_eps(name, hints.own_value("eps", eps), eps) for name, eps in OWN_EPS.items()],
+        with_eps("small eps raised", hints.SMALL_EPS_RAISED, "max(eps, 1e-5)"),
     ]

@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE
-from bncourse.inputs import batch, cast, scale_and_shift, upstream
+from bncourse.inputs import batch, cast, enlarged, scale_and_shift, upstream
 from bncourse.reference import backward, forward
 from bncourse.slips import Instead, Right
 
@@ -36,6 +36,7 @@ def _backward_cases(rng):
         "two hundred examples": Case(given(n=200, d=6)),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "large gradients": Case(enlarged(given())),
     }
 
 

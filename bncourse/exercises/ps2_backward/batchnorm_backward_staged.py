@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
-from bncourse.inputs import batch, cast, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, enlarged, scale_and_shift, upstream
 from bncourse.reference import backward
 from bncourse.slips import Instead, Right
 
@@ -38,6 +38,8 @@ def _staged_cases(rng):
         "mean near 1e6": Case(given(n=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a small eps": Case(given(scale=1e-3) | {"eps": SMALL_EPS}),
+        "large gradients": Case(enlarged(given())),
     }
 
 

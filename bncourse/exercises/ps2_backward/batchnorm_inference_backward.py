@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
-from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, enlarged, running, scale_and_shift, upstream
 from bncourse.reference import backward
 from bncourse.slips import Instead, Right
 
@@ -34,6 +34,11 @@ def _inference_backward_cases(rng):
         "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
         "stored column by column": Case(by_column),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a small eps": Case(
+            given() | {"running_var": rng.uniform(0.5e-6, 2e-6, 4), "eps": SMALL_EPS}
+        ),
+        "far from the running mean": Case(given(offset=1e4)),
+        "large gradients": Case(enlarged(given())),
     }
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps1_forward.shared import TOLERANCE, own_eps
-from bncourse.inputs import batch, cast
+from bncourse.inputs import SMALL_EPS, batch, cast
 from bncourse.reference import backward
 from bncourse.slips import Instead, Right
 
@@ -27,6 +27,7 @@ def _jacobian_cases(rng):
         # The mean is rounded to 1e-10 there, against a spread of 0.1.
         "mean near 1e6": Case(given(n=12, offset=1e6, scale=0.1), rtol=1e-6, noisy=True),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a small eps": Case(given(scale=1e-3) | {"eps": SMALL_EPS}),
     }
 
 

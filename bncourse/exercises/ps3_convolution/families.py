@@ -45,6 +45,12 @@ def own_eps(slip, see, step, formula, before=None):
             for value in ("1e-5", "1e-6", "1e-8")
         ],
         slip(
+            "small eps raised",
+            hints.SMALL_EPS_RAISED,
+            see,
+            **_with_eps("max(eps, 1e-5)", step, formula, before),
+        ),
+        slip(
             "another default for eps",
             "eps has another default than the 1e-5 of the task: who leaves eps out gets another "
             "result.",

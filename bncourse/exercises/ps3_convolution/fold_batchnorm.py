@@ -5,7 +5,7 @@ import numpy as np
 from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32, own_eps
-from bncourse.inputs import away_from_one, cast, scale_and_shift
+from bncourse.inputs import SMALL_EPS, away_from_one, cast, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 
@@ -47,6 +47,9 @@ def _cases(rng):
             by_columns | {"weight": np.asfortranarray(by_columns["weight"])}
         ),
         "float32": Case(cast(given(4, 3, 2, 5), np.float32), "float32"),
+        "a small eps": Case(
+            given(4, 3, 2, 2) | {"var": rng.uniform(0.5e-6, 2e-6, 4), "eps": SMALL_EPS}
+        ),
     }
 
 

@@ -6,7 +6,7 @@ from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
 from bncourse.exercises.ps3_convolution.inputs import rows
-from bncourse.inputs import cast, scale_and_shift
+from bncourse.inputs import cast, enlarged, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 
@@ -29,6 +29,7 @@ def _cases(rng):
         "a large eps": Case(given(eps=0.5)),
         "stored column by column": Case(stored | {"dy": np.asfortranarray(stored["dy"])}),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "large gradients": Case(enlarged(given())),
         "a gamma of zero": Case(given(gamma=np.array([0.0, 0.7, -1.3, 2.0]))),
     }
 

@@ -6,7 +6,7 @@ from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, cancelling, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import rows
-from bncourse.inputs import cast, scale_and_shift
+from bncourse.inputs import SMALL_EPS, cast, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 
@@ -41,6 +41,7 @@ def _cases(rng):
         # Who computes in float64 passes the one above in any way. The mean is rounded to 1e-10.
         "mean near 1e6": Case(given(n=4, d=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "a gamma of zero": Case(given() | {"gamma": np.array([0.0, 0.7, -1.3, 2.0])}),
+        "a small eps": Case(given(scale=1e-3) | {"eps": SMALL_EPS}),
     }
 
 

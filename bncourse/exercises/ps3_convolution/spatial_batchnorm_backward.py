@@ -6,7 +6,7 @@ from bncourse.exercise import Case, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, in_float32
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images
-from bncourse.inputs import cast, scale_and_shift
+from bncourse.inputs import cast, enlarged, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 
@@ -33,6 +33,7 @@ def _cases(rng):
         "more channels than numbers per channel": Case(given((2, 15, 3, 1))),
         "stored as NHWC, viewed as NCHW": Case(stored_nhwc),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "large gradients": Case(enlarged(given())),
         "a gamma of zero": Case(given(gamma=np.array([0.0, 0.7, -1.3]))),
     }
 

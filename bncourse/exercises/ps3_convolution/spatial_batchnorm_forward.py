@@ -6,7 +6,7 @@ from bncourse.exercise import Case, Mistake, function_exercise
 from bncourse.exercises import hints
 from bncourse.exercises.ps3_convolution.families import TOLERANCE, cancelling, in_float32, own_eps
 from bncourse.exercises.ps3_convolution.inputs import channels_last_memory, images
-from bncourse.inputs import cast, scale_and_shift
+from bncourse.inputs import SMALL_EPS, cast, scale_and_shift
 from bncourse.reference import convolution
 from bncourse.slips import Instead, Right
 
@@ -44,6 +44,7 @@ def _cases(rng):
         # Who computes in float64 passes the one above in any way. The mean is rounded to 1e-10.
         "mean near 1e6": Case(given(offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "a gamma of zero": Case(_without_a_channel(given())),
+        "a small eps": Case(given(scale=1e-3) | {"eps": SMALL_EPS}),
     }
 
 

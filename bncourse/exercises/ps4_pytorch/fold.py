@@ -19,7 +19,7 @@ from bncourse.exercises.torch_drive import (
     settings,
     tensor,
 )
-from bncourse.inputs import cast, running, scale_and_shift
+from bncourse.inputs import SMALL_EPS, cast, running, scale_and_shift
 from bncourse.reference import layers
 from bncourse.reference.convolution import fold_batchnorm
 from bncourse.slips import Instead, Right
@@ -53,6 +53,7 @@ def _cases(rng):
         "no bias": given(bias=False),
         "a large eps": given(eps=0.5),
         "a running variance smaller than eps": tiny,
+        "a small eps": tiny | {"eps": SMALL_EPS},
         "as many outputs as inputs": given(outputs=3),
         "one output, one input": single,
         "a pointwise convolution": given(kernel=(1, 1)),
@@ -276,6 +277,12 @@ _MISTAKES = (
         "eps has a fixed value in the code. Take bn.eps.",
         "C7",
         std="torch.sqrt(bn.running_var + 1e-5)",
+    ),
+    slip(
+        "small eps raised",
+        "An eps below 1e-5 is raised to it, as by max(bn.eps, 1e-5). Take bn.eps as it is.",
+        "C7",
+        std="torch.sqrt(bn.running_var + max(bn.eps, 1e-5))",
     ),
     slip(
         "eps outside the root",

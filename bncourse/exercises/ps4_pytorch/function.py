@@ -21,7 +21,7 @@ from bncourse.exercises.torch_drive import (
     one_thread,
     tensor,
 )
-from bncourse.inputs import batch, cast, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, scale_and_shift, upstream
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
 
@@ -55,6 +55,7 @@ def _function_cases(rng):
         "stored column by column": Case(given() | {"x": np.asfortranarray(batch(rng))}),
         "mean near 1e6": Case(given(n=50, offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
         "float32": Case(cast(given(), np.float32), "float32"),
+        "a small eps": Case(given(scale=1e-3, eps=SMALL_EPS)),
     }
 
 
@@ -217,6 +218,12 @@ _MISTAKES = (
         "eps has a fixed value in the code. Use the argument, in forward and in backward.",
         "F3",
         normalise__inv_std="1 / torch.sqrt(var + 1e-5)",
+    ),
+    slip(
+        "small eps raised",
+        hints.SMALL_EPS_RAISED,
+        "F3",
+        normalise__inv_std="1 / torch.sqrt(var + max(eps, 1e-5))",
     ),
     slip(
         "eps forgotten in backward",

@@ -23,7 +23,7 @@ from bncourse.exercises.torch_drive import (
     require_usable,
     tensor,
 )
-from bncourse.inputs import batch, cast, running, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, running, scale_and_shift, upstream
 from bncourse.reference import layers
 
 _OPTIONS = ("eps", "momentum", "affine", "track_running_stats")
@@ -104,6 +104,12 @@ def _layer_cases(rng):
         ),
         # A large eps: with a small one, all that two values leave of a gradient is rounding.
         "two values per channel": Case(given((2, 4), eps=1.0)),
+        "a small eps": Case(given((7, 4), scale=1e-3, eps=SMALL_EPS)),
+        # bfloat16 holds x and not its means, which it is off by as much as x spreads.
+        "bfloat16 with mean near 1000": Case(
+            _bfloat16(given((7, 12), scenario="half", momentum=1.0, offset=1000.0, scale=4.0)),
+            "bfloat16",
+        ),
     }
 
 
@@ -299,6 +305,8 @@ def _drive_new(obj, inputs):
         outputs |= _state(layer, "after the first step")
         # What eval mode has kept of the statistics at the start would be out of date.
         outputs["y in eval after the first step"] = called(_in_mode(layer, False), x)
+        layer.load_state_dict({name: value + 1 for name, value in layer.state_dict().items()})
+        outputs["y in eval after load_state_dict"] = called(layer, x)
     return outputs
 
 
@@ -502,7 +510,10 @@ def _reference_new(inputs):
 def _first_step(x, **values):
     oracle = _Oracle(values | {"num_features": x.shape[1], "num_batches_tracked": 0})
     outputs = {"y in the first step": oracle.train(x)} | oracle.state("after the first step")
-    return outputs | {"y in eval after the first step": oracle.infer(x)}
+    outputs["y in eval after the first step"] = oracle.infer(x)
+    for name in ("weight", "bias", "mean", "var"):
+        setattr(oracle, name, getattr(oracle, name) + 1)
+    return outputs | {"y in eval after load_state_dict": oracle.infer(x)}
 
 
 def _reference_single(inputs):

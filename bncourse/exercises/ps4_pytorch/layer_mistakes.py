@@ -147,6 +147,12 @@ LAYER_MISTAKES = (
         std="torch.sqrt(var + 1e-6)",
     ),
     slip(
+        "small eps raised",
+        hints.SMALL_EPS_RAISED,
+        "F3",
+        epsilon="max(eps, 1e-5)",
+    ),
+    slip(
         "eps of Keras",
         "eps is 1e-3 when it is left out, which is Keras's default. PyTorch's is 1e-5.",
         "F3",
@@ -574,6 +580,15 @@ LAYER_MISTAKES = (
         x_hat=Instead("values -= mean.view(shape)\nx_hat = values / std.view(shape)"),
     ),
     slip(
+        "input changed in place, bfloat16 too",
+        "x itself is changed, also where its values are converted first, and the caller's tensor "
+        "with it. Write into new tensors.",
+        "L1",
+        x_hat=Instead(
+            "x_hat = (values - mean.view(shape)) / std.view(shape)\nx.data -= mean.view(shape)"
+        ),
+    ),
+    slip(
         "memory format lost",
         "A channels_last input comes out in another memory format, and the next convolution is "
         "slow. Leave out contiguous() and the moving of axes.",
@@ -593,6 +608,13 @@ LAYER_MISTAKES = (
         "float32 first, and the output back.",
         "L5",
         values="x",
+    ),
+    slip(
+        "x_hat in bfloat16",
+        "For x in bfloat16 the mean is rounded to bfloat16 before it is subtracted. Compute x_hat "
+        "in float32, and convert the output alone.",
+        "L5",
+        x_hat="(x - mean.view(shape).to(x.dtype)) / std.view(shape).to(x.dtype)",
     ),
     slip(
         "variance rounded by autocast",

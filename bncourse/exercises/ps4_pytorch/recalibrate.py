@@ -45,6 +45,7 @@ def _cases(rng):
         return images(size)[..., None]
 
     perceptron = given("perceptron", rows)
+    uneven = {f"batch{i}": k * rows(1000) for i, k in enumerate((1.0, 5.0, 0.2), start=1)}
     return {
         "a perceptron": Case(perceptron),
         "a convolutional network": Case(given("convolutional", images)),
@@ -58,6 +59,8 @@ def _cases(rng):
             perceptron | {name: 0.001 * x for name, x in _batches(perceptron).items()}
         ),
         "float32": Case(cast(perceptron, np.float32), "float32"),
+        # Where the means are far apart, their spread hides what becomes of the variances.
+        "batches of different spread": Case(perceptron | uneven),
         "four batches": Case(given("perceptron", rows, sizes=(1500, 1000, 1500, 2000))),
     }
 
@@ -396,8 +399,8 @@ _MISTAKES = (
     ),
     slip(
         "top level only",
-        "Only the batch norms at the top level are treated; those inside other modules are missed. "
-        "Walk through model.modules().",
+        "Only the first batch norm is treated, or only those at the top level: those inside other "
+        "modules are missed. Walk through model.modules(), to its end.",
         "L6",
         norms="[m for m in model.children() if isinstance(m, nn.modules.batchnorm._BatchNorm)]",
     ),

@@ -8,7 +8,7 @@ import numpy as np
 from bncourse.exercise import Case, Exercise
 from bncourse.exercises.ps5_keras.drive import STATE, drive_layer
 from bncourse.exercises.ps5_keras.layer_mistakes import MISTAKES
-from bncourse.inputs import batch, cast, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, scale_and_shift, upstream
 from bncourse.reference.layers import (
     from_features,
     layer_backward,
@@ -75,6 +75,7 @@ def _cases(rng):
         "a batch": _given(rng),
         "momentum and epsilon given": _given(rng, momentum=0.6, epsilon=0.3),
         "a variance smaller than epsilon": _given(rng, spread=1e-2),
+        "a small epsilon": _given(rng, spread=1e-3, steps=1, epsilon=SMALL_EPS),
         "a constant channel": constant,
         "sequences (N, T, C)": _given(rng, (4, 3, 5), steps=1),
         "images (N, H, W, C)": _given(rng, (4, 2, 3, 5), steps=1),

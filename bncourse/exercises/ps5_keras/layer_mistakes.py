@@ -426,6 +426,13 @@ MISTAKES = (
         std="ops.sqrt(variance + 1e-8)",
     ),
     slip(
+        "small epsilon raised",
+        "An epsilon below 1e-5 is raised to it, as by max(epsilon, 1e-5). Use the argument as it "
+        "comes.",
+        "F3",
+        small="max(epsilon, 1e-5)",
+    ),
+    slip(
         "epsilon of PyTorch by default",
         "epsilon is 1e-5 when it is left out, which is PyTorch's default. Keras's is 1e-3.",
         "F3",

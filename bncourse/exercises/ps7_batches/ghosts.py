@@ -10,7 +10,7 @@ from bncourse.exercises.ps7_batches.inputs import (
     own_eps,
     scale_and_shift_slips,
 )
-from bncourse.inputs import batch, cast, scale_and_shift
+from bncourse.inputs import SMALL_EPS, batch, cast, scale_and_shift
 from bncourse.reference import batches
 from bncourse.slips import Instead, Right
 
@@ -44,6 +44,9 @@ def _cases(rng):
             "float32",
             rtol=3e-3,
             noisy=True,
+        ),
+        "a small eps": Case(
+            given(12) | {"x": batch(rng, n=12, scale=1e-3), "ghost_size": 4, "eps": SMALL_EPS}
         ),
     }
 

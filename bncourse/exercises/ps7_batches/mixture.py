@@ -52,6 +52,7 @@ def _cases(rng):
         "statistics of a new layer": Case(
             given() | {"running_mean": np.zeros(5), "running_var": np.ones(5)}
         ),
+        "a small eps": Case(given(scale=1e-2) | {"eps": 1e-5}),
     }
 
 

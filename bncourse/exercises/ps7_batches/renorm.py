@@ -10,7 +10,7 @@ from bncourse.exercises.ps7_batches.inputs import (
     own_eps,
     scale_and_shift_slips,
 )
-from bncourse.inputs import batch, cast, scale_and_shift
+from bncourse.inputs import SMALL_EPS, batch, cast, scale_and_shift
 from bncourse.reference import batches
 from bncourse.slips import Instead, Right
 
@@ -69,6 +69,7 @@ def _cases(rng):
             rtol=4e-3,
             noisy=True,
         ),
+        "a small eps": Case(given(scale=1e-3) | {"r_max": 5.0, "d_max": 5.0, "eps": SMALL_EPS}),
     }
 
 
