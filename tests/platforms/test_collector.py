@@ -104,6 +104,31 @@ def put(course, *entries, name="class.zip"):
     (archive(course) / name).write_bytes(zipped(*entries))
 
 
+def test_text_that_was_typed_into_moodle_is_its_student_s(course):
+    """Many type a line beside the file; it must not ask for a human as if nothing had come."""
+    put(
+        course,
+        ("Ada Lovelace_1_assignsubmission_file/forward.ipynb", "x"),
+        ("Ada Lovelace_1_assignsubmission_onlinetext/onlinetext.html", "x"),
+        ("Ben Weber_2_assignsubmission_onlinetext_/onlinetext.html", "x"),
+    )
+    collect(course)
+    assert {row[:2] for row in left(course).values()} == {
+        (False, "Ada-Lovelace"),
+        (True, "Ben-Weber"),
+    }
+
+
+def test_what_needs_a_password_says_so(course):
+    locked = bytearray(zipped(("forward.ipynb", "x")))
+    # The flags stand at these places of the two heads of a file.
+    locked[6] |= 1
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    put(course, ("ada_1_2_hw.zip", bytes(locked)), ("ben_1_3_forward.ipynb", "x"))
+    assert set(collect(course)) == {"ada", "ben"}
+    assert [row[2] for row in left(course).values()] == ["It opens with a password only."]
+
+
 @pytest.mark.parametrize(
     ("path", "student"),
     [
@@ -479,6 +504,17 @@ def test_github_classroom_repositories(course):
         os.utime(folder / "copies" / "forward.ipynb", (1, 1))
     found = collect(course, repository_prefix="prefix")
     assert found == {"ada": {"forward.ipynb": "ada"}, "bob": {"forward.ipynb": "bob"}}
+
+
+def test_in_a_repository_the_notebook_at_the_top_counts(course):
+    """The time of a clone's file tells nothing: git writes `old/` after `forward.ipynb`."""
+    repository = archive(course) / "ps1-submissions" / "ps1-ada"
+    for name, time in (("forward.ipynb", 1), ("forward (1).ipynb", 2), ("old/forward.ipynb", 3)):
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        os.utime(path, (time, time))
+    assert collect(course) == {"ada": {"forward.ipynb": "forward.ipynb"}}
 
 
 def test_a_repository_whose_commits_are_all_late_is_late(course):
