@@ -77,8 +77,8 @@ def _process(app, process):
     except BaseException:
         forget(app)
         raise
-    (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
     app.collector_plugin_inst.admit()
+    (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
     if unread := app.collector_plugin_inst.unread:
         app.fail(
             "What could be read is collected. These could not be unpacked, so the hand-ins in them "

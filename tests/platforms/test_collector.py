@@ -30,6 +30,7 @@ from bncourse.grading.nbgrader.extensions import give
 from bncourse.grading.record import journal
 from bncourse.limits import MIB, Limits
 from bncourse.platforms import exchange
+from bncourse.platforms.collector import HandInCollector
 from bncourse.platforms.exchange import SafeCollect
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.transfer import UNDER_WAY
@@ -905,6 +906,22 @@ def test_a_collection_that_was_killed_is_finished_by_the_same_command(course):
     assert hand_ins(course) == {"ada": "of ada", "ben": "of ben"}
     assert command(course, 0, "--force").returncode == 0
     assert hand_ins(course) == {"ada": "later of ada", "ben": "of ben", "cleo": "of cleo"}
+
+
+def test_a_collection_has_not_ended_before_the_gradebook_knows_who_was_let_in(roster, monkeypatch):
+    """Else the same command would ask for --force, and grading once more for the stranger."""
+    put(roster, ("zoe_forward.ipynb", "x"), ("ada_forward.ipynb", "x"))
+
+    def killed(collector):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HandInCollector, "admit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect(roster, allow_unknown=True)
+    assert (roster / "downloaded" / "ps1" / UNDER_WAY).exists()
+    assert set(collect(roster, allow_unknown=True)) == {"ada", "zoe"}
+    assert not (roster / "downloaded" / "ps1" / UNDER_WAY).exists()
 
 
 @pytest.mark.parametrize("where", ["unpack.copy", "transfer.shutil.copy"])
