@@ -720,6 +720,27 @@ def collect_from(tmp_path, **options):
     return SafeCollect(coursedir=CourseDirectory(config=config), config=config, log=log), inbound
 
 
+@pytest.mark.parametrize("lacks", ["submission_secret.txt", "timestamp.txt", "a text in it"])
+def test_feedback_of_who_came_in_another_way_stops_nobody(tmp_path, caplog, lacks):
+    course = CourseDirectory(root=str(tmp_path), assignment_id="ps1")
+    for student in ("ada", "ben", "cleo"):
+        folder = tmp_path / "feedback" / student / "ps1"
+        folder.mkdir(parents=True)
+        (folder / "forward.html").write_text(student)
+        for name in ("submission_secret.txt", "timestamp.txt"):
+            if (student, name) != ("ben", lacks):
+                (folder / name).write_text(student)
+    if lacks == "a text in it":
+        (tmp_path / "feedback" / "ben" / "ps1" / "timestamp.txt").write_bytes(b"\xff")
+    app = exchange.SafeReleaseFeedback(coursedir=course, log=logging.getLogger("feedback"))
+    app.src_path = course.format_path("feedback", "*", "ps1")
+    app.dest_path = str(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    app.copy_files()
+    assert sorted(page.read_text() for page in (tmp_path / "out").iterdir()) == ["ada", "cleo"]
+    assert "No feedback for ben through the exchange" in caplog.text
+
+
 def test_a_folder_of_another_owner_or_without_a_time_stands_for_nobody(tmp_path, monkeypatch):
     plugin, inbound = collect_from(tmp_path)
     names = (
