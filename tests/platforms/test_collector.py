@@ -720,6 +720,8 @@ def collect_from(tmp_path, **options):
     return SafeCollect(coursedir=CourseDirectory(config=config), config=config, log=log), inbound
 
 
+# nbgrader closes no time that it has read.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("lacks", ["submission_secret.txt", "timestamp.txt", "a text in it"])
 def test_feedback_of_who_came_in_another_way_stops_nobody(tmp_path, caplog, lacks):
     course = CourseDirectory(root=str(tmp_path), assignment_id="ps1")
