@@ -295,10 +295,8 @@ def test_a_student_whose_rows_are_not_all_there_stops_nobody(course):
         book.db.commit()
     failed = writing.write_grades(*graded(course), say=lambda line: None)
     assert failed.keys() == {"ada"}
-    assert failed["ada"] == (
-        "nbgrader could not write the grades. No such grade: batch_statistics/forward/ps1_forward "
-        "for ada"
-    )
+    reason = f"No such grade: {corpus.PROBLEM_SET}/forward/{corpus.TARGET} for ada"
+    assert failed["ada"] == f"nbgrader could not write the grades. {reason}"
     assert {path.split("/")[0] for path in files(course)} == {"ben"}
     assert gradebook.written(*graded(course)) == {"ben"}
 
