@@ -12,7 +12,9 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -59,16 +61,10 @@ def archive(course, assignment="ps1"):
     return course / "downloaded" / assignment / "archive"
 
 
-def collect(course, level=logging.INFO, fails=False, **options):
-    """Run nbgrader's collecting; return ``{student: {file name: text}}``.
-
-    Args:
-        course: the folder.
-        level: of the log.
-        fails: whether it must end with a status that is not 0.
-        options: of the two plugins, such as ``deadline``.
-    """
+def app_of(course, level=logging.INFO, TrustedExecute=None, **options):
+    """Return nbgrader's application that collects; see ``collect``."""
     config = Config(
+        TrustedExecute=TrustedExecute or {},
         CourseDirectory={"root": str(course), "release_directory": "exercises"},
         ZipCollectApp={
             "extractor_plugin": "bncourse.platforms.unpack.SafeExtractor",
@@ -82,6 +78,19 @@ def collect(course, level=logging.INFO, fails=False, **options):
     app.coursedir = CourseDirectory(parent=app)
     app.coursedir.assignment_id = "ps1"
     app.init_plugins()
+    return app
+
+
+def collect(course, level=logging.INFO, fails=False, **options):
+    """Run nbgrader's collecting; return ``{student: {file name: text}}``.
+
+    Args:
+        course: the folder.
+        level: of the log.
+        fails: whether it must end with a status that is not 0.
+        options: of the two plugins, such as ``deadline``.
+    """
+    app = app_of(course, level, **options)
     fate = pytest.raises(SystemExit, match=r"^1$") if fails else contextlib.nullcontext()
     with scripts_on_path(), fate:
         app.extract_archive_files()
@@ -510,11 +519,11 @@ def test_github_classroom_repositories(course):
 def test_in_a_repository_the_notebook_at_the_top_counts(course):
     """The time of a clone's file tells nothing: git writes `old/` after `forward.ipynb`."""
     repository = archive(course) / "ps1-submissions" / "ps1-ada"
-    for name, time in (("forward.ipynb", 1), ("forward (1).ipynb", 2), ("old/forward.ipynb", 3)):
+    for name, second in (("forward.ipynb", 1), ("forward (1).ipynb", 2), ("old/forward.ipynb", 3)):
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-        os.utime(path, (time, time))
+        os.utime(path, (second, second))
     assert collect(course) == {"ada": {"forward.ipynb": "forward.ipynb"}}
 
 
@@ -945,6 +954,22 @@ def test_a_collection_has_not_ended_before_the_gradebook_knows_who_was_let_in(ro
     assert (roster / "downloaded" / "ps1" / UNDER_WAY).exists()
     assert set(collect(roster, allow_unknown=True)) == {"ada", "zoe"}
     assert not (roster / "downloaded" / "ps1" / UNDER_WAY).exists()
+
+
+def test_of_two_collections_at_once_one_waits(course, caplog):
+    """Else each takes away what the other has unpacked, and half of a class comes."""
+    records = course / ".grading"
+    put(course, ("ada_forward.ipynb", "x"))
+    app = app_of(course, TrustedExecute={"records": str(records)})
+    app.extract_archive_files()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(collect, course, TrustedExecute={"records": str(records)})
+        while "waiting for another command" not in caplog.text:
+            assert not other.done()
+            time.sleep(0.01)
+        assert (course / "downloaded" / "ps1" / UNDER_WAY).exists()
+        app.process_extracted_files()
+        assert other.result() == {"ada": {"forward.ipynb": "x"}}
 
 
 @pytest.mark.parametrize("where", ["unpack.copy", "transfer.shutil.copy"])
