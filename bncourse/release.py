@@ -25,6 +25,7 @@ from bncourse.credit import check_line, require_weights
 from bncourse.errors import CourseError
 from bncourse.registry import find, problem_sets
 from bncourse.rubric import rubric_of
+from bncourse.sources import require_gradable
 from bncourse.whole import recover, replace_folder
 
 NOTEBOOK_METADATA = {
@@ -227,7 +228,9 @@ def _derived(source, root):
         CourseError: somebody has to put the text right, or a picture of it is not there.
     """
     try:
-        return derive_notebook(source)
+        notebook = derive_notebook(source)
+        require_gradable(notebook, source.parent.name)
+        return notebook
     except _NO_TEXT as reason:
         told = " ".join(str(reason).split())
         raise CourseError(
@@ -257,9 +260,14 @@ def release(root, say=print):
         names = _derive(root)
         with scripts_on_path():
             for name in names:
-                say(f"releasing {name}")
+                say(f"releasing {name}{_foreign(name)}")
                 _release(root, name)
         _remove_withdrawn(root / "exercises", names)
+
+
+def _foreign(name):
+    known = name in problem_sets(optional=True)
+    return "" if known else ": it is not in bncourse/registry.py, so bncourse grade refuses it"
 
 
 def unfinished(root):

@@ -25,6 +25,7 @@ from bncourse.grading.work import GradedCourse
 from bncourse.registry import ALL_SETS, MissingPackage, find, require
 from bncourse.release import _refusal, derive_notebook, release, set_up_cell, unfinished
 from bncourse.solution import source_of, start_of
+from bncourse.sources import require_gradable
 
 # A picture with its alternative text; the group is where it comes from.
 PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
@@ -142,6 +143,66 @@ def test_a_text_that_cannot_be_released_is_named_with_the_reason(tmp_path, name)
     assert done.stderr.startswith(f"Error: {rule}, and what was released stays as it was: ")
     assert (reason or "codec") in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+FIRST = "grade_id: batch_statistics"
+BROKEN = {
+    "empty": (lambda text: "\n", "must have a cell that earns points"),
+    "no notebook": (lambda text: "<html>hello</html>", "must have a cell that earns points"),
+    "no check": (
+        lambda text: text.replace(f"grade: true, {FIRST},", f"grade: false, {FIRST},"),
+        "must have a check that earns points. Received: batch_statistics_answer",
+    ),
+    "no answer": (
+        lambda text: text.replace("solution: true", "solution: false", 1),
+        "must have an answer cell, batch_statistics_answer",
+    ),
+    "no solution": (
+        lambda text: text.replace("### BEGIN SOLUTION", "", 1).replace("### END SOLUTION", "", 1),
+        "Received neither in: batch_statistics_answer",
+    ),
+    "another exercise": (
+        lambda text: text.replace(f"{FIRST},", "grade_id: batch_statistiks,"),
+        "Received: batch_statistiks",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_text_that_grading_could_not_use_is_not_released(root, tmp_path, name):
+    """Students would get a set without an exercise, or nothing, and nobody would be told."""
+    change, reason = BROKEN[name]
+    source = tmp_path / "solutions" / "ps1_forward" / "forward.md"
+    source.parent.mkdir(parents=True)
+    text = (root / source.relative_to(tmp_path)).read_text()
+    source.write_text(change(text))
+    (tmp_path / "pictures").symlink_to(root / "pictures")
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    with pytest.raises(CourseError, match=re.escape(reason)):
+        release(tmp_path, say=lambda line: None)
+    assert not (tmp_path / "exercises").exists()
+
+
+def test_an_exercise_may_be_left_out_as_a_whole(root):
+    notebook = derive_notebook(root / "solutions" / "ps1_forward" / "forward.md")
+    notebook.cells = [cell for cell in notebook.cells if "merge_statistics" not in cell.id]
+    require_gradable(notebook, "ps1_forward")
+
+
+def test_an_empty_text_is_refused_where_nothing_else_is_known_of_its_set():
+    with pytest.raises(ValueError, match="must hold a cell"):
+        require_gradable(nbformat.v4.new_notebook(), "mine")
+
+
+def test_a_release_says_which_set_nothing_grades(tmp_path, monkeypatch):
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\n")
+    (tmp_path / "solutions" / "ps").mkdir(parents=True)
+    (tmp_path / "solutions" / "ps" / "mine.md").write_text("# Mine\n")
+    monkeypatch.setattr("bncourse.release._release", lambda root, name: None)
+    (tmp_path / "exercises").mkdir()
+    told = []
+    release(tmp_path, say=told.append)
+    assert told == ["releasing ps: it is not in bncourse/registry.py, so bncourse grade refuses it"]
 
 
 def test_of_a_log_of_nbgrader_the_reason_is_shown():

@@ -31,15 +31,19 @@ def glance(problem_set, root, anonymous, to):
     It reads the verdicts that are there, so it can be used while grading runs. Nothing runs and no
     grade changes.
     """
-    from bncourse.glance.facts import facts_of, page_path
+    from bncourse.glance.facts import LEFT, facts_of, page_path
     from bncourse.glance.page import page_of, request_rows, states
     from bncourse.grading.work import GradedCourse
+    from bncourse.platforms.left import TABLE, asked_for
     from bncourse.platforms.transfer import unfinished
     from bncourse.release import unfinished as release_unfinished
 
     require_place(to)
     course = GradedCourse(root, problem_set)
-    facts = facts_of(course)
+    downloaded = course.root / "downloaded" / problem_set
+    left = asked_for(downloaded)
+    of_nobody = len(left.pop("", ()))
+    facts = facts_of(course, left)
     students = [each.student for each in facts.standings]
     names = (
         numbered(students, course.setting.secret)
@@ -54,6 +58,9 @@ def glance(problem_set, root, anonymous, to):
     except OSError as error:
         raise CourseError(f"The page must be writable: {error}") from None
     _print(facts, states(facts), names)
+    if of_nobody or facts.count(LEFT):
+        nameless = f" ({of_nobody} tell no student)" if of_nobody else ""
+        click.echo(f"Files that are no hand-in{nameless}: {downloaded / TABLE}")
     for told in filter(None, (release_unfinished(course.root), unfinished(course))):
         click.echo(told)
     for students, what, command in facts.old():
@@ -86,10 +93,13 @@ def write_private(path, text):
 
 
 def _print(facts, counts, names):
+    from bncourse.glance.facts import LEFT, MISSING
+
     console = make_console()
     console.print(", ".join(f"{number} {state}" for state, number in counts))
     for heading, found in (
-        ("Nothing came from", [e.student for e in facts.standings if e.state == "nothing came"]),
+        ("Nothing came from", [e.student for e in facts.standings if e.state == MISSING]),
+        ("Came as no hand-in, from", [e.student for e in facts.standings if e.state == LEFT]),
         ("Not in the list of the class", [e.student for e in facts.standings if not e.known]),
     ):
         if found:

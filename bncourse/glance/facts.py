@@ -18,6 +18,7 @@ from bncourse.grading.intake.request import REQUEST
 from bncourse.grading.intake.script import graded_cells
 from bncourse.grading.nbgrader.extensions import deadline_of
 from bncourse.grading.nbgrader.gradebook import graded, mark_at, opened
+from bncourse.grading.nbgrader.known import is_listed
 from bncourse.grading.nbgrader.penalties import Policy
 
 _CAUSE = re.compile(
@@ -26,6 +27,8 @@ _CAUSE = re.compile(
 
 # What a student's place in the class can be.
 GRADED, WAITING, UNGRADED, MISSING = "graded", "needs a human", "not graded yet", "nothing came"
+# Files came, and none of them is a hand-in.
+LEFT = "came as no hand-in"
 
 # Of what is in the gradebook: what is older there than what counts now.
 EARLIER = "graded by an earlier version of the course, or with other limits"
@@ -46,8 +49,8 @@ class Standing:
 
     Args:
         student: the id.
-        state: one of the four above.
-        known: whether the gradebook knows the id.
+        state: one of the five above.
+        known: whether the list of the class has the id; without a list, the gradebook.
         points: of what is graded so far, less the late penalty that is due now, or None.
         time: when it was handed in, in UTC, or None.
         late: whether that was after the deadline of this student.
@@ -105,8 +108,12 @@ class Facts:
         ]
 
 
-def facts_of(course):
+def facts_of(course, left=None):
     """Return the Facts of a GradedCourse.
+
+    Args:
+        course: the GradedCourse.
+        left: ``{student: why what came is no hand-in}``.
 
     Raises:
         CourseError: there is no release, or the gradebook cannot be used.
@@ -142,6 +149,12 @@ def facts_of(course):
         if standing.state == UNGRADED:
             # The verdict is there, and the gradebook has it soon.
             standing.state, standing.points = GRADED, (standing.points or 0.0) + earned
+    for student, reasons in (left or {}).items():
+        known = student in standings
+        standing = standings.setdefault(student, Standing(student, MISSING, known))
+        if standing.state == MISSING:
+            standing.state = LEFT
+            standing.look += reasons
     common = sorted(((n, *which) for which, n in mistakes.items()), key=lambda row: (-row[0], row))
     everybody = sorted(standings.values(), key=lambda each: each.student)
     return Facts(course.problem_set, most, everybody, outcomes, common, seconds)
@@ -186,7 +199,11 @@ def _from_gradebook(course):
 
     policy = Policy(course.config, course.problem_set)
     with opened(course) as book:
-        standings = {each.id: Standing(each.id, MISSING) for each in book.students}
+        listed = {each.id: is_listed(each) for each in book.students}
+        has_list = any(listed.values())
+        standings = {
+            each: Standing(each, MISSING, known or not has_list) for each, known in listed.items()
+        }
         try:
             most = book.find_assignment(course.problem_set).max_score
         except MissingEntry:

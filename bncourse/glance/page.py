@@ -2,7 +2,7 @@
 
 from html import escape
 
-from bncourse.glance.facts import GRADED, MISSING, UNGRADED, WAITING
+from bncourse.glance.facts import GRADED, LEFT, MISSING, UNGRADED, WAITING
 from bncourse.grading.outcome import WORDS, plain
 
 _BINS = 10
@@ -48,7 +48,8 @@ def page_of(facts, names):
 
 def states(facts):
     """Return ``[(what, number of students)]``, the classes that each student is in one of."""
-    return [(state, facts.count(state)) for state in (GRADED, WAITING, UNGRADED, MISSING)]
+    always = [(state, facts.count(state)) for state in (GRADED, WAITING, UNGRADED, MISSING)]
+    return [*always, *([(LEFT, facts.count(LEFT))] if facts.count(LEFT) else [])]
 
 
 def _summary(facts):

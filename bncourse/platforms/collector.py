@@ -39,7 +39,8 @@ class Download:
         late: whether the platform marks it as late.
         order: the platform's number of the file; it grows with each upload.
         time: when it was handed in, in UTC without a zone, or None.
-        file_time: of the file; it decides only where nothing better is known.
+        file_time: of the file, or 0 where it is no time of the student's; it decides only where
+            nothing better is known.
     """
 
     path: Path
@@ -64,7 +65,9 @@ class Download:
     def age(self):
         """Return a key that sorts the newest last."""
         time = self.time or datetime.datetime.min
-        return (time, self.order, self.file_time, -len(self.path.parts))
+        # Of equals what lies nearest to the top, and has no mark of a copy in its name.
+        place = (-len(self.path.parts), -len(self.path.name))
+        return (time, self.order, self.file_time, *place)
 
 
 def pick(hand_ins, *due):
@@ -300,7 +303,8 @@ class HandInCollector(FileNameCollectorPlugin):
             bool(told.get("late")),
             int(told.get("order") or 0),
             time,
-            modified,
+            # git writes the files of a repository in the order of their names, as it is cloned.
+            0.0 if told.get("cloned") else modified,
         )
 
     def _parse(self, path):

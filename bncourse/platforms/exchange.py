@@ -158,20 +158,26 @@ def _owner(path):
         return "nobody who is known"
 
 
+# What the exchange puts beside a hand-in, and nbgrader reads when it gives a page back.
+_MARKS = ("submission_secret.txt", "timestamp.txt")
+
+
+def _submitted(folder):
+    """Return whether what lies in a folder came through the exchange."""
+    try:
+        return all((folder / name).read_text() for name in _MARKS)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 class SafeReleaseFeedback(ExchangeReleaseFeedback):
     """nbgrader's release of feedback; a student who did not submit through it stops nobody."""
 
     def copy_files(self):
-        """Release the pages of everybody who has a secret, and name the others."""
+        """Release the pages of everybody whose hand-in bears its marks, and name the others."""
         course, everybody = self.coursedir, self.coursedir.student_id_exclude
         pages = Path(course.root).glob(f"{Path(self.src_path).relative_to(course.root)}/*.html")
-        without = sorted(
-            {
-                page.parent.parent.name
-                for page in pages
-                if not (page.parent / "submission_secret.txt").exists()
-            }
-        )
+        without = sorted({page.parents[1].name for page in pages if not _submitted(page.parent)})
         for student in without:
             self.log.error(
                 "No feedback for %s through the exchange: it came in another way", student

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 from bncourse.grading.intake.odd import said
 from bncourse.platforms.export import text
@@ -27,6 +28,20 @@ class Left:
     reason: str
     student: str = ""
     needs_human: bool = True
+
+
+def asked_for(folder):
+    """Return ``{student: [reason]}`` of what needs a human, by the table in a folder.
+
+    What tells nobody's name is under an empty one.
+    """
+    table, found = Path(folder, TABLE), {}
+    if table.exists():
+        with table.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["needs a human"]:
+                    found.setdefault(row["student"], []).append(f"{row['file']}: {row['reason']}")
+    return found
 
 
 def report(log, folder, rows):

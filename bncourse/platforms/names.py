@@ -11,9 +11,12 @@ _CANVAS = re.compile(
     r"(?P<student_id>\w+?)(?P<late>_late)?_(?P<number>\d+)_(?P<order>\d+)_(?P<rest>.+)",
     re.IGNORECASE,
 )
-# Moodle: the full name, the number of the participant, then a folder or the name of the file. The
-# name of a folder ends without the last underscore from Moodle 4.1 on.
-_MOODLE = re.compile(r"(?P<student_id>[^_]+)_(?P<number>\d+)_assignsubmission_file(_(?P<rest>.*))?")
+# Moodle: the full name, the number of the participant, how it was handed in (file, onlinetext),
+# then a folder or the name of the file. The name of a folder ends without the last underscore from
+# Moodle 4.1 on.
+_MOODLE = re.compile(
+    r"(?P<student_id>[^_]+)_(?P<number>\d+)_assignsubmission_[a-z]+(_(?P<rest>.*))?"
+)
 # GitHub Classroom: SLUG-submissions/SLUG-LOGIN/, and what the instructor adds where all is late.
 _CLASSROOM, _LATE = "-submissions", re.compile("(_late)+$")
 
@@ -122,7 +125,8 @@ def _repository(parts, index, prefix):
             f"HandInCollector.repository_prefix. Received: {parts[index]!r}"
         )
     login = parts[index].removeprefix(start)
-    return {"student_id": _LATE.sub("", login), "late": bool(_LATE.search(login))}
+    late = bool(_LATE.search(login))
+    return {"student_id": _LATE.sub("", login), "late": late, "cloned": True}
 
 
 def _plain(stem, notebooks):

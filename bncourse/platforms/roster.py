@@ -19,7 +19,7 @@ _COLUMNS = {
     # Moodle's own exports know no login: the number that the university gave, or none.
     "number": ("idnumber", "idnummer", "matrikelnummer"),
     "email": ("email", "emailaddress", "emailadresse"),
-    "name": ("student", "name", "fullname"),
+    "name": ("student", "name", "fullname", "vollständigername"),
 }
 _ENCODINGS = ("utf-8-sig", "cp1252")
 _MOST_HEADERS = 5
@@ -27,6 +27,9 @@ _MOST_HEADERS = 5
 _NO_STUDENT = re.compile(r"    .*|student, test\s*$", re.IGNORECASE)
 # What stands for the id of a student, the first that the list holds.
 _IDS = ("id", "number", "email")
+# What a table of Moodle to grade offline has for an id: the number of a hand-in, such as
+# "Participant 12", and the next problem set has another one.
+_OF_A_HAND_IN = re.compile(r"[^\W\d]+( |/[^\W\d]+ ?)\d+")
 # A spreadsheet shows a long number so, and the digits are gone; other programs make 4711.0 of 4711.
 _ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+|\d+\.0")
 # How two bytes of a letter stand, where no mark at the start tells it.
@@ -81,6 +84,8 @@ def _person(row, columns):
     name = found.pop("name", "")
     if _NO_STUDENT.match(name):
         return {}
+    if _OF_A_HAND_IN.fullmatch(found.get("id", "").strip()):
+        del found["id"]
     return _names(" ".join(name.split())) | {
         key: " ".join(value.split()) for key, value in found.items()
     }

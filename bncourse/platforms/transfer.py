@@ -4,6 +4,7 @@ nbgrader empties the folder of one student after the other and fills it again. S
 by a full disk or by `kill -9`, it leaves a class of which nobody knows what is there.
 """
 
+import contextlib
 import filecmp
 import functools
 import os
@@ -11,6 +12,8 @@ import shutil
 from pathlib import Path
 
 from bncourse.grading.intake.odd import NOTE, said
+from bncourse.grading.nbgrader.one_writer import only_writer
+from bncourse.grading.work import records_of
 from bncourse.platforms.counted import write_counted
 from bncourse.platforms.left import TABLE
 from bncourse.whole import beside, recover, replace_folder
@@ -20,10 +23,36 @@ UNDER_WAY = "collecting"
 
 
 def make_whole(app):
-    """Have a ZipCollectApp of nbgrader collect all, or leave things as they were."""
-    app.extract_archive_files = functools.partial(_extract, app, app.extract_archive_files)
-    app.process_extracted_files = functools.partial(_process, app, app.process_extracted_files)
+    """Have a ZipCollectApp of nbgrader collect all, or leave things as they were.
+
+    Two at once would take away what the other one has just unpacked.
+    """
+    alone, extract, process = (
+        contextlib.ExitStack(),
+        app.extract_archive_files,
+        app.process_extracted_files,
+    )
+
+    def extract_alone():
+        alone.enter_context(_only_collection(app))
+        try:
+            _extract(app, extract)
+        except BaseException:
+            alone.close()
+            raise
+
+    def process_alone():
+        with alone:
+            _process(app, process)
+
+    app.extract_archive_files, app.process_extracted_files = extract_alone, process_alone
     app._transfer_files = functools.partial(_transfer, app)
+
+
+def _only_collection(app):
+    if "records" not in app.config.TrustedExecute:
+        return contextlib.nullcontext()
+    return only_writer(records_of(app.config), app.log.warning)
 
 
 def unfinished(course):
@@ -77,8 +106,8 @@ def _process(app, process):
     except BaseException:
         forget(app)
         raise
-    (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
     app.collector_plugin_inst.admit()
+    (_unpacked(app).parent / UNDER_WAY).unlink(missing_ok=True)
     if unread := app.collector_plugin_inst.unread:
         app.fail(
             "What could be read is collected. These could not be unpacked, so the hand-ins in them "

@@ -41,6 +41,9 @@ _LISTED = b"PK\x01\x02"
 # Such an entry: at its end stand the lengths of the name, of the extra field and of the comment.
 _ENTRY = struct.Struct("<28sHHH12x")
 
+# The bit among the flags of such an entry.
+_ENCRYPTED = 1
+
 # No room, no rights, too many open files: nothing is wrong with what was handed in.
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
@@ -296,8 +299,14 @@ def _zip_members(file, most_files):
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if not info.is_dir():
-                opened = partial(archive.open, info) if kind in (0, stat.S_IFREG) else None
+                opened = partial(_open, archive, info) if kind in (0, stat.S_IFREG) else None
                 yield Member(info.filename, time.mktime((*info.date_time, 0, 0, -1)), opened)
+
+
+def _open(archive, info):
+    if info.flag_bits & _ENCRYPTED:
+        raise Refused("It opens with a password only.")
+    return archive.open(info)
 
 
 def _listed(file, most):

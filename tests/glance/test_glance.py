@@ -1,6 +1,7 @@
 """A class at a glance: everybody is counted once, also while grading runs, and nothing runs."""
 
 import datetime
+import logging
 import shutil
 
 import pytest
@@ -23,6 +24,7 @@ from bncourse.grading.batch.tasks import read_tasks
 from bncourse.grading.nbgrader.writing import write_grades
 from bncourse.grading.outcome import CellResult, Outcome, Report
 from bncourse.grading.work import GradedCourse, read
+from bncourse.platforms.left import Left, report
 from bncourse.trial import corpus
 from bncourse.trial import course as trial
 
@@ -98,6 +100,40 @@ def test_the_page_shows_what_students_wrote_as_text(course):
     assert f"Regrade request of ada (flag not up): {REQUEST}" in said
     assert 'role="img"' in text
     assert page.stat().st_mode & 0o077 == 0
+
+
+def test_who_was_let_in_is_still_not_in_the_list(course, tmp_path):
+    """Grading and `bncourse collect --allow-unknown` tell the gradebook an id, and no name."""
+    root = shutil.copytree(course, tmp_path / "course")
+    with Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
+        book.add_student("<i>zoe")
+    assert "Not in the list of the class: <i>zoe\n" in call(root)
+
+
+def test_without_a_list_nobody_is_missing_in_it(course, tmp_path):
+    root = shutil.copytree(course, tmp_path / "course")
+    with Gradebook(f"sqlite:///{root}/gradebook.db", "trial") as book:
+        for student in book.students:
+            student.first_name = None
+        book.db.commit()
+        book.add_student("<i>zoe")
+    assert "Not in the list" not in call(root)
+
+
+def test_from_whom_no_hand_in_came_although_something_did(course, tmp_path):
+    root = shutil.copytree(course, tmp_path / "course")
+    folder = root / "downloaded" / SET
+    folder.mkdir(parents=True)
+    rows = [Left("c.zip/cleo.rar", "An archive.", "cleo"), Left("c.zip/x.docx", "No notebook.")]
+    of_ben = Left("c.zip/ben.rar", "An archive.", "ben", needs_human=False)
+    report(logging.getLogger(), folder, [*rows, of_ben, Left("c.zip/m.docx", "No.", "mallory")])
+    said = call(root)
+    assert "2 not graded yet, 0 nothing came, 2 came as no hand-in" in said
+    assert "Came as no hand-in, from: cleo, mallory" in said
+    assert "Not in the list of the class: <i>zoe, mallory" in said
+    assert f"Files that are no hand-in (1 tell no student): {folder / 'left.csv'}" in said
+    assert "c.zip/cleo.rar: An archive." in (root / ".grading" / f"class-{SET}.html").read_text()
+    assert "cleo" not in call(root, "--anonymous", "--to", str(tmp_path / "class.html"))
 
 
 def test_a_page_in_a_folder_that_is_not_there_is_refused(course, tmp_path):

@@ -236,7 +236,7 @@ def test_one_batch_at_a_time_writes(course):
             time.sleep(0.01)
         order.append("first")
     second.join()
-    assert said[0] == "waiting for another command to finish writing grades"
+    assert said[0] == "waiting for another command to finish writing"
     assert order == ["first", "second"]
 
 

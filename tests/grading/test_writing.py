@@ -5,6 +5,7 @@ Verdicts are made up and kept in the store, so nothing is run here.
 
 import contextlib
 import datetime
+import errno
 import json
 import math
 import os
@@ -294,9 +295,25 @@ def test_a_student_whose_rows_are_not_all_there_stops_nobody(course):
         book.db.commit()
     failed = writing.write_grades(*graded(course), say=lambda line: None)
     assert failed.keys() == {"ada"}
-    assert "nbgrader could not write" in failed["ada"]
+    reason = f"No such grade: {corpus.PROBLEM_SET}/forward/{corpus.TARGET} for ada"
+    assert failed["ada"] == f"nbgrader could not write the grades. {reason}"
     assert {path.split("/")[0] for path in files(course)} == {"ben"}
     assert gradebook.written(*graded(course)) == {"ben"}
+
+
+def test_a_disk_that_is_full_is_told_where_nbgrader_writes(course, monkeypatch):
+    """It says so in a traceback of its log only, and refers to it."""
+    hand_in(course, "ada")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing, "is_as_configured", lambda config: False)
+    monkeypatch.setattr(writing.Autograde, "init_assignment", full)
+    failed = writing.write_grades(*graded(course), say=lambda line: None)
+    assert failed == {
+        "ada": "nbgrader could not write the grades. [Errno 28] No space left on device"
+    }
 
 
 @pytest.mark.parametrize(

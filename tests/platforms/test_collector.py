@@ -12,7 +12,9 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -30,6 +32,7 @@ from bncourse.grading.nbgrader.extensions import give
 from bncourse.grading.record import journal
 from bncourse.limits import MIB, Limits
 from bncourse.platforms import exchange
+from bncourse.platforms.collector import HandInCollector
 from bncourse.platforms.exchange import SafeCollect
 from bncourse.platforms.names import Unreadable, parse, safe_notebook, safe_student
 from bncourse.platforms.transfer import UNDER_WAY
@@ -58,16 +61,10 @@ def archive(course, assignment="ps1"):
     return course / "downloaded" / assignment / "archive"
 
 
-def collect(course, level=logging.INFO, fails=False, **options):
-    """Run nbgrader's collecting; return ``{student: {file name: text}}``.
-
-    Args:
-        course: the folder.
-        level: of the log.
-        fails: whether it must end with a status that is not 0.
-        options: of the two plugins, such as ``deadline``.
-    """
+def app_of(course, level=logging.INFO, TrustedExecute=None, **options):
+    """Return nbgrader's application that collects; see ``collect``."""
     config = Config(
+        TrustedExecute=TrustedExecute or {},
         CourseDirectory={"root": str(course), "release_directory": "exercises"},
         ZipCollectApp={
             "extractor_plugin": "bncourse.platforms.unpack.SafeExtractor",
@@ -81,6 +78,19 @@ def collect(course, level=logging.INFO, fails=False, **options):
     app.coursedir = CourseDirectory(parent=app)
     app.coursedir.assignment_id = "ps1"
     app.init_plugins()
+    return app
+
+
+def collect(course, level=logging.INFO, fails=False, **options):
+    """Run nbgrader's collecting; return ``{student: {file name: text}}``.
+
+    Args:
+        course: the folder.
+        level: of the log.
+        fails: whether it must end with a status that is not 0.
+        options: of the two plugins, such as ``deadline``.
+    """
+    app = app_of(course, level, **options)
     fate = pytest.raises(SystemExit, match=r"^1$") if fails else contextlib.nullcontext()
     with scripts_on_path(), fate:
         app.extract_archive_files()
@@ -102,6 +112,31 @@ def zipped(*entries):
 
 def put(course, *entries, name="class.zip"):
     (archive(course) / name).write_bytes(zipped(*entries))
+
+
+def test_text_that_was_typed_into_moodle_is_its_student_s(course):
+    """Many type a line beside the file; it must not ask for a human as if nothing had come."""
+    put(
+        course,
+        ("Ada Lovelace_1_assignsubmission_file/forward.ipynb", "x"),
+        ("Ada Lovelace_1_assignsubmission_onlinetext/onlinetext.html", "x"),
+        ("Ben Weber_2_assignsubmission_onlinetext_/onlinetext.html", "x"),
+    )
+    collect(course)
+    assert {row[:2] for row in left(course).values()} == {
+        (False, "Ada-Lovelace"),
+        (True, "Ben-Weber"),
+    }
+
+
+def test_what_needs_a_password_says_so(course):
+    locked = bytearray(zipped(("forward.ipynb", "x")))
+    # The flags stand at these places of the two heads of a file.
+    locked[6] |= 1
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    put(course, ("ada_1_2_hw.zip", bytes(locked)), ("ben_1_3_forward.ipynb", "x"))
+    assert set(collect(course)) == {"ada", "ben"}
+    assert [row[2] for row in left(course).values()] == ["It opens with a password only."]
 
 
 @pytest.mark.parametrize(
@@ -481,6 +516,17 @@ def test_github_classroom_repositories(course):
     assert found == {"ada": {"forward.ipynb": "ada"}, "bob": {"forward.ipynb": "bob"}}
 
 
+def test_in_a_repository_the_notebook_at_the_top_counts(course):
+    """The time of a clone's file tells nothing: git writes `old/` after `forward.ipynb`."""
+    repository = archive(course) / "ps1-submissions" / "ps1-ada"
+    for name, second in (("forward.ipynb", 1), ("forward (1).ipynb", 2), ("old/forward.ipynb", 3)):
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        os.utime(path, (second, second))
+    assert collect(course) == {"ada": {"forward.ipynb": "forward.ipynb"}}
+
+
 def test_a_repository_whose_commits_are_all_late_is_late(course):
     for login in ("ada", "bob_late"):
         folder = archive(course) / "ps1-submissions" / f"ps1-{login}"
@@ -683,6 +729,29 @@ def collect_from(tmp_path, **options):
     return SafeCollect(coursedir=CourseDirectory(config=config), config=config, log=log), inbound
 
 
+# nbgrader closes no time that it has read.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("lacks", ["submission_secret.txt", "timestamp.txt", "a text in it"])
+def test_feedback_of_who_came_in_another_way_stops_nobody(tmp_path, caplog, lacks):
+    course = CourseDirectory(root=str(tmp_path), assignment_id="ps1")
+    for student in ("ada", "ben", "cleo"):
+        folder = tmp_path / "feedback" / student / "ps1"
+        folder.mkdir(parents=True)
+        (folder / "forward.html").write_text(student)
+        for name in ("submission_secret.txt", "timestamp.txt"):
+            if (student, name) != ("ben", lacks):
+                (folder / name).write_text(student)
+    if lacks == "a text in it":
+        (tmp_path / "feedback" / "ben" / "ps1" / "timestamp.txt").write_bytes(b"\xff")
+    app = exchange.SafeReleaseFeedback(coursedir=course, log=logging.getLogger("feedback"))
+    app.src_path = course.format_path("feedback", "*", "ps1")
+    app.dest_path = str(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    app.copy_files()
+    assert sorted(page.read_text() for page in (tmp_path / "out").iterdir()) == ["ada", "cleo"]
+    assert "No feedback for ben through the exchange" in caplog.text
+
+
 def test_a_folder_of_another_owner_or_without_a_time_stands_for_nobody(tmp_path, monkeypatch):
     plugin, inbound = collect_from(tmp_path)
     names = (
@@ -869,6 +938,38 @@ def test_a_collection_that_was_killed_is_finished_by_the_same_command(course):
     assert hand_ins(course) == {"ada": "of ada", "ben": "of ben"}
     assert command(course, 0, "--force").returncode == 0
     assert hand_ins(course) == {"ada": "later of ada", "ben": "of ben", "cleo": "of cleo"}
+
+
+def test_a_collection_has_not_ended_before_the_gradebook_knows_who_was_let_in(roster, monkeypatch):
+    """Else the same command would ask for --force, and grading once more for the stranger."""
+    put(roster, ("zoe_forward.ipynb", "x"), ("ada_forward.ipynb", "x"))
+
+    def killed(collector):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HandInCollector, "admit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect(roster, allow_unknown=True)
+    assert (roster / "downloaded" / "ps1" / UNDER_WAY).exists()
+    assert set(collect(roster, allow_unknown=True)) == {"ada", "zoe"}
+    assert not (roster / "downloaded" / "ps1" / UNDER_WAY).exists()
+
+
+def test_of_two_collections_at_once_one_waits(course, caplog):
+    """Else each takes away what the other has unpacked, and half of a class comes."""
+    records = course / ".grading"
+    put(course, ("ada_forward.ipynb", "x"))
+    app = app_of(course, TrustedExecute={"records": str(records)})
+    app.extract_archive_files()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(collect, course, TrustedExecute={"records": str(records)})
+        while "waiting for another command" not in caplog.text:
+            assert not other.done()
+            time.sleep(0.01)
+        assert (course / "downloaded" / "ps1" / UNDER_WAY).exists()
+        app.process_extracted_files()
+        assert other.result() == {"ada": {"forward.ipynb": "x"}}
 
 
 @pytest.mark.parametrize("where", ["unpack.copy", "transfer.shutil.copy"])

@@ -63,6 +63,8 @@ def test_a_list_loads_as_it_is_written(text, more, encoding):
         ("First name,Last name,Email address\nA,L,a@x.org\nB,W,b@x.org\n", "mails"),
         ('Student,ID,SIS Login ID\n    Mögliche Punkte,,\n,,\n"L, A",1,ada\n', ["ada"]),
         ("id \n mu\u0308ller\u00a0\n", ["m\u00fcller"]),
+        ("Identifier,Full name,ID number\nParticipant 12,Ada L,0012\n", ["0012"]),
+        ("ID;Vollständiger Name;E-Mail-Adresse\nTeilnehmer/in12;A L;a@x.org\n", ["a@x.org"]),
     ],
 )
 def test_what_stands_for_an_id(text, ids):

@@ -30,7 +30,7 @@ def only_writer(records, say):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another command to finish writing grades")
+            say("waiting for another command to finish writing")
             fcntl.flock(lock, fcntl.LOCK_EX)
         held.add(key)
         try:

@@ -10,6 +10,8 @@ gradebook. So where it stands, all is written.
 """
 
 import contextlib
+import logging
+import sys
 import time
 import warnings
 from dataclasses import replace
@@ -240,7 +242,23 @@ def _autograde(course, student, tasks):
     converter.force = True
     # Read already: see ``TolerantExporter``.
     converter.works = {(task.student, task.notebook): task for task in tasks}
+    cause = _Cause(logging.ERROR)
+    converter.log.addHandler(cause)
     try:
         converter.start()
     except (DatabaseError, NbGraderException) as error:
-        raise unusable(error) from None
+        told = unusable(error)
+        if told is error and cause.error:
+            raise NbGraderException(str(cause.error)) from None
+        raise told from None
+    finally:
+        converter.log.removeHandler(cause)
+
+
+class _Cause(logging.Handler):
+    """Keeps the exception on which nbgrader writes to its log: whoever called it hears of none."""
+
+    error = None
+
+    def emit(self, record):
+        self.error = sys.exc_info()[1] or self.error
