@@ -241,7 +241,7 @@ take_in(
                     "        y = (given - mean.to(given).view(wide))",
                 )
             ],
-            ["x_hat in bfloat16"],
+            [],
         ),
         (
             [

@@ -610,13 +610,6 @@ LAYER_MISTAKES = (
         values="x",
     ),
     slip(
-        "x_hat in bfloat16",
-        "For x in bfloat16 the mean is rounded to bfloat16 before it is subtracted. Compute x_hat "
-        "in float32, and convert the output alone.",
-        "L5",
-        x_hat="(x - mean.view(shape).to(x.dtype)) / std.view(shape).to(x.dtype)",
-    ),
-    slip(
         "variance rounded by autocast",
         "Under autocast einsum and matrix products run in bfloat16, whatever goes in: the variance "
         "has 8 bits there. Use mean() or sum(), or switch autocast off inside.",
