@@ -10,9 +10,11 @@ _WIDTH, _HEIGHT, _BAR = 560, 160, 22
 _MOST_MISTAKES = 30
 
 _STYLE = """
+:root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; } th, td { padding: .2em .5em; text-align: left; }
-th { border-bottom: 2px solid; } td { border-bottom: 1px solid #bbb; } svg { max-width: 100%; }
+th { border-bottom: 2px solid; } td { border-bottom: 1px solid #8888; } svg { max-width: 100%; height: auto; }
+td:last-child { min-width: 12em; overflow-wrap: anywhere; } .wide { overflow-x: auto; }
 """.strip()
 
 
@@ -39,7 +41,8 @@ def page_of(facts, names):
         _table(["student", "state", "points", "handed in (UTC)", "look at"], _rows(facts, names)),
     ]
     body = "\n".join(parts)
-    head = f'<meta charset="utf-8"><title>{escape(facts.problem_set)}</title>'
+    screen = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">{screen}<title>{escape(facts.problem_set)}</title>'
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n'
         f"<body>\n{body}\n</body></html>\n"
@@ -137,4 +140,4 @@ def _table(headings, rows):
         for row in rows
     ]
     body = "".join(lines) or f'<tr><td colspan="{len(headings)}">none</td></tr>'
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

@@ -169,7 +169,9 @@ class SafeExtractor(ExtractorPlugin):
             name = PurePosixPath(member.name.replace("\\", "/"))
             if not is_safe(name):
                 self.log.warning("Refused %r in %s: its name leads elsewhere.", member.name, folder)
-                self.left.append((folder / repr(member.name), "Its name leads elsewhere."))
+                # Below the folder, and the part that tells a student as it stood.
+                shown = repr(member.name)[1:-1].lstrip("/")
+                self.left.append((folder / shown, "Its name leads elsewhere."))
             elif is_hidden(name):
                 self._leave_hidden(folder, name)
             else:

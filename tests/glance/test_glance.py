@@ -99,6 +99,10 @@ def test_the_page_shows_what_students_wrote_as_text(course):
     assert "Is my &lt;b&gt;variance&lt;/b&gt; not the biased one?" in text
     assert f"Regrade request of ada (flag not up): {REQUEST}" in said
     assert 'role="img"' in text
+    # A phone and a dark screen: nothing is wider than the page, and its colours are the reader's.
+    assert text.count("<table>") == text.count('<div class="wide"><table>')
+    assert 'name="viewport"' in text
+    assert "color-scheme: light dark" in text
     assert page.stat().st_mode & 0o077 == 0
 
 

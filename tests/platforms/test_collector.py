@@ -129,6 +129,18 @@ def test_text_that_was_typed_into_moodle_is_its_student_s(course):
     }
 
 
+def test_whose_a_file_is_that_leads_elsewhere_is_told_too(course):
+    moodle = "Ada Lovelace_1_assignsubmission_file_"
+    put(
+        course,
+        (f"{moodle}/../../x.ipynb", "x"),
+        ("/ben_forward.ipynb", "x"),
+        ("cleo_forward.ipynb", "x"),
+    )
+    collect(course, students={"Ada Lovelace": "ada"})
+    assert {row[1] for row in left(course).values()} == {"ada", "ben"}
+
+
 def test_what_needs_a_password_says_so(course):
     locked = bytearray(zipped(("forward.ipynb", "x")))
     # The flags stand at these places of the two heads of a file.
@@ -266,7 +278,7 @@ def test_every_file_of_an_archive_is_a_hand_in_or_a_line_of_the_table(course, ca
         "class.zip/dan_4714_11_hw.ZIP/notes.docx": (False, "dan"),
         "class.zip/my homework.ipynb": (True, ""),
         "class.zip/=1+1.xlsx": (True, ""),
-        "class.zip/'../evil.ipynb'": (True, ""),
+        "class.zip/../evil.ipynb": (True, ""),
     }
     assert "5 of 7 files that are no hand-in need a human" in caplog.text
     assert "bob_4712_9_forward.html (of bob): It is neither a notebook nor" in caplog.text
