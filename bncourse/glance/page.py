@@ -14,7 +14,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; } th, td { padding: .2em .5em; text-align: left; }
 th { border-bottom: 2px solid; } td { border-bottom: 1px solid #8888; } svg { max-width: 100%; }
-svg { height: auto; } td:last-child { min-width: 12em; overflow-wrap: anywhere; } .wide { overflow-x: auto; }
+svg { height: auto; }
+td:last-child { min-width: 12em; overflow-wrap: anywhere; } .wide { overflow-x: auto; }
 """.strip()
 
 
