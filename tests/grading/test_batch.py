@@ -241,6 +241,7 @@ def test_one_batch_at_a_time_writes(course):
 
 
 def test_nbgrader_waits_for_its_turn_too(course):
+    (course / ".grading").mkdir(mode=0o700, exist_ok=True)
     lock = (course / ".grading" / "writer.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     command = [sys.executable, "-m", "nbgrader", "autograde", corpus.PROBLEM_SET, "--force"]
