@@ -389,7 +389,8 @@ def _drive_deepcopy(obj, inputs):
             called(layer, x)
             _state(layer, "after a step")
             require_no_graph(layer)
-    other = _copied(layer)
+            # What an attribute holds without being a tensor has a sentence of its own.
+            other = _copied(layer)
     called(other, tensor(inputs["x2"], inputs["device"]))
     return _state(layer, "of the original") | _state(other, "of the copy")
 
