@@ -22,18 +22,41 @@ def keeping(cls, keep):
     return Keeping
 
 
+def function_keeping(function, keep):
+    """Return a function of autograd that hands its node to ``keep``."""
+
+    class Keeping(function):
+        @staticmethod
+        def forward(ctx, *args):
+            keep(ctx)
+            return function.forward(ctx, *args)
+
+    return Keeping
+
+
+def result_keeping(function, keep):
+    """Return a function that hands on a part of its y, or a net whose first norm does."""
+
+    def call(*args, **kwargs):
+        made = function(*args, **kwargs)
+        if isinstance(made, torch.Tensor):
+            keep(made.mean())
+        elif hasattr(made[1], "running_mean"):
+            made[1].__class__ = keeping(type(made[1]), keep)
+        return made
+
+    return call
+
+
 def verdict_of(name, keep):
-    exercise = find(name)
     obj = importlib.import_module(f"solutions_{set_of(name).name}").CORRECT[name][0]
-    if isinstance(obj, type):
-        return verdict_on(exercise, keeping(obj, keep), 0)
-
-    def function(*args, **kwargs):
-        y = obj(*args, **kwargs)
-        keep(y.mean())
-        return y
-
-    return verdict_on(exercise, function, 0)
+    if not isinstance(obj, type):
+        changed = result_keeping(obj, keep)
+    elif issubclass(obj, torch.autograd.Function):
+        changed = function_keeping(obj, keep)
+    else:
+        changed = keeping(obj, keep)
+    return verdict_on(find(name), changed, 0)
 
 
 NAMES = [
@@ -43,6 +66,8 @@ NAMES = [
     "fix_the_bug_3",
     "fix_the_bug_7",
     "ResidualBlock",
+    "deep_net",
+    "BatchNormFunction",
 ]
 
 
