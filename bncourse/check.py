@@ -1,6 +1,8 @@
 """The self-check that a student runs: ``check(batchnorm_forward)``."""
 
+import contextlib
 import difflib
+import gc
 import os
 import sys
 import time
@@ -51,15 +53,9 @@ def check(obj, name=None, *, seed=None, device=None, weights=None):
     hidden = seed is None and SEED_VARIABLE in os.environ
     drawn = _seed(seed)
     cases = draw_cases(exercise, drawn)
-    attempts, start = {}, time.perf_counter()
-    try:
-        made = attempt_each(exercise, obj, cases.values(), device)
-        attempts.update(zip(cases, made, strict=True))
-    except KeyboardInterrupt as stop:
-        running = list(cases)[min(len(attempts), len(cases) - 1)]
-        raise CheckFailed(_stopped(exercise, running, time.perf_counter() - start, stop)) from None
-    seconds = time.perf_counter() - start
-    verdict = judge(exercise, cases, attempts, device, weights)
+    with _garbage_of_others_left():
+        attempts, seconds = _attempts(exercise, obj, cases, device)
+        verdict = judge(exercise, cases, attempts, device, weights)
     if not hidden:
         seen.note(
             exercise.name,
@@ -74,6 +70,35 @@ def check(obj, name=None, *, seed=None, device=None, weights=None):
         print(_slow(seconds))
     if not hidden:
         print("\n".join(_what_next(exercise)))
+
+
+@contextlib.contextmanager
+def _garbage_of_others_left():
+    """Have Python look for garbage among what a block makes only.
+
+    With Keras or PyTorch loaded there are a million objects from before, and a collection that
+    looks at each of them takes as long as a check. Who froze them before has a reason of their own.
+    """
+    ours = not gc.get_freeze_count()
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()
+
+
+def _attempts(exercise, obj, cases, device):
+    """Return ``{name: Attempt}``, one per case, and the seconds that they took."""
+    attempts, start = {}, time.perf_counter()
+    try:
+        made = attempt_each(exercise, obj, cases.values(), device)
+        attempts.update(zip(cases, made, strict=True))
+    except KeyboardInterrupt as stop:
+        running = list(cases)[min(len(attempts), len(cases) - 1)]
+        raise CheckFailed(_stopped(exercise, running, time.perf_counter() - start, stop)) from None
+    return attempts, time.perf_counter() - start
 
 
 def _how_to_play(exercise, verdict):

@@ -1,5 +1,6 @@
 """What a student reads when something else than a solution is checked."""
 
+import gc
 import inspect
 import random
 import subprocess
@@ -361,6 +362,25 @@ def test_printing_is_shown_with_a_failure_and_mentioned_with_a_success(capsys):
 
 def test_a_flood_of_output_is_cut():
     assert len(message_of(lambda x: print("flood" * 10**5))) < 2000
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_check_collects_only_garbage_of_its_own(frozen):
+    seen_in_the_check = []
+
+    def batch_statistics(x):
+        seen_in_the_check.append(gc.get_freeze_count())
+        raise ValueError
+
+    if frozen:
+        gc.freeze()
+    before = gc.get_freeze_count()
+    try:
+        message_of(batch_statistics)
+        assert min(seen_in_the_check) > 0
+        assert bool(gc.get_freeze_count()) == bool(before)
+    finally:
+        gc.unfreeze()
 
 
 def test_an_input_changed_in_place():

@@ -22,13 +22,22 @@ def _signature(input_dim, hidden=(64, 32)):
 # --- cases ------------------------------------------------------------------------------------
 
 
-def _given(rng, input_dim, hidden=None):
-    """Return inputs for a width of the input and, unless None, the widths of the hidden layers."""
+def _given(rng, input_dim, hidden=None, twice=False):
+    """Return the inputs of a case.
+
+    Args:
+        rng: a NumPy Generator.
+        input_dim: the width of the input.
+        hidden: the widths of the hidden layers; None leaves them at their default.
+        twice: whether a second model is made and compared. To make one takes long, so that the
+            cases with several layers of given widths leave it to the others.
+    """
     widths = (input_dim, *(DEFAULT_HIDDEN if hidden is None else hidden))
     parts = [part for shape in pairwise(widths) for part in _hidden_weights(rng, *shape)]
     parts += [rng.normal(size=widths[-1]) / np.sqrt(widths[-1]), rng.uniform(0.2, 0.5, 1)]
     given = {
         "input_dim": input_dim,
+        "twice": twice,
         "x": rng.normal(size=(6, input_dim)).astype(np.float32),
         # In the order of the layers: kernel, gamma, beta, moving mean, moving variance; at the
         # end kernel and bias.
@@ -49,9 +58,9 @@ def _hidden_weights(rng, fan_in, units):
 
 def _cases(rng):
     return {
-        "hidden left at its default": Case(_given(rng, 20), "float32"),
+        "hidden left at its default": Case(_given(rng, 20, twice=True), "float32"),
         "three hidden layers": Case(_given(rng, 9, (8, 6, 4)), "float32"),
-        "one unit": Case(_given(rng, 1, (1,)), "float32"),
+        "one unit": Case(_given(rng, 1, (1,), twice=True), "float32"),
         "widths that repeat and grow": Case(_given(rng, 6, (5, 5, 7)), "float32"),
         "no hidden layer": Case(_given(rng, 5, ()), "float32"),
     }

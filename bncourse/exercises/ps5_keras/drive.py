@@ -517,11 +517,8 @@ def drive_classifier(obj, inputs):
         options = {name: inputs[name] for name in ("hidden",) if name in inputs}
         model = obj(inputs["input_dim"], **options)
         _require_structure(model, inputs["input_dim"])
-        twin = obj(inputs["input_dim"], **options)
-        _require_another(twin, model)
-        _require_structure(twin, inputs["input_dim"])
-        if twin.count_params() != model.count_params():
-            raise Unusable("A second call returns a model with another number of parameters.")
+        if inputs["twice"]:
+            _require_another(obj(inputs["input_dim"], **options), model, inputs["input_dim"])
         _fill(model, inputs["weights"])
         outputs = {
             "trainable parameters": _count(model.trainable_variables),
@@ -593,12 +590,21 @@ def _require_start(layers):
                 )
 
 
-def _require_another(twin, model):
-    """Raise Unusable if the models of two calls share a layer."""
+def _require_another(twin, model, input_dim):
+    """Raise Unusable if the models of two calls share a layer, or the second is not as the first.
+
+    Args:
+        twin: what the second call returned.
+        model: what the first did.
+        input_dim: the width of the input of both.
+    """
     if {id(layer) for layer in _layers(twin)} & {id(layer) for layer in _layers(model)}:
         raise Unusable(
             "A second call returns layers of the first model again. Make new ones in each call."
         )
+    _require_structure(twin, input_dim)
+    if twin.count_params() != model.count_params():
+        raise Unusable("A second call returns a model with another number of parameters.")
 
 
 def _require_defaults(layers):
