@@ -294,6 +294,16 @@ class _Candidate:
         return not any(each.other for each in self.everywhere)
 
     @property
+    def has_values(self):
+        """Whether it looks like the solution by results, and not by what both refuse alone."""
+        return any(self.at(each).same for each in self.evidence if not each.made.error)
+
+    @property
+    def is_seen(self):
+        """Whether it looks like the solution in some case."""
+        return any(self.touches(each) for each in self.evidence)
+
+    @property
     def stumbles(self):
         """The first case in which it differs from the solution."""
         return next(each for each in self.evidence if self.at(each).other)
@@ -373,7 +383,9 @@ def _likely_pairs(exercise, first, candidates):
             alone = one if one.matches(first) else other
             if _contradicted(alone) or not pair.may_be_whole(alone.stumbles):
                 continue
-        if pair.may_match(first) and not (_contradicted(one) or _contradicted(other)):
+        if not pair.may_match(first) or _contradicted(one) or _contradicted(other):
+            continue
+        if pair.has_values or (one.is_seen and other.is_seen):
             yield pair
 
 

@@ -88,7 +88,18 @@ def kept_as_leaves(**leaves):
 
 # What a tool for trained models has no reason to leave changed.
 _SETTINGS = ("eps", "momentum", "affine", "track_running_stats", "training")
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+_HOOKS_OF_PARAMETERS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+_HELD = ("_parameters", "_buffers", "_modules")
 
 
 def settings(model):
@@ -98,11 +109,12 @@ def settings(model):
         of = f" of {type(module).__name__}" + (f" ({path})" if path else "")
         found |= {name + of: getattr(module, name) for name in _SETTINGS if hasattr(module, name)}
         found |= {name + of: value for name, value in vars(module).items() if _says(name, value)}
-        found["the number of hooks" + of] = sum(len(getattr(module, hooks)) for hooks in _HOOKS)
-        found["the attributes" + of] = frozenset(vars(module))
+        found["the number of hooks" + of] = _hooks_of(module)
+        held = (getattr(module, each) for each in _HELD)
+        found["the attributes" + of] = frozenset(vars(module)).union(*held)
         for name, parameter in module.named_parameters(recurse=False):
             found[f"requires_grad of {name}{of}"] = parameter.requires_grad
-            found[f"the number of hooks on {name}{of}"] = len(parameter._backward_hooks or ())
+            found[f"the number of hooks on {name}{of}"] = _hooks_on(parameter)
     return found
 
 
@@ -113,8 +125,15 @@ def _says(name, value):
 
 def hooks(model):
     """Return how many hooks a model holds, those on its parameters included."""
-    on_modules = sum(len(getattr(m, name)) for m in model.modules() for name in _HOOKS)
-    return on_modules + sum(len(p._backward_hooks or ()) for p in model.parameters())
+    return sum(map(_hooks_of, model.modules())) + sum(map(_hooks_on, model.parameters()))
+
+
+def _hooks_of(module):
+    return sum(len(getattr(module, name)) for name in _HOOKS)
+
+
+def _hooks_on(parameter):
+    return sum(len(getattr(parameter, name, None) or ()) for name in _HOOKS_OF_PARAMETERS)
 
 
 def require_settings(model, before):
@@ -150,6 +169,17 @@ def require_same_parameters(model, before):
                 f"It puts a new parameter in the place of {name}. An optimizer holds the old one, "
                 "and would train that: write into it, with copy_."
             )
+
+
+def require_same_list(batches, before):
+    """Raise Unusable unless a list of batches that was handed in holds the same tensors as before.
+
+    Args:
+        batches: the list.
+        before: a copy of it.
+    """
+    if list(map(id, batches)) != list(map(id, before)):
+        raise Unusable("It changes the list batches. The caller still needs it: only read from it.")
 
 
 def require_usable(model):

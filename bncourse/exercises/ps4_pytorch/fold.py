@@ -125,6 +125,11 @@ def _drive(obj, inputs):
         require_settings(module, was)
         require_same_parameters(module, held)
         require_same_kinds(module, of_kind, f" of the {type(module).__name__} that is given")
+        if any(parameter.grad is not None for parameter in held.values()):
+            raise Unusable(
+                f"It leaves a gradient in .grad of the {type(module).__name__} that is given. "
+                "Nothing is trained here."
+            )
     if folded.bias is None:
         raise Unusable("The folded convolution has no bias; beta and the running mean need one.")
     x = tensor(inputs["x"], inputs["device"])

@@ -13,6 +13,7 @@ from bncourse.exercises.torch_drive import (
     kinds,
     one_thread,
     require_same_kinds,
+    require_same_list,
     require_same_parameters,
     require_settings,
     require_usable,
@@ -149,8 +150,7 @@ def _drive(obj, inputs):
         raise Unusable("It must return the model itself, not another module around it.")
     if returned is not model:
         raise Unusable(_of_another(model, statistics))
-    if list(map(id, batches)) != list(map(id, objects)):
-        raise Unusable("It changes the list batches. The caller still needs it: only read from it.")
+    require_same_list(batches, objects)
     if not all(map(torch.equal, batches, given)):
         raise Unusable("It changes a batch in place. Work on new tensors.")
     if last.grad is None or not torch.equal(last.grad, torch.ones_like(last)):
@@ -344,7 +344,7 @@ _MISTAKES = (
     hooked(
         "hooks left behind",
         "The hooks stay on the layers and run in every later pass, with all they keep. Keep what "
-        "register_forward_hook returns, and call its remove().",
+        "registering it returns, and call its remove().",
         "L6",
         hook_remove=Instead("pass"),
     ),

@@ -186,12 +186,16 @@ def once_part_by_part(model, x):
 def once_in_two_passes(model, x):
     probe = copy.deepcopy(model).train()
     entered = {}
-    for name, part in probe.named_children():
+    handles = [
         part.register_forward_pre_hook(
             lambda part, args, name=name: entered.update({name: args[0].detach().clone()})
         )
+        for name, part in probe.named_children()
+    ]
     with torch.no_grad():
         _ = probe(x)
+    for handle in handles:
+        handle.remove()
     once = copy.deepcopy(model)
     names = [name for name, _ in once.named_children()]
     for index, name in enumerate(names[1:]):

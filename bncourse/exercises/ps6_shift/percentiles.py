@@ -17,7 +17,12 @@ from bncourse.exercises.ps6_shift.drive import (
     require_untouched,
     snapshot,
 )
-from bncourse.exercises.torch_drive import one_thread, tensor, untouched
+from bncourse.exercises.torch_drive import (
+    one_thread,
+    require_same_list,
+    tensor,
+    untouched,
+)
 from bncourse.inputs import batch, cast
 from bncourse.reference import shift
 from bncourse.slips import Instead, Right
@@ -67,6 +72,8 @@ def _drive(obj, inputs):
     steps = list(steps) if inputs.get("listed") else steps
     with untouched(**batches):
         rows = obj(model, inputs["layer"], steps, **options)
+    if inputs.get("listed"):
+        require_same_list(steps, list(batches.values()))
     require_untouched(model, before)
     return {"percentiles": numbers(rows)}
 
@@ -260,7 +267,7 @@ _MISTAKES = (
     slip(
         "hook left behind",
         "The hook stays on the model and runs in every later pass. Keep what "
-        "register_forward_hook returns, and call its remove().",
+        "registering it returns, and call its remove().",
         "S3",
         hook_remove=Instead("pass"),
     ),
