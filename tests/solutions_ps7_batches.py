@@ -275,6 +275,16 @@ class Counting(Registered):
         return super().forward(x)
 
 
+class Frozen(Registered):
+    """With running statistics that are saved as parameters, and ask for no gradient."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, momentum)
+        for name, start in list(self.named_buffers()):
+            delattr(self, name)
+            setattr(self, name, nn.Parameter(start, requires_grad=False))
+
+
 # --- fix_the_bug_4 --------------------------------------------------------------------------------
 
 
@@ -404,7 +414,7 @@ CORRECT = {
     ],
     "fix_the_bug_1": [in_tensors, by_var_mean, by_affine_map],
     "fix_the_bug_2": [last_axis_kept, all_but_the_last, channel_by_channel],
-    "fix_the_bug_3": [Registered, TwoPaths, Counting],
+    "fix_the_bug_3": [Registered, TwoPaths, Counting, Frozen],
     "fix_the_bug_4": [by_np_var, shifted_data, welford],
     "fix_the_bug_5": [under_no_grad, detached_at_the_end, changed_in_place, of_the_data],
     "fix_the_bug_6": [by_ddof, by_shape, by_channel],

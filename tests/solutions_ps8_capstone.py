@@ -212,8 +212,17 @@ def net_with_names(inputs, width, blocks, classes, block, normed=True):
     return nn.Sequential(OrderedDict(parts, head=nn.Linear(width, classes)))
 
 
+def net_with_identity(inputs, width, blocks, classes, block, normed=True):
+    """Let an Identity stand where the norm is absent."""
+    norm = BatchNorm if normed else None
+    between = norm(width) if normed else nn.Identity()
+    inside = [block(width, norm) for _ in range(blocks)]
+    first, last = nn.Linear(inputs, width, bias=not normed), nn.Linear(width, classes)
+    return nn.Sequential(first, between, *inside, last)
+
+
 CORRECT = {
     "ResidualBlock": [ResidualBlock, Branching, Looping, Sequence],
     "train": [train_by_hand, train_with_optimizer, train_streaming, train_in_numpy_order],
-    "deep_net": [net_with_own_layer, net_by_list, net_by_append, net_with_names],
+    "deep_net": [net_with_own_layer, net_by_list, net_by_append, net_with_names, net_with_identity],
 }

@@ -418,9 +418,16 @@ def wide_input(input_dim, hidden=(64, 32)):
     return keras.Sequential([keras.Input((1, input_dim)), keras.layers.Dense(1)])
 
 
+def built_by_a_call(input_dim, hidden=(64, 32)):
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model(np.zeros((1, input_dim), "float32"))
+    return model
+
+
 @pytest.mark.parametrize(
     ("obj", "said"),
     [
+        (built_by_a_call, "first call on an array"),
         (lambda input_dim, hidden=(): None, "must return a keras.Sequential. Received: NoneType"),
         (lambda input_dim, hidden=(): keras.Sequential(), "must be built"),
         (

@@ -548,7 +548,8 @@ def _require_structure(model, input_dim):
         )
     if model.input_shape[0] is not None:
         raise Unusable(
-            "The model must take any number of examples: leave the batch size out of keras.Input. "
+            "The model must leave the number of examples open. A batch size in keras.Input and a "
+            "first call on an array both fix it; keras.Input((input_dim,)) does not. "
             f"Received: an input of shape {model.input_shape}."
         )
     if model.input_shape != (None, input_dim):

@@ -86,7 +86,7 @@ def _drive(obj, inputs):
             )
         (outputs["dx in eval"],) = differentiate(y, (x_eval,), dy)
         outputs |= {f"{name} after eval": _buffer(layer, name).clone() for name in _BUFFERS}
-        outputs["numbers to train"] = sum(p.numel() for p in layer.parameters())
+        outputs["numbers to train"] = sum(p.numel() for p in layer.parameters() if p.requires_grad)
         _require_learning(layer)
         other = _made(obj, inputs)
         outputs["y in training, of data"] = called(other, x2)
@@ -282,11 +282,11 @@ BUG = Exercise(
         ),
         slip(
             "statistics as parameters",
-            "The running statistics are parameters. They are saved, and an optimiser would train "
-            "them too. A buffer is saved and not trained.",
+            "The running statistics are parameters that ask for gradients. They are saved, and an "
+            "optimiser trains them too. A buffer is saved and not trained.",
             "L1",
-            __init____running_mean="nn.Parameter(torch.zeros(num_features), requires_grad=False)",
-            __init____running_var="nn.Parameter(torch.ones(num_features), requires_grad=False)",
+            __init____running_mean="nn.Parameter(torch.zeros(num_features))",
+            __init____running_var="nn.Parameter(torch.ones(num_features))",
             remember__running_mean=Instead(
                 "self.running_mean.data = (1 - m) * self.running_mean.data + m * mean"
             ),

@@ -152,8 +152,10 @@ def _made(obj, inputs, normed, seed):
     if not isinstance(net, nn.Sequential):
         raise Unusable(f"The net must be an nn.Sequential. Received: {describe(net)}.")
     if type(net).forward is nn.Sequential.forward:
-        # The table says where a part stands, not what it is called.
-        net._modules = {str(place): part for place, part in enumerate(net)}
+        # The table says where a part stands, not what it is called. An Identity is no part: it may
+        # stand where the norm is absent.
+        parts = [part for part in net if not isinstance(part, nn.Identity)]
+        net._modules = {str(place): part for place, part in enumerate(parts)}
     return net
 
 
