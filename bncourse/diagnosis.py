@@ -132,6 +132,9 @@ class _Evidence:
         got, other = self.made.outputs.get(label), known.outputs.get(label)
         if not wrong and not known_wrong:
             return "right"
+        if got is None and other is None:
+            # What is not there is no value: another result, of a wrong shape, keeps it away.
+            return "agree"
         if not _finite(got) or not _finite(other):
             return "agree" if _alike(got, other) else "unclear"
         if self.case.noisy:

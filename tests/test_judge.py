@@ -1,6 +1,7 @@
 """What a verdict says: the mistakes, how sure it is of them, and what is right already."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -386,3 +387,23 @@ def test_a_part_that_cannot_be_compared_leaves_the_others():
     verdict = verdict_on(DOUBLE, Odd, 0)
     assert verdict.finding == "dx must be an array."
     assert "y is right in every case." in verdict.progress
+
+
+def drive_where_y_fits(obj, inputs):
+    """Leave dx out where y has another shape than x, as the drives of layers do."""
+    outputs = {"y": obj().forward(inputs["x"])}
+    if outputs["y"].shape == inputs["x"].shape:
+        outputs["dx"] = obj().backward(inputs["x"])
+    return outputs
+
+
+def test_a_result_that_neither_of_two_has_is_no_likeness():
+    summed = slip("y summed", "y is summed.", "F1", y="x.sum()")
+    exercise = replace(DOUBLE, drive=drive_where_y_fits, mistakes=(summed,))
+
+    class Flat(Layer):
+        def forward(self, x):
+            return 2 * x.ravel()
+
+    assert not verdict_on(exercise, Flat, 0).mistakes
+    assert [each.name for each in verdict_on(exercise, summed.obj, 0).mistakes] == ["y summed"]

@@ -618,8 +618,8 @@ LAYER_MISTAKES = (
     ),
     slip(
         "stored statistics rounded to bfloat16",
-        "The statistics are converted to the dtype of x before they are stored, so those of a "
-        "bfloat16 batch are rounded to 8 bits. Store them in float32.",
+        "The statistics that are stored come in the dtype of x, so those of a bfloat16 batch are "
+        "rounded to 8 bits. Compute and store them in float32.",
         "L5",
         stored="mean.detach().to(x.dtype), (var.detach() * count / (count - 1)).to(x.dtype)",
     ),

@@ -188,10 +188,12 @@ def _require_size(batches, size):
         raise Unusable(f"A batch must hold batch_size={size} examples. Received: {largest}.")
 
 
-def _require_once(epoch):
+def _require_once(epoch, told=False):
     seen = [example for rows in epoch for example in rows]
     if len(set(seen)) < len(seen):
-        raise Unusable("Some examples come more than once in an epoch. Each comes once.")
+        sizes = ", ".join(str(len(rows)) for rows in epoch)
+        more = f" Here its batches should be {len(epoch)}; they hold {sizes}." if told else ""
+        raise Unusable(f"Some examples come more than once in an epoch. Each comes once.{more}")
 
 
 def _drive_sizes(obj, inputs):
@@ -199,7 +201,7 @@ def _drive_sizes(obj, inputs):
     model = _model(inputs)
     _trained(obj, model, inputs)
     sizes = _sizes(len(inputs["x"]), inputs["batch_size"])
-    _require_once(model.batches[: len(sizes)])
+    _require_once(model.batches[: len(sizes)], told=True)
     epochs = [model.batches[start : start + len(sizes)] for start in (0, len(sizes))]
     outputs = {"sizes of the batches": [len(rows) for rows in model.batches]}
     with so_far(outputs):
@@ -565,6 +567,14 @@ _MISTAKES = (
         "H8",
         alone="len(waiting) > 1 and len(waiting[-1]) < batch_size",
         joined="waiting[-2]",
+    ),
+    slip(
+        "incomplete batch of several dropped",
+        "The incomplete last batch is left out where it holds two examples or more. It is a batch "
+        "of its own.",
+        "H8",
+        alone="len(waiting) > 1 and len(waiting[-1]) < batch_size",
+        joined="torch.cat(waiting[-2:]) if len(waiting[-1]) == 1 else waiting[-2]",
     ),
     slip(
         "one example left alone",
