@@ -36,6 +36,7 @@ WAITS = (
 ENDED = "It ends the group of the processes, and the next step needs it. Leave it as it is."
 NEVER_ENDS = "It computes without an end: a process was stopped after {} seconds of computing."
 DIED = "A process ended before it returned. Received: {}."
+UNEQUAL = "So ends an exchange in which the tensors of the processes differ in shape or dtype."
 OVERWRITTEN = "It changes x in place. The caller still needs it: work on a new tensor."
 
 # A right solution computes for milliseconds.
@@ -260,7 +261,8 @@ def _how_it_died(status):
     number = os.WTERMSIG(status)
     if number == signal.SIGXCPU:
         return NEVER_ENDS.format(COMPUTING_SECONDS)
-    return DIED.format(signal.Signals(number).name)
+    died = DIED.format(signal.Signals(number).name)
+    return f"{died} {UNEQUAL}" if number == signal.SIGABRT else died
 
 
 def _end(worker):
