@@ -67,7 +67,7 @@ def _drive(obj, inputs):
             # A second layer of the same net.
             x_other = (1 - 2 * x.detach()).requires_grad_()
             other = x_other, 3 * gamma.detach(), beta.detach()
-            with graph_ends(x_other):
+            with graph_ends(x_other), kept_as_leaves(x=x_other):
                 obj(*other, *_copied(state), inputs["momentum"], 1.7 * inputs["eps"])
             dy = tensor(inputs["dy"], "cpu")
             gradients = differentiate_kept(y, (x, gamma, beta), dy)
