@@ -221,6 +221,8 @@ take_in(
         ),
         ([("normal_(0, 1, generator=self.g)", "normal_(0, 1, generator=self.g).clamp(-2, 2)")], []),
         ([("k.exp()", "2**k")], []),
+        # Without noise y is 1 everywhere, so dx is 0 as where the exponential is missing.
+        ([("y * k.exp().to(y) + m", "(y * k.to(y)).exp() + m")], []),
         (
             [
                 (

@@ -489,6 +489,7 @@ noisy_batchnorm = Exercise(
         (label, "float64"): next(size for word, size in _CHANCE.items() if word in label)
         for label in _DRAWN
     },
+    chained=True,
     takes_device=True,
     allows_ready_made=True,
 )
