@@ -17,6 +17,7 @@ from bncourse.exercise import Unusable, draw_cases
 from bncourse.exercises.ps7_batches import processes
 from bncourse.reference import batches, convolution, forward
 from bncourse.registry import find, load
+from bncourse.rules import CHANGED_LATER
 from bncourse.trial.sample_class import source_of
 
 SYNC = "sync_batch_statistics"
@@ -172,11 +173,11 @@ def test_a_solution_runs_in_two_processes_and_leaves_none_behind():
         own = torch.tensor([[float(os.getpid())]])
         everyone = [torch.empty_like(own) for _ in range(2)]
         dist.all_gather(everyone, own)
-        return torch.cat(everyone).ravel(), own.ravel()
+        return torch.cat(everyone).ravel(), torch.cat([own.ravel(), x.sum().float()[None]])
 
     first, second = processes.call_in_processes(sync_batch_statistics, SHARDS, RETURNS)
     pids = [int(pid) for pid in first["mean"]]
-    assert [int(each["var"].item()) for each in (first, second)] == pids
+    assert [int(each["var"][0]) for each in (first, second)] == pids
     assert len({*pids, os.getpid()}) == 3
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -264,6 +265,48 @@ def test_an_exception_that_cannot_travel_is_told_by_its_words():
 
     with pytest.raises(RuntimeError, match="OnlyHere: lost"):
         processes.in_forks(raises, SHARDS, RETURNS)
+
+
+@linux
+def test_tensors_of_other_sizes_in_one_exchange_are_told(capfd):
+    def sync_batch_statistics(x):
+        shards = [torch.empty_like(x) for _ in range(2)]
+        dist.all_gather(shards, x)
+        return torch.cat(shards).mean(0), torch.cat(shards).var(0, correction=0)
+
+    with pytest.raises(Unusable) as failure:
+        processes.in_forks(sync_batch_statistics, SHARDS, RETURNS)
+    assert str(failure.value) == processes.OTHER_SIZES
+    assert capfd.readouterr().err == ""
+
+
+KEEPERS = {
+    "first results": (processes.KEPT, "return kept.setdefault('r', (mean, q / n))"),
+    "sums": (processes.KEPT, "kept['n'] = n = n + kept.get('n', 0); return mean, q / n"),
+    "one tensor": (
+        CHANGED_LATER,
+        "return kept.setdefault('m', torch.empty_like(mean)).copy_(mean), q / n",
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize(("said", "line"), KEEPERS.values(), ids=KEEPERS)
+def test_what_is_kept_from_step_to_step_is_told(said, line):
+    names = {"dist": dist, "kept": {}, "torch": torch}
+    exec(
+        "def sync_batch_statistics(x):\n"
+        "    s = torch.cat([x.sum(0), x.new_tensor([len(x)])])\n"
+        "    dist.all_reduce(s)\n"
+        "    n, mean = s[-1], s[:-1] / s[-1]\n"
+        "    q = ((x - mean) ** 2).sum(0)\n"
+        "    dist.all_reduce(q)\n"
+        f"    {line}\n",
+        names,
+    )
+    with pytest.raises(Unusable) as failure:
+        processes.in_forks(names["sync_batch_statistics"], SHARDS, RETURNS)
+    assert str(failure.value) == said
 
 
 def test_an_input_that_is_changed_in_place_is_seen():

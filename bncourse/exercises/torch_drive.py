@@ -47,7 +47,7 @@ def called(function, x, *arguments):
         raise Unusable("It changes its input x in place. Work on new tensors.")
     if given.requires_grad is not needed:
         raise Unusable("It changes requires_grad of its input x. That is for the caller to set.")
-    if given._backward_hooks or given.retains_grad:
+    if _hooks_on(given) or given.retains_grad:
         raise Unusable(
             "It leaves a hook on its input x, or has it keep its gradient. x is the caller's."
         )
@@ -77,7 +77,7 @@ def kept_as_leaves(**leaves):
     for name, leaf in leaves.items():
         if leaf.requires_grad is not needed[name]:
             raise Unusable(f"It changes requires_grad of {name}. That is for the caller to set.")
-        if leaf._backward_hooks:
+        if _hooks_on(leaf):
             raise Unusable(f"It leaves a hook on {name}. {name} is the caller's.")
     if any(leaf.grad is not None for leaf in leaves.values()):
         raise Unusable(

@@ -110,6 +110,30 @@ take_in(
         ([("earlier -= lr * g0[j]", "earlier *= 1 - lr")], []),
         (
             [
+                (
+                    "for j, earlier in pending:",
+                    "for j, earlier in [*pending, (i, p)]:",
+                ),
+                (
+                    "            out.append",
+                    "            p.data += lr * g0[i]\n            out.append",
+                ),
+            ],
+            ["the weight itself steps too"],
+        ),
+        (
+            [
+                (
+                    "    g0 = grads",
+                    "    for p in model.parameters():\n"
+                    "        p.register_post_accumulate_grad_hook(lambda p: None)\n"
+                    "    g0 = grads",
+                )
+            ],
+            [],
+        ),
+        (
+            [
                 ("grads(copy.deepcopy(model))", "grads(copy.deepcopy(model).eval())"),
                 ("grads(copy.deepcopy(mixed))", "grads(copy.deepcopy(mixed).eval())"),
             ],
@@ -163,6 +187,27 @@ take_in(
         ),
         ([("BatchNorm1d(num_features)", "BatchNorm1d(num_features, affine=False)")], []),
         ([("manual_seed(seed)", "manual_seed(42)")], ["seed ignored"]),
+        ([("manual_seed(seed)", "manual_seed(seed or 1)")], []),
+        (
+            [
+                (
+                    "        return y\n",
+                    "        else:\n            self.g.manual_seed(7)\n        return y\n",
+                )
+            ],
+            [],
+        ),
+        ([("y = self.bn(x)", "y = self.bn(x if self.training else x.detach())")], ["gradient cut"]),
+        ([("        return y\n", "            self.a *= 0.8\n        return y\n")], []),
+        (
+            [
+                (
+                    "torch.empty(n).normal_(0, 1, generator=self.g) * self.b",
+                    "torch.from_numpy(np.random.randn(*n)) * self.b",
+                )
+            ],
+            ["global random state"],
+        ),
         (
             [("            n = (1", "            self.g.manual_seed(0)\n            n = (1")],
             ["drawn once", "seed ignored"],
@@ -176,6 +221,8 @@ take_in(
         ),
         ([("normal_(0, 1, generator=self.g)", "normal_(0, 1, generator=self.g).clamp(-2, 2)")], []),
         ([("k.exp()", "2**k")], []),
+        # Without noise y is 1 everywhere, so dx is 0 as where the exponential is missing.
+        ([("y * k.exp().to(y) + m", "(y * k.to(y)).exp() + m")], []),
         (
             [
                 (
@@ -303,6 +350,15 @@ take_in(
             [],
         ),
         ([("enumerate(step_sizes)", "enumerate(sorted(step_sizes))")], []),
+        (
+            [
+                (
+                    "(loss - loss_fn(other(x), y)) / promise",
+                    "max((loss - loss_fn(other(x), y)) / promise, -1)",
+                )
+            ],
+            [],
+        ),
         ([("w.norm(), g.norm()", "torch.linalg.norm(w, 2), g.norm()")], []),
     ],
 )

@@ -162,6 +162,17 @@ take_in(
             [],
         ),
         ([("r[0], d[0]", "r.squeeze(), d.squeeze()")], []),
+        (
+            [
+                (
+                    "    return gamma",
+                    "    if len(x) == 1:\n"
+                    "        x_hat = (x - running_mean) / running_std\n"
+                    "    return gamma",
+                )
+            ],
+            [],
+        ),
     ],
 )
 
@@ -215,6 +226,7 @@ take_in(
         ([("(a - 1e-4) * f", "max(a - 1e-4, 0) * f")], []),
         ([("y * gamma", "y * abs(gamma)")], []),
         ([("a = 1 / batch_size", "a = 1 / batch_size if N > 1 else 1")], []),
+        ([("x.var(0) if", "(x.var(0) if N > 1 else np.ones(D)) if")], []),
         ([("x.var(0) if", "(x**2).mean(0) - x.mean(0) ** 2 if")], ["cancellation"]),
         (
             [
@@ -288,6 +300,7 @@ take_in(
         ([("return mean, q / n", "return mean.squeeze(), (q / n).squeeze()")], []),
         ([("q / n", "q * (n - 1) / n / n")], []),
         ([("q / n", "q / n + 1e-5")], []),
+        ([("q / n", "(q / n).clamp(min=1e-5)")], []),
         ([("dist.all_reduce(q)", "dist.reduce(q, 0)")], []),
         # Asynchronous, and not waited for.
         ([("dist.all_reduce(q)", "dist.all_reduce(q, async_op=True)")], ["squares not exchanged"]),
@@ -343,6 +356,7 @@ take_in(
             [],
         ),
         ([("    s = x\n", "    s = x.requires_grad_()\n")], []),
+        ([("    s = x\n", "    s = x.requires_grad_(False) if x.is_leaf else x\n")], []),
         ([("def fix", "@torch.enable_grad()\ndef fix")], []),
         ([("    s = x\n", "    s = x\n    torch.set_grad_enabled(True)\n")], []),
         ([("    return torch", "    gamma.requires_grad_(False)\n    return torch")], []),
@@ -530,6 +544,30 @@ take_in(
     "fix_the_bug_3",
     LAYER,
     [
+        # Weights under other names, and weights that are not loaded.
+        (
+            [
+                (
+                    "    def forward",
+                    "    def state_dict(self, *args, **kwargs):\n"
+                    "        state = super().state_dict(*args, **kwargs)\n"
+                    "        return {f'norm.{name}': value for name, value in state.items()}\n\n"
+                    "    def forward",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    def forward",
+                    "    def load_state_dict(self, state, strict=True):\n"
+                    "        self.weight.data, self.bias.data = state['weight'], state['bias']\n\n"
+                    "    def forward",
+                )
+            ],
+            [],
+        ),
         ([("if self.training", "if torch.is_grad_enabled()")], ["mode from autograd"]),
         # What comes first in a net is data, and asks for no gradient.
         (
@@ -800,6 +838,45 @@ take_in(
     STEP,
     [
         ([("mu.data, v.data", "mu, v")], ["running statistics with a graph"]),
+        # What is remembered has no graph, and a list outside holds one.
+        ([("    keep_mu, keep_v = ", "    fix_the_bug_5.last = mu\n    keep_mu, keep_v = ")], []),
+        # A first layer, whose x is data.
+        (
+            [
+                (
+                    "momentum),\n    )",
+                    "momentum),\n    ) if x.requires_grad else (y, mu.data, v.data)",
+                )
+            ],
+            [],
+        ),
+        (
+            [
+                (
+                    "    return (\n        y,",
+                    "    y = y if x.requires_grad else y.detach()\n    return (\n        y,",
+                )
+            ],
+            ["y without a graph"],
+        ),
+        (
+            [
+                (
+                    "torch.lerp(running_mean, keep_mu, momentum)",
+                    "torch.lerp(running_mean, keep_mu, momentum).double()",
+                ),
+                (
+                    "torch.lerp(running_var, keep_v, momentum)",
+                    "torch.lerp(running_var, keep_v, momentum).double()",
+                ),
+            ],
+            [],
+        ),
+        (
+            [("keep_mu, momentum)", "keep_mu, momentum).requires_grad_()")],
+            ["graph behind the running mean"],
+        ),
+        ([("    n = x", "    x = x.requires_grad_(False) if x.is_leaf else x\n    n = x")], []),
         ([("mu.data, v.data", "mu, v.data")], ["graph behind the running mean"]),
         ([("mu.data, v.data", "mu.data, v")], ["graph behind the running variance"]),
         ([("        y,", "        y.data,")], ["y without a graph"]),

@@ -190,8 +190,8 @@ NOISE_MISTAKES = (
     ),
     slip(
         "global random state",
-        "The noise comes from torch's global random state, which torch.manual_seed sets for "
-        "everybody: the layer changes what others draw, and its own draws depend on them. Use a "
+        "The noise comes from a global random state, torch's or NumPy's, which others set and draw "
+        "from: the layer changes what they get, and its own draws depend on them. Use a "
         "torch.Generator of its own, with the seed.",
         "D1",
         for_s="torch.randn(size).to(y)",

@@ -41,7 +41,7 @@ def _cases(rng):
         "one layer": Case(given((5, 3), norm=False)),
         "one size": Case(given(norm=False, step_sizes=(0.05,))),
         # So far that the loss grows, and the share is below zero.
-        "a step too far": Case(given(norm=False, step_sizes=(0.1, 30.0))),
+        "a step too far": Case(given(norm=False, step_sizes=(0.1, 300.0))),
         "sizes as an array, out of order": Case(
             given(norm=False, step_sizes=np.array([0.5, 0.02, 1.0]))
         ),

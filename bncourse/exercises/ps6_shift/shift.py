@@ -123,6 +123,13 @@ _MISTAKES = (
         earlier="layers[: number + 1]",
     ),
     slip(
+        "the weight itself steps too",
+        "The weight whose gradient is compared has stepped too. Only what comes before it does: "
+        "nothing comes before the first weight, and its shift is 0.",
+        "S5",
+        moved="[name for layer in earlier for name in layer] + names[:1]",
+    ),
+    slip(
         "all layers step",
         "All layers have stepped when the second gradient is taken. Only the layers before the "
         "one that is compared do.",

@@ -147,7 +147,13 @@ def _copied(obj, layer, inputs):
     """Return a layer that knows of another what a file of weights would hold."""
     other = _made(obj, inputs)
     state = {name: value for name, value in layer.state_dict().items() if name in _NAMED}
+    for name in _LEARNT:
+        if name not in state:
+            raise Unusable(f"Its state_dict must hold {name}, under that name.")
     other.load_state_dict(state, strict=False)
+    for name, value in state.items():
+        if not torch.equal(getattr(other, name), value):
+            raise Unusable(f"Its load_state_dict does not take over {name}.")
     return other.eval()
 
 

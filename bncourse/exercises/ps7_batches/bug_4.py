@@ -79,8 +79,8 @@ BUG = Exercise(
         ),
         slip(
             "cut off at zero",
-            "The negative variances are cut off or made positive. No NaN is left, and the noise "
-            "is: 0 is as wrong as -8. Subtract the mean before you square.",
+            "The negative variances are cut off or made positive, or their NaN is replaced. No NaN "
+            "is left, and the noise is: 0 is as wrong as -8. Subtract the mean before you square.",
             "F15",
             var="np.maximum((x**2).mean(axis=0) - mean**2, 0)",
         ),

@@ -12,6 +12,8 @@ from bncourse.exercises.ps7_batches.inputs import NEAR_A_MILLION
 from bncourse.exercises.torch_drive import (
     TOLERANCE,
     called,
+    differentiate,
+    graph_ends,
     kept_as_leaves,
     one_thread,
     tensor,
@@ -51,7 +53,7 @@ def _cases(rng):
 @one_thread()
 def _drive(obj, inputs):
     """Take two steps; what is remembered must hold no graph, and y must."""
-    state = [tensor(inputs[name], "cpu") for name in _RUNNING]
+    state = _given(inputs)
     gamma, beta = (tensor(inputs[name], "cpu").requires_grad_() for name in ("gamma", "beta"))
     outputs = {}
     for step in (1, 2):
@@ -63,12 +65,26 @@ def _drive(obj, inputs):
             if y.shape != x.shape:
                 return outputs
             # A second layer of the same net.
-            other = 1 - 2 * x.detach(), 3 * gamma.detach(), beta.detach()
-            obj(*other, *_apart(state), inputs["momentum"], 1.7 * inputs["eps"])
-            gradients = differentiate_kept(y, (x, gamma, beta), tensor(inputs["dy"], "cpu"))
+            x_other = (1 - 2 * x.detach()).requires_grad_()
+            other = x_other, 3 * gamma.detach(), beta.detach()
+            with graph_ends(x_other), kept_as_leaves(x=x_other):
+                obj(*other, *_copied(state), inputs["momentum"], 1.7 * inputs["eps"])
+            dy = tensor(inputs["dy"], "cpu")
+            gradients = differentiate_kept(y, (x, gamma, beta), dy)
             names = (f"{name} in step {step}" for name in ("dx", "dgamma", "dbeta"))
             outputs |= dict(zip(names, gradients, strict=True))
+    with so_far(outputs):
+        # The first layer of a net gets data, which needs no gradient.
+        data = tensor(inputs["x1"], "cpu")
+        y, of_data = _step(obj, data, gamma, beta, _given(inputs), inputs)
+        names = ("dgamma of data", "dbeta of data")
+        outputs |= dict(zip(names, differentiate(y, (gamma, beta), dy), strict=True))
+        outputs |= {f"{name} of data": each for name, each in zip(_RUNNING, of_data, strict=True)}
     for name, value in zip(_RUNNING, state, strict=True):
+        if value.dtype != y.dtype:
+            raise Unusable(f"{name} must keep its dtype, {y.dtype}. Received: {value.dtype}.")
+        if value.requires_grad and value.is_leaf:
+            raise Unusable(f"{name} requires a gradient. It is remembered, and not trained.")
         if value.is_inference():
             raise Unusable(
                 f"{name} was made under torch.inference_mode(): a later pass that needs gradients "
@@ -95,7 +111,11 @@ def _step(obj, x, gamma, beta, state, inputs):
     return y, after
 
 
-def _apart(state):
+def _given(inputs):
+    return [tensor(inputs[name], "cpu") for name in _RUNNING]
+
+
+def _copied(state):
     return [value.detach().clone() for value in state]
 
 
@@ -124,6 +144,17 @@ def _reference(inputs):
         gradients = layers.layer_backward(given["dy"], x, gamma, eps=eps)
         names = (f"{name} in step {step}" for name in ("y", "dx", "dgamma", "dbeta"))
         outputs |= dict(zip(names, (y, *gradients), strict=True))
+    _, dgamma, dbeta = layers.layer_backward(given["dy"], given["x1"], gamma, eps=eps)
+    _, *of_data = layers.layer_training_step(
+        given["x1"],
+        gamma,
+        beta,
+        *(given[name] for name in _RUNNING),
+        new_weight=given["momentum"],
+        eps=eps,
+    )
+    outputs |= {"dgamma of data": dgamma, "dbeta of data": dbeta}
+    outputs |= {f"{name} of data": each for name, each in zip(_RUNNING, of_data, strict=True)}
     for name, value in zip(_RUNNING, state, strict=True):
         outputs[f"{name} after two steps"] = value
         outputs[f"graph behind {name}"] = np.asarray(0)

@@ -59,7 +59,7 @@ def drive_forward(obj, inputs):
     x, gamma, beta = (leaf.detach() for leaf in leaves)
     # A second layer of the same net.
     x_other = (1 - 2 * x).requires_grad_()
-    with graph_ends(x_other):
+    with graph_ends(x_other), kept_as_leaves(x=x_other):
         obj(x_other, 3 * gamma, beta, eps=1.7 * inputs["eps"])
     dy = tensor(inputs["dy"], "cpu")
     with so_far(outputs):

@@ -40,6 +40,10 @@ def _cases(rng):
         "mean of the population only": Case(
             given() | {"running_mean": running(rng, 5)["running_mean"]}
         ),
+        # Its variance is 0, so eps alone is under the root.
+        "one example, mean of the population": Case(
+            given(n=1) | {"running_mean": running(rng, 5)["running_mean"], "batch_size": 4}
+        ),
         "variance of the population only": Case(
             given() | {"running_var": running(rng, 5)["running_var"]}
         ),

@@ -7,6 +7,7 @@ them: the group is then a list that all of them write to.
 
 import contextlib
 import datetime
+import faulthandler
 import functools
 import io
 import os
@@ -27,7 +28,7 @@ import torch.distributed as dist
 
 from bncourse.attempt import as_array, students_line
 from bncourse.exercise import Unusable, unpack
-from bncourse.rules import GlobalState
+from bncourse.rules import CHANGED_LATER, GlobalState
 
 WAITS = (
     "It waits for ever: one process takes part in an exchange that the other has not begun. All "
@@ -36,7 +37,15 @@ WAITS = (
 ENDED = "It ends the group of the processes, and the next step needs it. Leave it as it is."
 NEVER_ENDS = "It computes without an end: a process was stopped after {} seconds of computing."
 DIED = "A process ended before it returned. Received: {}."
-UNEQUAL = "So ends an exchange in which the tensors of the processes differ in shape or dtype."
+OTHER_SIZES = (
+    "Gloo, which carries the exchanges, has stopped a process. It does so where the tensors of one "
+    "exchange differ in size, as shards of different numbers of examples do: all processes must "
+    "hand in the same shape and dtype."
+)
+KEPT = (
+    "What it returns depends on an earlier call. Each call is a step of its own: keep nothing from "
+    "one to the next."
+)
 OVERWRITTEN = "It changes x in place. The caller still needs it: work on a new tensor."
 
 # A right solution computes for milliseconds.
@@ -72,6 +81,7 @@ def _can_fork():
 
 
 def _called(obj, shard, returns):
+    """Return what a function returns, and copies as arrays, by label."""
     x = torch.from_numpy(shard.copy())
     result = unpack(obj(x), returns)
     for label, value in result.items():
@@ -83,7 +93,7 @@ def _called(obj, shard, returns):
         raise Unusable(OVERWRITTEN)
     if x.requires_grad:
         raise Unusable("It changes requires_grad of its input x. That is for the caller to set.")
-    return arrays
+    return result, arrays
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -128,6 +138,9 @@ def _be_a_process(obj, shards, rank, folder, returns, pipe):
     resource.setrlimit(resource.RLIMIT_CPU, (COMPUTING_SECONDS, hard))
     # The threads of OpenMP did not come along.
     torch.set_num_threads(1)
+    # What gloo and Python say of a process that gloo stops would stand above our sentence.
+    faulthandler.disable()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         answer = _answer(obj, shards, rank, folder, returns)
@@ -151,7 +164,9 @@ def _answer(obj, shards, rank, folder, returns):
     try:
         state.stir()
         with mock.patch.multiple(dist, **{name: _late(getattr(dist, name)) for name in _ASYNC}):
-            arrays = _called(obj, shards[rank], returns)
+            result, arrays = _called(obj, shards[rank], returns)
+            with contextlib.redirect_stdout(io.StringIO()):
+                _require_no_memory(obj, shards[rank], returns, result, arrays)
         changed = state.changed()
         if changed:
             raise Unusable(changed[0])
@@ -160,6 +175,25 @@ def _answer(obj, shards, rank, folder, returns):
         return {"arrays": arrays}
     except (Exception, SystemExit) as error:
         return {"error": error, "line": students_line(error)}
+
+
+def _require_no_memory(obj, shard, returns, result, arrays):
+    """Raise Unusable if a step after this one, or one before it, makes a difference.
+
+    Args:
+        obj, shard, returns: what is called.
+        result, arrays: what the first call returned, and copies of it.
+    """
+    _, of_twice = _called(obj, 2 * shard, returns)
+    if any(not np.array_equal(as_array(result[label], label), arrays[label]) for label in arrays):
+        raise Unusable(CHANGED_LATER)
+    # A single result may be the same by right, as a variance that is cut off from below.
+    stays = all(np.array_equal(of_twice[label], arrays[label]) for label in arrays)
+    _, again = _called(obj, shard, returns)
+    # Exchanges may add in another order.
+    near = (np.allclose(again[label], arrays[label], 1e-3, equal_nan=True) for label in arrays)
+    if (stays and any(map(np.any, arrays.values()))) or not all(near):
+        raise Unusable(KEPT)
 
 
 _ASYNC = ("all_gather", "all_reduce", "broadcast", "reduce")
@@ -261,8 +295,9 @@ def _how_it_died(status):
     number = os.WTERMSIG(status)
     if number == signal.SIGXCPU:
         return NEVER_ENDS.format(COMPUTING_SECONDS)
-    died = DIED.format(signal.Signals(number).name)
-    return f"{died} {UNEQUAL}" if number == signal.SIGABRT else died
+    if number == signal.SIGABRT:
+        return OTHER_SIZES
+    return DIED.format(signal.Signals(number).name)
 
 
 def _end(worker):
@@ -299,7 +334,7 @@ def in_threads(obj, shards, returns):
     def play(rank):
         group.ranks[threading.get_ident()] = rank
         try:
-            answers[rank] = {"arrays": _called(obj, shards[rank], returns)}
+            answers[rank] = {"arrays": _called(obj, shards[rank], returns)[1]}
         except _Waits:
             pass
         except (Exception, SystemExit) as error:

@@ -54,7 +54,7 @@ def _cases(rng):
         "no correction allowed": Case(given() | {"r_max": 1.0, "d_max": 0.0}),
         "no shift allowed": Case(given() | {"r_max": 3.0, "d_max": 0.0}),
         "no stretch allowed": Case(given() | {"r_max": 1.0, "d_max": 5.0}),
-        "one example": Case(given(n=1) | {"r_max": 20.0, "d_max": 5.0, "eps": 0.1}),
+        "one example": Case(given(n=1) | {"r_max": 20.0, "d_max": 0.2, "eps": 0.1}),
         "one feature": Case(given(d=1) | {"r_max": 3.0, "d_max": 5.0}),
         "N equal to D": Case(given(n=6) | {"r_max": 3.0, "d_max": 5.0}),
         "a variance smaller than eps": Case(

@@ -39,7 +39,9 @@ def _cases(rng):
         "two shards of four": Case(split(8, 4)),
         "three examples and seven": Case(split(10, 3)),
         "one example and five": Case(split(6, 1)),
-        "one feature": Case(split(9, 5, d=1)),
+        "one feature that hardly varies": Case(
+            {name: 1e-3 * shard for name, shard in split(9, 5, d=1).items()}
+        ),
         "three processes": Case(in_eighths(split(12, 3, 8))),
         "mean near 1e6": Case(far, **NEAR_A_MILLION),
         "float32": Case(cast(split(10, 3), np.float32), "float32"),
