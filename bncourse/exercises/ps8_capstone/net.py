@@ -182,7 +182,8 @@ def _drive_parts(obj, inputs):
             start = net[1].state_dict()
             outputs |= {f"{name} of a new norm": start[name] for name in (*_NORM, *_STORED)}
             outputs["y of a new norm in eval"] = called(net[1].eval(), _narrow(inputs))
-            frozen = net[1].train().requires_grad_(False)
+            # Another one: what a step stores would show in the new norm.
+            frozen = blocks[0].norm.requires_grad_(False)
             outputs["y of a frozen norm in training"] = called(frozen, _narrow(inputs))
     return outputs
 
