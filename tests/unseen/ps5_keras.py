@@ -62,6 +62,8 @@ for changes, names in [
     # As TensorFlow's fused layer does.
     ([("+ self.epsilon)", "+ max(self.epsilon, 1.001e-5))")], []),
     ([(SHIFT, "")], ["beta missing"]),
+    # Like the unbiased variance for (N, C). Elsewhere who reduces the first axis alone fails.
+    ([("wide)), dims)\n", "wide)), dims) * (x.shape[0] / (x.shape[0] - 1))\n")], []),
     ([("y + ops.reshape(self.beta", "y - ops.reshape(self.beta")], []),
     ([("if training and self.trainable", "if training")], ["trainable=False ignored"]),
     ([("if training and self.trainable", "if self.trainable")], ["training argument missing"]),

@@ -131,8 +131,8 @@ def _drive(obj, inputs):
         require_same_kinds(module, of_kind, f" of the {type(module).__name__} that is given")
         if any(each.grad is not held_grad.get(each) for each in held.values()):
             raise Unusable(
-                f"It changes a gradient that stands in .grad of the {type(module).__name__} that is "
-                "given. Nothing is trained here."
+                f"It changes a gradient that stands in .grad of the {type(module).__name__} that "
+                "is given. Nothing is trained here."
             )
     if "again" in inputs:
         _require_apart(folded, obj, inputs)

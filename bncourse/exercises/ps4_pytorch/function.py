@@ -93,11 +93,11 @@ def _drive_function(obj, inputs):
         if not torch.equal(arrives, dy):
             raise Unusable(hints.DY_OVERWRITTEN)
         _require_shapes(y.grad_fn, dy, (x, gamma, beta), first)
-        require_written(first[0])
         outputs |= dict(zip(FIRST, first, strict=True))
         vectors = [given[name] for name in ("v_x", "v_gamma", "v_beta")]
         outputs |= differentiate_again(first, vectors, (dy, x, gamma))
         if "apart" in inputs:
+            require_written(first[0])
             outputs |= apart(
                 lambda *given: obj.apply(*given, inputs["eps"]), (x, gamma, beta), dy, first
             )

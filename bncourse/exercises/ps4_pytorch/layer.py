@@ -280,7 +280,6 @@ def _pass(layer, inputs, name, when):
         raise Unusable("Its input is in channels_last memory format, its output is not. Keep it.")
     outputs = {f"y {when}": y}
     if torch.is_grad_enabled():
-        require_written(y)
         leaves = {"x": x, **dict(layer.named_parameters())}
         dy = tensor(inputs[f"dy{name}"], inputs["device"])
         gradients = differentiate(y, list(leaves.values()), dy)
@@ -391,6 +390,7 @@ def _drive_double(obj, inputs):
     layer = _in_mode(_loaded(obj, inputs), True)
     x, dy = (tensor(inputs[name], inputs["device"]).requires_grad_() for name in ("x1", "dy1"))
     y = called(layer, x)
+    require_written(y)
     # A second call before the gradients of the first: neither may overwrite what the other keeps.
     called(layer, tensor(inputs["x2"], inputs["device"]))
     first = differentiate(y, (x, layer.weight, layer.bias), dy)

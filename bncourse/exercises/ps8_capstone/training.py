@@ -171,18 +171,13 @@ def _drive_values(obj, inputs):
     losses = _trained(obj, model, inputs)
     for rows in model.batches:
         _require_once([rows])
-    outputs = {
+    return {
         "losses": losses,
         "weight after training": model.linear.weight,
         "bias after training": model.linear.bias,
+        # In each of them batch norm learns from a batch.
+        "passes through the model": len(model.batches),
     }
-    with so_far(outputs):
-        if len(model.batches) > inputs["steps"]:
-            raise Unusable(
-                f"{len(model.batches)} batches pass through the model in {inputs['steps']} steps. "
-                "A step is one pass: in each, batch norm learns from the batch."
-            )
-    return outputs
 
 
 def _drive_epochs(obj, inputs):
@@ -335,7 +330,12 @@ def _reference_values(given):
         [(given["x"], given["y"])] * given["steps"],
         given["lr"],
     )
-    return {"losses": losses, "weight after training": weight, "bias after training": bias}
+    return {
+        "losses": losses,
+        "weight after training": weight,
+        "bias after training": bias,
+        "passes through the model": np.array(given["steps"]),
+    }
 
 
 def _reference_epochs(given):
