@@ -79,7 +79,10 @@ for changes, names in [
         ],
         [],
     ),
-    ([("axis, momentum, epsilon\n", "axis, momentum or 0.99, epsilon\n")], []),
+    (
+        [("axis, momentum, epsilon\n", "axis, momentum or 0.99, epsilon\n")],
+        ["momentum of 0 as the default"],
+    ),
     (
         [
             (

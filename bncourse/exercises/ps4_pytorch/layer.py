@@ -17,10 +17,8 @@ from bncourse.exercises.torch_drive import (
     differentiate_again,
     graph_ends,
     hooks,
-    kinds,
     one_thread,
     require_no_graph,
-    require_same_kinds,
     require_same_parameters,
     require_usable,
     require_written,
@@ -291,7 +289,7 @@ def _drive_steps(obj, inputs, gradients=True):
     """Train for two steps, then evaluate."""
     layer = _loaded(obj, inputs)
     parameters, dtype = dict(layer.named_parameters()), tensor(inputs["weight"], "cpu").dtype
-    kind, outputs = kinds(layer), {}
+    names, outputs = layer.state_dict().keys(), {}
     with so_far(outputs):
         _in_mode(layer, True)
         for step in ("1", "2"):
@@ -302,9 +300,18 @@ def _drive_steps(obj, inputs, gradients=True):
         outputs |= _pass(layer, inputs, "_eval", "in eval")
         outputs |= _state(layer, "after eval")
         _require_dtype(layer, dtype, "as x and the layer are")
-        require_same_kinds(layer, kind, " of the layer after its steps")
+        _require_no_more(layer, names)
         require_same_parameters(layer, parameters)
     return outputs
+
+
+def _require_no_more(layer, names):
+    """Raise Unusable if a layer saves more than it did before its steps."""
+    more = sorted(layer.state_dict().keys() - names)
+    if more:
+        raise Unusable(
+            f"The state_dict of the layer after its steps must hold what it held. New: {more[0]}."
+        )
 
 
 def _drive_new(obj, inputs):
