@@ -358,7 +358,7 @@ def _pairs(exercise, first, candidates):
     """Return the Diagnosis that two slips at once give, or None."""
     found = []
     for pair in _likely_pairs(exercise, first, candidates):
-        if pair.matches(first) and pair.is_whole:
+        if pair.matches(first) and pair.is_whole and not _fails_alone(pair):
             found.append(pair)
     if not found:
         return None
@@ -366,6 +366,14 @@ def _pairs(exercise, first, candidates):
         return Diagnosis(found[0].mistakes, found[0].is_sure)
     common = [m for m in found[0].mistakes if all(m in each.mistakes for each in found)]
     return Diagnosis(tuple(common), False) if common else None
+
+
+def _fails_alone(pair):
+    """Return whether two mistakes at once raise where the solution has results.
+
+    The second of the two may show in no other case, and then nothing speaks for it.
+    """
+    return any(_raises(pair, each) for each in pair.evidence if not each.made.error)
 
 
 def _likely_pairs(exercise, first, candidates):

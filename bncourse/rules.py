@@ -46,14 +46,22 @@ _READY_MADE_BUILTINS = {
     "layer_norm",
     "native_layer_norm",
     "native_layer_norm_backward",
+    "rms_norm",
 }
 _READY_MADE_PYTHON = {
     ("torch.nn.functional", "batch_norm"),
     ("torch.nn.modules.batchnorm", "forward"),
     ("torch.nn.utils.fusion", "fuse_conv_bn_weights"),
+    ("torch.nn.utils.fusion", "fuse_linear_bn_weights"),
     ("torch.optim.swa_utils", "update_bn"),
     ("keras.src.layers.normalization.batch_normalization", "call"),
     ("keras.src.ops.nn", "batch_normalization"),
+    ("keras.src.ops.nn", "layer_normalization"),
+    ("keras.src.ops.nn", "rms_normalization"),
+    *(
+        (f"keras.src.backend.{backend}.nn", "batch_normalization")
+        for backend in ("torch", "tensorflow", "jax")
+    ),
 }
 
 _FORBIDDEN_CALL = "It calls a ready-made"
@@ -226,6 +234,15 @@ _STATES = (
         ],
     ),
     _State(
+        "a function of torch's own layers, for all models (use hooks, and remove them)",
+        "torch",
+        lambda torch: [vars(owner).get(name) for owner, name in _functions_of_layers(torch)],
+        lambda torch, old: [
+            _put(owner, name, function)
+            for (owner, name), function in zip(_functions_of_layers(torch), old, strict=True)
+        ],
+    ),
+    _State(
         "Keras's default float type (floatx)",
         "keras",
         lambda keras: keras.config.floatx(),
@@ -284,6 +301,25 @@ def _hooks_of_all_modules(torch):
         module._global_buffer_registration_hooks,
         module._global_module_registration_hooks,
     ]
+
+
+def _functions_of_layers(torch):
+    """Return (owner, name) of what someone who knows no hooks replaces."""
+    nn, kinds = torch.nn, torch.nn.modules.batchnorm
+    norms = (kinds._BatchNorm, kinds.BatchNorm1d, kinds.BatchNorm2d, kinds.BatchNorm3d)
+    return [
+        (nn.functional, "batch_norm"),
+        *((nn.Module, name) for name in ("__call__", "_call_impl", "train", "eval")),
+        *((norm, "forward") for norm in norms),
+    ]
+
+
+def _put(owner, name, function):
+    """Give an object a function again that it had, or take away one that it had not."""
+    if function is not None:
+        setattr(owner, name, function)
+    elif name in vars(owner):
+        delattr(owner, name)
 
 
 def _readable(switches, name):
@@ -379,7 +415,7 @@ class Watch:
             if not all(array.flags.writeable for array in _arrays_in(value))
         ]
         rules += self._of_signature + changed
-        rules += [_calls_ready_made(name) for name in sorted(self._called)]
+        rules += [calls_ready_made(name) for name in sorted(self._called)]
 
 
 def sentences(exercise, inputs):
@@ -402,7 +438,7 @@ def sentences(exercise, inputs):
         CHANGED_LATER,
         *map(returns_input, inputs),
         *(_changes_state(what) for what, *_ in _STATES),
-        *map(_calls_ready_made, ready_made),
+        *map(calls_ready_made, ready_made),
     }
 
 
@@ -503,14 +539,15 @@ def _changes_state(what):
     return f"It changes {what}."
 
 
-def _calls_ready_made(name):
+def calls_ready_made(name):
+    """Return the sentence where a norm that exists already is called, by its name."""
     return f"{_FORBIDDEN_CALL} {name}. Write it yourself."
 
 
 def names_forbidden_call(finding):
     """Return whether what was found wrong is that a ready-made batch norm was called.
 
-    >>> names_forbidden_call(_calls_ready_made("torch function, batch_norm"))
+    >>> names_forbidden_call(calls_ready_made("torch function, batch_norm"))
     True
     """
     return _FORBIDDEN_CALL in finding

@@ -553,6 +553,80 @@ def written_otherwise(name, old, new):
             "weight must have shape (4,), as torch's has. Received: shape (1, 4).",
         ),
         (
+            "BatchNorm",
+            "std = torch",
+            "self.register_buffer('last', mean.detach())\n        std = torch",
+            "The state_dict of the layer after its steps must hold what it held. New: last.",
+        ),
+        (
+            "BatchNorm",
+            "values = x",
+            "self.zero_grad()\n        values = x",
+            "forward changes the gradient that weight holds",
+        ),
+        (
+            "BatchNorm",
+            "return y.to",
+            "if y.requires_grad:\n            y.register_hook(lambda g: g.clamp(-50, 50))\n"
+            "        return y.to",
+            'Case "large gradients"',
+        ),
+        (
+            "BatchNorm",
+            "self.running_mean, self.running_var\n",
+            "self.running_mean, self.running_var.clamp(min=self.epsilon)\n",
+            'Case "a variance smaller than eps"',
+        ),
+        (
+            "BatchNormFunction",
+            "dgamma = (dy",
+            "dy = dy.clamp(-50, 50)\n        dgamma = (dy",
+            'Case "large gradients"',
+        ),
+        (
+            "BatchNormFunction",
+            "return dx, dgamma",
+            "ctx.eps = 0.3\n        return dx, dgamma",
+            "A second backward through one graph returns another dx than the first.",
+        ),
+        (
+            "BatchNormFunction",
+            "return dx, dgamma",
+            "gamma.register_hook(lambda g: g)\n        return dx, dgamma",
+            "It leaves a hook on gamma.",
+        ),
+        (
+            "BatchNormFunction",
+            "return dx, dgamma",
+            "dgamma = dgamma if ctx.needs_input_grad[2] else None\n        return dx, dgamma",
+            "dgamma where gamma alone needs it is off",
+        ),
+        (
+            "fold_conv_bn",
+            "return folded",
+            "kept = fold.__dict__.setdefault(str(conv), folded)\n"
+            "    kept.weight, kept.bias = folded.weight, folded.bias\n    return kept",
+            "A second call changes the convolution that the first one returned.",
+        ),
+        (
+            "fold_conv_bn",
+            "return folded",
+            "conv.zero_grad()\n    return folded",
+            "It changes a gradient that stands in .grad of the Conv2d",
+        ),
+        (
+            "fold_conv_bn",
+            "columns = ",
+            "scale = scale.flip(0) if conv.groups == len(scale) > 1 else scale\n    columns = ",
+            'Case "a depthwise convolution"',
+        ),
+        (
+            "fold_conv_bn",
+            "bn.running_var + bn.eps",
+            "bn.running_var.clamp(min=1e-8) + bn.eps",
+            'Case "a running variance smaller than eps"',
+        ),
+        (
             "BatchNormFunction",
             "ctx.save_for_backward(x, gamma)",
             "ctx.save_for_backward(x, gamma, eps)",
@@ -611,3 +685,91 @@ def test_every_batch_counts():
         return CORRECT["recalibrate"][0](model, batches[:3])
 
     assert "four batches" in message(recalibrate, "recalibrate")
+
+
+def test_a_batch_that_is_refused_leaves_no_trace():
+    class BatchNorm(LAYERS[0]):
+        def forward(self, x):
+            if self.training and x.numel() == x.shape[1] and "running_mean" in self.state_dict():
+                self.running_mean.add_(1)
+            return super().forward(x)
+
+    text = " ".join(message(BatchNorm, "BatchNorm").split())
+    assert "running_mean after batches that are refused is off" in text
+    assert "Likely cause" not in text
+
+
+def test_a_backward_without_gradients_is_told_that_they_are_off():
+    right = FUNCTIONS[0].backward
+
+    class BatchNormFunction(FUNCTIONS[0]):
+        backward = staticmethod(torch.no_grad()(right))
+
+    assert "gradients that are switched off" in " ".join(
+        message(BatchNormFunction, "BatchNormFunction").split()
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_ready_made_norm_that_torch_has_compiled_is_flagged():
+    compiled = torch.jit.CompilationUnit(
+        """
+        def normed(x, weight, bias, mean, var, training: bool, eps: float):
+            return torch.batch_norm(x, weight, bias, mean, var, training, 0.0, eps, False)
+        """
+    )
+
+    class BatchNorm(LAYERS[0]):
+        def __init__(
+            self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True
+        ):
+            super().__init__(num_features, eps, momentum, affine, track_running_stats)
+            self.small = eps
+
+        def forward(self, x):
+            super().forward(x)
+            state = [getattr(self, name, None) for name in ("weight", "bias")]
+            state += [getattr(self, name, None) for name in ("running_mean", "running_var")]
+            batch = self.training or state[2] is None
+            return compiled.normed(x, *state, batch, self.small)
+
+    assert "It calls a ready-made torch operation, NativeBatchNorm" in message(
+        BatchNorm, "BatchNorm"
+    )
+
+
+def test_a_function_of_torchs_layers_that_is_replaced_is_told_and_put_back():
+    def recalibrate(model, batches):
+        nn.BatchNorm1d.forward = lambda self, x: before(self, x)
+        return CORRECT["recalibrate"][0](model, batches)
+
+    before = nn.BatchNorm1d.forward
+    assert "It changes a function of torch's own layers" in " ".join(
+        message(recalibrate, "recalibrate").split()
+    )
+    assert nn.BatchNorm1d.forward is before
+    assert "forward" not in vars(nn.BatchNorm1d)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "case"),
+    [
+        (lambda model, batches: batches[0].std(0) if len(batches) < 2 else None, "one batch"),
+        (lambda model, batches: _two_levels(model), "a convolutional network"),
+    ],
+)
+def test_a_model_is_searched_to_its_end_and_one_batch_is_enough(wrong, case):
+    def recalibrate(model, batches):
+        changed = wrong(model, batches)
+        if changed is not None:
+            return changed
+        return CORRECT["recalibrate"][0](model, batches)
+
+    assert f'Case "{case}"' in message(recalibrate, "recalibrate")
+
+
+def _two_levels(model):
+    """Return something where a norm lies deeper than in a child of a child."""
+    near = [m for child in model.children() for m in (child, *child.children())]
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return None if all(norm in near for norm in norms) else model

@@ -355,6 +355,14 @@ class Kept(LayerByRows):
         return super().call(inputs, training=training)
 
 
+class KeptInAList(LayerByRows):
+    log = []  # noqa: RUF012
+
+    def call(self, inputs, training=False):
+        self.log.append({"batch": 1 * inputs})
+        return super().call(inputs, training=training)
+
+
 class KeptOnTheClass(LayerByRows):
     def call(self, inputs, training=False):
         KeptOnTheClass.last = 1 * inputs
@@ -380,6 +388,7 @@ class KeptOnTheClass(LayerByRows):
         (MoreConfig, "rebuilt from get_config", "no more than __init__ takes. Received: initial"),
         (NoMode, "a batch", "call must give training a default, training=None"),
         (Kept, "a batch", "The attribute last holds the graph of the batch"),
+        (KeptInAList, "a batch", "The attribute log holds the graph of the batch"),
         (KeptOnTheClass, "a batch", "The attribute last holds the graph of the batch"),
     ],
 )
@@ -650,3 +659,54 @@ def test_an_option_that_is_not_the_default_is_named():
         return model
 
     assert "Received: momentum=0.5." in first_message(CLASSIFIER, build)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda model: model(np.eye(20, dtype=np.float32), training=True), "moving_mean of a new"),
+        (lambda model: model.layers[1].gamma.assign(0.5 * np.ones(64)), "gamma of a new batch"),
+    ],
+)
+def test_a_model_that_is_not_new_is_told(change, said):
+    def build(input_dim, hidden=(64, 32)):
+        model = classifier_loop(input_dim, hidden)
+        if hidden == (64, 32):
+            change(model)
+        return model
+
+    assert said in first_message(CLASSIFIER, build)
+
+
+def test_a_constraint_of_a_dense_layer_is_told():
+    def build(input_dim, hidden=(64, 32)):
+        model = classifier_loop(input_dim, hidden)
+        model.layers[0].kernel_constraint = keras.constraints.NonNeg()
+        return model
+
+    assert "must be free of regularizers and constraints" in first_message(CLASSIFIER, build)
+
+
+def test_a_leaky_relu_without_a_leak_is_a_relu():
+    def build(input_dim, hidden=(64, 32)):
+        model = keras.Sequential([keras.Input((input_dim,))])
+        for units in hidden:
+            model.add(keras.layers.Dense(units, use_bias=False))
+            model.add(keras.layers.BatchNormalization())
+            model.add(keras.layers.LeakyReLU(negative_slope=0.0))
+        model.add(keras.layers.Dense(1, activation="sigmoid"))
+        return model
+
+    assert verdict_on(CLASSIFIER, build).kind == "ok"
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="what the torch backend has")
+def test_the_batch_norm_of_a_backend_breaks_a_rule():
+    class Backend(LayerByReduction):
+        def call(self, inputs, training=None):
+            super().call(inputs, training)
+            function = keras.src.backend.nn.batch_normalization
+            return function(inputs, self.moving_mean, self.moving_variance, -1, epsilon=1e-3)
+
+    case = draw_cases(LAYER, 0)["a batch"]
+    assert any("ready-made" in rule for rule in attempt(LAYER, Backend, case).rules)

@@ -260,6 +260,21 @@ class ResidualBlock(nn.Module):
         (block(made="if norm: self.norm2.eval()"), "A new block must be in training mode"),
         (block(y="x + z if self.train(not self.normed) else z"), "forward changes the mode"),
         (block(y="(x if self.training else x.detach()) + z"), "dx in eval is off"),
+        (block(y="(x + z).clamp(-100, 100)"), 'Case "large values and gradients"'),
+        (
+            block(
+                made="g = torch.Generator(); g.seed(); self.linear1.weight.data = "
+                "(2 / width) ** 0.5 * torch.randn(width, width, generator=g)"
+            ),
+            "linear1.weight starts with other numbers though torch's random state is the same",
+        ),
+        (
+            block(made="self.kept = KEPT", y="KEPT.append(z.sum()) or x + z")
+            .replace("self.kept = KEPT", "pass")
+            .replace("KEPT.append(z.sum()) or", "(KEPT.append(z.sum()) if self.training else 0) or")
+            .replace("class Res", "KEPT = []\n\n\nclass Res"),
+            "its graph is still there",
+        ),
     ],
 )
 def test_what_a_block_leaves_behind_is_told(source, said):
@@ -284,3 +299,114 @@ def test_the_block_of_these_tests_is_right(capsys):
     exec(block(), space)
     check(space["ResidualBlock"])
     assert "correct in all" in capsys.readouterr().out
+
+
+def told(obj, name):
+    with pytest.raises(CheckFailed) as failure:
+        check(obj, name)
+    return " ".join(str(failure.value).split())
+
+
+def test_a_default_of_zero_init_is_no_block_that_is_always_zero():
+    class ResidualBlock(BLOCKS[0]):
+        def __init__(self, width, norm, zero_init=True):
+            super().__init__(width, norm, zero_init)
+
+    text = told(ResidualBlock, "ResidualBlock")
+    assert "The default of zero_init must be False." in text
+    assert "Likely cause" not in text
+
+
+def test_a_second_pass_in_a_step_is_told():
+    def train(model, x, y, steps, lr, batch_size, seed):
+        handle = model.register_forward_pre_hook(again)
+        losses = BY_OPTIMIZER(model, x, y, steps, lr, batch_size, seed)
+        handle.remove()
+        return losses
+
+    def again(model, args):
+        model.forward(*args)
+
+    text = told(train, "train")
+    assert "passes through the model is off" in text
+    assert "Likely cause" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: 1.5 * x, "The model is given examples that are not those of x"),
+        (lambda x: x.float().to(x.dtype), "The model is given examples that are not those of x"),
+    ],
+)
+def test_other_examples_than_those_of_x_are_told(change, said):
+    def train(model, x, y, steps, lr, batch_size, seed):
+        return BY_OPTIMIZER(model, change(x), y, steps, lr, batch_size, seed)
+
+    assert said in told(train, "train")
+
+
+def test_batches_of_other_sizes_are_not_called_examples_that_come_twice():
+    def train(model, x, y, steps, lr, batch_size, seed):
+        if 1 < len(x) % batch_size < batch_size < len(x):
+            # The last batch, of two, joins another one.
+            steps, batch_size = steps, batch_size + len(x) % batch_size
+        return BY_OPTIMIZER(model, x, y, steps, lr, batch_size, seed)
+
+    text = told(train, "train")
+    assert "sizes of the batches is off" in text
+    assert "more than once" not in text
+
+
+def test_a_list_of_losses_that_the_next_call_fills_again_is_told():
+    kept = []
+
+    def train(model, x, y, steps, lr, batch_size, seed):
+        kept[:] = BY_OPTIMIZER(model, x, y, steps, lr, batch_size, seed)
+        return kept
+
+    assert "A second call changes what the first one returned." in told(train, "train")
+
+
+def test_a_long_gradient_that_is_cut_is_seen():
+    def train(model, x, y, steps, lr, batch_size, seed):
+        hooks = [p.register_hook(lambda g: g.clamp(-500, 500)) for p in model.parameters()]
+        losses = BY_OPTIMIZER(model, x, y, steps, lr, batch_size, seed)
+        for hook in hooks:
+            hook.remove()
+        return losses
+
+    assert 'Case "steep slopes"' in told(train, "train")
+
+
+def deep(change, layer=BatchNorm):
+    """Return a deep_net on a layer, after a change."""
+
+    def deep_net(inputs, width, blocks, classes, block, normed=True):
+        net = net_on(layer, inputs, width, blocks, classes, block, normed)
+        change(net)
+        return net
+
+    return deep_net
+
+
+def test_a_scale_in_the_blocks_that_is_set_is_told():
+    def change(net):
+        for part in net:
+            if getattr(part, "norm", None):
+                nn.init.zeros_(part.norm.weight)
+
+    assert "weight of a norm in the blocks does not start as" in told(deep(change), "deep_net")
+
+
+def test_a_graph_that_a_list_keeps_in_training_only_is_told():
+    kept = []
+
+    class Keeping(BatchNorm):
+        def forward(self, x):
+            y = super().forward(x)
+            if self.training and torch.is_grad_enabled():
+                kept.append(y.mean())
+            return y
+
+    assert "its graph is still there" in told(deep(lambda net: None, Keeping), "deep_net")

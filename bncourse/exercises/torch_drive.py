@@ -7,6 +7,7 @@ import itertools
 import torch
 
 from bncourse.exercise import FLOAT64_TOLERANCE, Unusable, describe
+from bncourse.rules import calls_ready_made
 
 # bfloat16 keeps 8 bits of a number: an output may be off by 2^-8, and the tolerance is ten times
 # that. The statistics behind it are kept in float32, and have a tolerance of their own.
@@ -63,6 +64,26 @@ def called(function, x, *arguments):
     if y.untyped_storage().data_ptr() == given.untyped_storage().data_ptr():
         raise Unusable("Its output shares memory with its input x. Return a new tensor.")
     return y
+
+
+def require_written(y):
+    """Raise Unusable if a ready-made norm has made a tensor, by whatever road it was called.
+
+    The graph of autograd has a node for each operation, also of code that torch has compiled, which
+    a watch over calls does not see.
+
+    Args:
+        y: a tensor with its graph.
+    """
+    waiting, seen = [y.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if "NormBackward" in node.name():
+            raise Unusable(calls_ready_made(f"torch operation, {node.name()}"))
+        seen.add(node)
+        waiting += [after for after, _ in node.next_functions]
 
 
 @contextlib.contextmanager
@@ -319,10 +340,11 @@ def differentiate_again(gradients, vectors, inputs):
 
 
 def apart(function, leaves, dy, first):
-    """Return the gradients where x needs none, as data does not, and where x alone needs one.
+    """Return the gradients where one of x, gamma and beta alone needs one.
 
-    A backward that asks autograd for all three at once says aloud that it cannot leave one out.
-    Nothing that is asked for is wrong then, and ``first`` stands in for its gradients.
+    Data needs none, nor does a scale that is frozen. A backward that asks autograd for all three at
+    once says aloud that it cannot leave one out. Nothing that is asked for is wrong then, and
+    ``first`` stands in for its gradients.
 
     Args:
         function: of x, gamma and beta.
@@ -330,15 +352,16 @@ def apart(function, leaves, dy, first):
         dy: the gradient that arrives.
         first: the gradients where all three are asked for.
     """
-    x, gamma, beta = leaves
-    y = called(function, x.detach(), gamma, beta)
-    dgamma, dbeta = _unless_refused(y, (gamma, beta), dy, first[1:])
-    fixed = gamma.detach(), beta.detach()
-    y = called(function, x, *fixed)
-    if any(each.requires_grad for each in fixed):
-        raise Unusable("It changes requires_grad of gamma or beta. That is for the caller to set.")
-    (dx,) = _unless_refused(y, (x,), dy, first[:1])
-    return dict(zip(APART, (dx, dgamma, dbeta), strict=True))
+    gradients = []
+    for place, leaf in enumerate(leaves):
+        given = [each if each is leaf else each.detach() for each in leaves]
+        y = called(function, *given)
+        if any(each.requires_grad for each in given if each is not leaf):
+            raise Unusable(
+                "It changes requires_grad of x, gamma or beta. That is for the caller to set."
+            )
+        gradients += _unless_refused(y, (leaf,), dy, first[place : place + 1])
+    return dict(zip(APART, gradients, strict=True))
 
 
 def _unless_refused(y, inputs, dy, otherwise):
@@ -348,7 +371,7 @@ def _unless_refused(y, inputs, dy, otherwise):
         return otherwise
 
 
-APART = ("dx where x alone needs it", "dgamma where x needs none", "dbeta where x needs none")
+APART = tuple(f"d{name} where {name} alone needs it" for name in ("x", "gamma", "beta"))
 FIRST = ("dx", "dgamma", "dbeta")
 SECOND = tuple(f"{name} of the double backward" for name in ("dy", "dx", "dgamma"))
 

@@ -62,6 +62,8 @@ for changes, names in [
     # As TensorFlow's fused layer does.
     ([("+ self.epsilon)", "+ max(self.epsilon, 1.001e-5))")], []),
     ([(SHIFT, "")], ["beta missing"]),
+    # Like the unbiased variance for (N, C). Elsewhere who reduces the first axis alone fails.
+    ([("wide)), dims)\n", "wide)), dims) * (x.shape[0] / (x.shape[0] - 1))\n")], []),
     ([("y + ops.reshape(self.beta", "y - ops.reshape(self.beta")], []),
     ([("if training and self.trainable", "if training")], ["trainable=False ignored"]),
     ([("if training and self.trainable", "if self.trainable")], ["training argument missing"]),
@@ -77,7 +79,10 @@ for changes, names in [
         ],
         [],
     ),
-    ([("axis, momentum, epsilon\n", "axis, momentum or 0.99, epsilon\n")], []),
+    (
+        [("axis, momentum, epsilon\n", "axis, momentum or 0.99, epsilon\n")],
+        ["momentum of 0 as the default"],
+    ),
     (
         [
             (

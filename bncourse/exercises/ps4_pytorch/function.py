@@ -19,9 +19,10 @@ from bncourse.exercises.torch_drive import (
     graph_ends,
     kept_as_leaves,
     one_thread,
+    require_written,
     tensor,
 )
-from bncourse.inputs import SMALL_EPS, batch, cast, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, enlarged, scale_and_shift, upstream
 from bncourse.reference import layers
 from bncourse.slips import Instead, Right
 
@@ -50,6 +51,7 @@ def _function_cases(rng):
         "a constant feature": Case(constant),
         "one feature": Case(given(d=1)),
         "one example": Case(given(n=1)),
+        "large gradients": Case(enlarged(given())),
         "a gamma of zero": Case(silent),
         "some inputs need no gradient": Case(given() | {"apart": True}),
         "stored column by column": Case(given() | {"x": np.asfortranarray(batch(rng))}),
@@ -86,14 +88,16 @@ def _drive_function(obj, inputs):
     with so_far(outputs):
         # A leaf of the graph cannot be changed in place, and says so in words of its own.
         arrives = dy.clone()
-        first = differentiate(y, (x, gamma, beta), arrives)
+        with kept_as_leaves(x=x, gamma=gamma, beta=beta):
+            first = differentiate(y, (x, gamma, beta), arrives)
         if not torch.equal(arrives, dy):
             raise Unusable(hints.DY_OVERWRITTEN)
-        _require_shapes(y.grad_fn, dy, (x, gamma, beta))
+        _require_shapes(y.grad_fn, dy, (x, gamma, beta), first)
         outputs |= dict(zip(FIRST, first, strict=True))
         vectors = [given[name] for name in ("v_x", "v_gamma", "v_beta")]
         outputs |= differentiate_again(first, vectors, (dy, x, gamma))
         if "apart" in inputs:
+            require_written(first[0])
             outputs |= apart(
                 lambda *given: obj.apply(*given, inputs["eps"]), (x, gamma, beta), dy, first
             )
@@ -112,20 +116,34 @@ def _applied(obj, *arguments):
         ) from None
 
 
-def _require_shapes(node, dy, inputs):
+def _require_shapes(node, dy, inputs, first):
     """Raise Unusable unless backward itself returns each gradient in the shape of its input.
 
     autograd sums a gradient that is too large, which is half of the exercise.
+
+    Args:
+        node: of the graph, which calls backward.
+        dy: the gradient that arrives.
+        inputs: x, gamma and beta.
+        first: the gradients that backward has returned before; it must return them again.
     """
     if not isinstance(node, torch.autograd.function.BackwardCFunction):
         raise Unusable(
             "autograd must find your backward behind the output. Leave apply as torch defines it."
         )
-    for name, gradient, like in zip(FIRST, node.apply(dy.clone()), inputs, strict=False):
-        if gradient is not None and gradient.shape != like.shape:
+    again = node.apply(dy.clone())
+    for name, gradient, like, before in zip(FIRST, again, inputs, first, strict=False):
+        if gradient is None:
+            continue
+        if gradient.shape != like.shape:
             raise Unusable(
                 f"backward must return {name} of shape {tuple(like.shape)}. "
                 f"Received: shape {tuple(gradient.shape)}."
+            )
+        if not torch.allclose(gradient, before, equal_nan=True):
+            raise Unusable(
+                f"A second backward through one graph returns another {name} than the first. "
+                "Change nothing in backward that it starts from."
             )
 
 
@@ -391,6 +409,17 @@ _MISTAKES = (
         ),
     ),
     slip(
+        "needs_input_grad of gamma for beta",
+        "backward leaves dgamma and dbeta out where gamma needs no gradient. One of the two may be "
+        "frozen while the other learns: ask needs_input_grad for each.",
+        "B6",
+        backward__returns=Instead(
+            "if not ctx.needs_input_grad[1]:\n"
+            "    return dx, None, None, None\n"
+            "return dx, dgamma, dbeta, None"
+        ),
+    ),
+    slip(
         "dy overwritten",
         "backward changes dy in place, and dy belongs to whoever sent it: another branch of the "
         "graph may still need it. Write into a new tensor.",
@@ -406,8 +435,8 @@ _MISTAKES = (
     ),
     slip(
         "NumPy inside backward",
-        "backward leaves torch (NumPy, detach), so it cannot be differentiated again. Use torch "
-        "operations only.",
+        "backward leaves the graph (NumPy, detach, or gradients that are switched off), so it "
+        "cannot be differentiated again. Use torch operations only, with gradients on.",
         "L3",
         backward__returns=Instead(
             "grads = (g.detach().cpu().numpy() for g in (dx, dgamma, dbeta))\n"

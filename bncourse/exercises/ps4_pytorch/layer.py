@@ -21,6 +21,7 @@ from bncourse.exercises.torch_drive import (
     require_no_graph,
     require_same_parameters,
     require_usable,
+    require_written,
     tensor,
 )
 from bncourse.inputs import SMALL_EPS, batch, cast, running, scale_and_shift, upstream
@@ -54,6 +55,11 @@ def _met_again(inputs):
     return inputs | {"scenario": "half", "x_eval": inputs["x2"]}
 
 
+def _enlarged(inputs):
+    """Return the inputs with gradients that whoever cuts them changes."""
+    return inputs | {name: 1e4 * inputs[name] for name in ("dy1", "dy2", "dy_eval")}
+
+
 def _reversed(inputs):
     """Return the inputs with x in an order of memory in which no two of its axes join."""
     return inputs | {name: np.asfortranarray(inputs[name]) for name in ("x1", "x2", "x_eval")}
@@ -70,12 +76,10 @@ def _layer_cases(rng):
             inputs[f"x{name}"] = _array(rng, shape, **spread)
             inputs[f"dy{name}"] = _array(rng, shape, upstream)
         scale, shift = scale_and_shift(rng, channels).values()
-        return inputs | {
-            "weight": scale,
-            "bias": shift,
-            **running(rng, channels),
-            "num_batches_tracked": 3,
-        }
+        state = running(rng, channels)
+        # As it is after training on such batches: in eval too a variance may be below eps.
+        state["running_var"] *= spread.get("scale", 1.0) ** 2
+        return inputs | {"weight": scale, "bias": shift, **state, "num_batches_tracked": 3}
 
     images = (4, 3, 2, 5)
     return {
@@ -94,13 +98,14 @@ def _layer_cases(rng):
         # 1 / num_batches_tracked is a tensor in float32.
         "momentum=None": Case(given((7, 4), (5, 4), (3, 4), momentum=None), rtol=1e-6),
         "momentum=0": Case(given((7, 4), momentum=0.0)),
+        "large gradients": Case(_enlarged(given((7, 4)))),
         "affine=False": Case(given(images, affine=False)),
         # Where nothing is remembered, no weight of the newest batch is needed.
         "track_running_stats=False": Case(given((7, 4), track_running_stats=False, momentum=None)),
         "trained under torch.no_grad": Case(given((7, 4), scenario="no_grad")),
         "a variance smaller than eps": Case(given((7, 4), scale=1e-3)),
         "mean near 1e6": Case(given((50, 4), offset=1e6, scale=0.1), rtol=1e-5, noisy=True),
-        "one value per channel": Case({"scenario": "single", "num_features": 3}),
+        "one value per channel": Case({"scenario": "single", "num_features": 3}, "float32"),
         "double backward": Case(given(images, scenario="double")),
         "deepcopy after a step": Case(given((7, 4), scenario="deepcopy")),
         "two layers": Case(given((7, 4), scenario="two", momentum=0.3, eps=0.1)),
@@ -284,7 +289,7 @@ def _drive_steps(obj, inputs, gradients=True):
     """Train for two steps, then evaluate."""
     layer = _loaded(obj, inputs)
     parameters, dtype = dict(layer.named_parameters()), tensor(inputs["weight"], "cpu").dtype
-    outputs = {}
+    names, outputs = layer.state_dict().keys(), {}
     with so_far(outputs):
         _in_mode(layer, True)
         for step in ("1", "2"):
@@ -295,8 +300,18 @@ def _drive_steps(obj, inputs, gradients=True):
         outputs |= _pass(layer, inputs, "_eval", "in eval")
         outputs |= _state(layer, "after eval")
         _require_dtype(layer, dtype, "as x and the layer are")
+        _require_no_more(layer, names)
         require_same_parameters(layer, parameters)
     return outputs
+
+
+def _require_no_more(layer, names):
+    """Raise Unusable if a layer saves more than it did before its steps."""
+    more = sorted(layer.state_dict().keys() - names)
+    if more:
+        raise Unusable(
+            f"The state_dict of the layer after its steps must hold what it held. New: {more[0]}."
+        )
 
 
 def _drive_new(obj, inputs):
@@ -325,9 +340,16 @@ def _drive_single(obj, inputs):
     for option in ("affine", "track_running_stats"):
         other = _build(obj, inputs | {option: False})
         _require_refusal(other, (1, 3), inputs["device"], f" with {option}=False")
+    outputs = {
+        f"{name} after batches that are refused": getattr(layer, name).clone()
+        for name in _BUFFERS[:2]
+    }
     two = layer(torch.ones((1, 3, 2), device=inputs["device"]))
     one = _in_mode(layer, False)(torch.ones((1, 3), device=inputs["device"]))
-    return {"shape of y for x (1, 3, 2)": two.shape, "shape of y for x (1, 3) in eval": one.shape}
+    return outputs | {
+        "shape of y for x (1, 3, 2)": two.shape,
+        "shape of y for x (1, 3) in eval": one.shape,
+    }
 
 
 def _require_refusal(layer, shape, device, options=""):
@@ -356,11 +378,16 @@ def _drive_two(obj, inputs):
     _require_apart(_build(obj, inputs), _build(obj, inputs))
     first = _loaded(obj, inputs)
     second = _loaded(obj, inputs | {"momentum": 0.7, "eps": 0.9})
+    # training says the mode, whether or not there is anything to learn, as Keras has it.
+    second.requires_grad_(False)
+    kept = first.weight.grad = torch.ones_like(first.weight)
     x1, x2 = (tensor(inputs[name], inputs["device"]) for name in ("x1", "x2"))
     outputs = {"y of the first": called(_in_mode(first, True), x1)}
     with so_far(outputs):
         outputs["y of the second"] = called(_in_mode(second, True), x2)
         outputs["y of the first in eval"] = called(_in_mode(first, False), x2)
+        if first.weight.grad is not kept:
+            raise Unusable("forward changes the gradient that weight holds. Nothing is due there.")
         outputs |= _state(first, "of the first") | _state(second, "of the second")
     return outputs
 
@@ -370,6 +397,7 @@ def _drive_double(obj, inputs):
     layer = _in_mode(_loaded(obj, inputs), True)
     x, dy = (tensor(inputs[name], inputs["device"]).requires_grad_() for name in ("x1", "dy1"))
     y = called(layer, x)
+    require_written(y)
     # A second call before the gradients of the first: neither may overwrite what the other keeps.
     called(layer, tensor(inputs["x2"], inputs["device"]))
     first = differentiate(y, (x, layer.weight, layer.bias), dy)
@@ -525,7 +553,10 @@ def _first_step(x, **values):
 
 
 def _reference_single(inputs):
+    zeros, ones = np.zeros(inputs["num_features"]), np.ones(inputs["num_features"])
     return {
+        "running_mean after batches that are refused": zeros,
+        "running_var after batches that are refused": ones,
         "shape of y for x (1, 3, 2)": np.array((1, 3, 2)),
         "shape of y for x (1, 3) in eval": np.array((1, 3)),
     }

@@ -388,6 +388,13 @@ LAYER_MISTAKES = (
         std=Instead("self.mean, self.var = mean, var\nstd = torch.sqrt(var + self.epsilon)"),
     ),
     slip(
+        "frozen layer in eval mode",
+        "A layer whose weight requires no gradient behaves as in eval mode. That is Keras's rule, "
+        "for trainable=False. In PyTorch self.training alone says the mode.",
+        "L1",
+        training="self.training and (self.weight is None or self.weight.requires_grad)",
+    ),
+    slip(
         "global gradient mode",
         "Whether it is training is read from torch.is_grad_enabled(). The mode of a layer is "
         "self.training, which train() and eval() set.",

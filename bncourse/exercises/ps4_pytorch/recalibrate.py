@@ -62,6 +62,7 @@ def _cases(rng):
         "float32": Case(cast(perceptron, np.float32), "float32"),
         # Where the means are far apart, their spread hides what becomes of the variances.
         "batches of different spread": Case(perceptron | uneven),
+        "one batch": Case(given("perceptron", rows, sizes=(1500,))),
         "four batches": Case(given("perceptron", rows, sizes=(1500, 1000, 1500, 2000))),
     }
 
@@ -98,7 +99,7 @@ class _Witness(nn.Module):
 
 
 def _build(inputs):
-    """Return the model of the inputs in eval mode; its second half is nested."""
+    """Return the model of the inputs in eval mode; its second half is nested, once or twice."""
     momentum = inputs["momentum"]
     second = nn.Linear(inputs["weight2"].shape[1], 3, bias=False)
     if inputs["model"] == "perceptron":
@@ -108,12 +109,15 @@ def _build(inputs):
     else:
         first = nn.Conv3d(2, 4, (3, 3, 1), bias=False), nn.BatchNorm3d(4, momentum=momentum[0])
     inner = nn.Sequential(nn.Flatten(), second, nn.BatchNorm1d(3, momentum=momentum[1]))
+    place = "3"
+    if inputs["model"] == "convolutional":
+        inner, place = nn.Sequential(nn.Sequential(inner)), "3.0.0"
     model = nn.Sequential(*first, nn.ReLU(), inner, _Witness())
     state = {
         "0.weight": inputs["weight1"],
-        "3.1.weight": inputs["weight2"],
+        f"{place}.1.weight": inputs["weight2"],
     }
-    for layer, path in (("1", "1"), ("2", "3.2")):
+    for layer, path in (("1", "1"), ("2", f"{place}.2")):
         state |= {
             f"{path}.weight": inputs[f"gamma{layer}"],
             f"{path}.bias": inputs[f"beta{layer}"],

@@ -190,6 +190,13 @@ MISTAKES = (
         "F5",
     ),
     slip(
+        "a regularizer",
+        "A Dense layer has a regularizer or a constraint, which the exercise does not ask for: it "
+        "adds to the loss, or keeps the weights from where they go.",
+        "F5",
+        dense='layers.Dense(units, use_bias=False, kernel_regularizer="l2")',
+    ),
+    slip(
         "input_dim ignored",
         "The argument input_dim is ignored; 20 stands in the code. Use the argument.",
         "F5",

@@ -270,10 +270,12 @@ def _tensors(layer):
     ]
 
 
-def _parts(value):
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | tuple) else [value]
+def _parts(value, depth=4):
+    """Return what stands in dicts, lists and tuples, and in those that stand in them."""
+    if not isinstance(value, dict | list | tuple) or not depth:
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return itertools.chain.from_iterable(_parts(part, depth - 1) for part in parts)
 
 
 def _require_dtype(layer, dtype, of=""):
@@ -575,8 +577,15 @@ def _require_structure(model, input_dim):
 
 
 def _require_start(layers):
-    """Raise Unusable if a layer has another dtype than the default, or units that stay alike."""
+    """Raise Unusable if a layer does not start as Keras makes it, or has units that stay alike."""
     for layer, name in zip(layers, _names(layers), strict=True):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            _require_new_norm(layer)
+        if isinstance(layer, keras.layers.Dense) and _is_bound(layer):
+            raise Unusable(
+                "Each Dense layer must be free of regularizers and constraints: they train the "
+                f"model to something else. Received: {name} with one."
+            )
         if layer.dtype_policy.name != keras.config.dtype_policy().name:
             raise Unusable(
                 f"Each layer must have the default dtype of Keras. Received: {name} with "
@@ -589,6 +598,25 @@ def _require_start(layers):
                     "All units of a Dense layer start with the same numbers, so they get the same "
                     "gradient and stay alike. Leave kernel_initializer out."
                 )
+
+
+def _require_new_norm(layer):
+    for name, start in (("gamma", 1), ("beta", 0), ("moving_mean", 0), ("moving_variance", 1)):
+        variable = getattr(layer, name)
+        if variable is not None and not np.all(to_numpy(variable) == start):
+            raise Unusable(
+                f"{name} of a new batch norm must be {start}, as Keras makes it. Set nothing, and "
+                "train nothing before you return the model."
+            )
+
+
+def _is_bound(dense):
+    """Return whether a Dense layer adds to the loss, or keeps its weights from where they go."""
+    kinds = [f"{what}_{kind}" for what in ("kernel", "bias") for kind in _BOUNDS]
+    return any(getattr(dense, name, None) for name in ("activity_regularizer", *kinds))
+
+
+_BOUNDS = ("regularizer", "constraint")
 
 
 def _require_another(twin, model, input_dim):
@@ -658,10 +686,10 @@ def _name(layer):
         return f"Dense with {' and '.join(extra)}" if extra else "Dense without bias"
     if isinstance(layer, keras.layers.Activation):
         return _activation(layer)
-    if isinstance(layer, keras.layers.ReLU | keras.layers.Lambda):
-        other = "ReLU with options" if isinstance(layer, keras.layers.ReLU) else "Lambda"
-        return _by_value(layer) or other
     kind = type(layer).__name__
+    if isinstance(layer, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.Lambda):
+        other = "ReLU with options" if isinstance(layer, keras.layers.ReLU) else kind
+        return _by_value(layer) or other
     # The layer of the exercise before has this name too. In grading a message must be short.
     return "batch norm" if kind == "BatchNormalization" else kind
 

@@ -433,6 +433,13 @@ MISTAKES = (
         small="max(epsilon, 1e-5)",
     ),
     slip(
+        "momentum of 0 as the default",
+        "A momentum of 0 is taken for one that is left out, as by momentum or 0.99. Use the "
+        "argument as it comes.",
+        "L4",
+        keep="momentum or 0.99",
+    ),
+    slip(
         "epsilon of PyTorch by default",
         "epsilon is 1e-5 when it is left out, which is PyTorch's default. Keras's is 1e-3.",
         "F3",

@@ -69,8 +69,14 @@ def _cases(rng):
         "the first step with zero_init=True": Case(_unscaled(given(zero_init=True))),
         "one example without norm": Case(given(n=1, normed=False)),
         "wider than the batch": Case(given(n=5, width=9)),
+        # Whoever cuts values or gradients changes these.
+        "large values and gradients": Case(_large(given())),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
+
+
+def _large(inputs):
+    return inputs | {name: 1e4 * inputs[name] for name in ("x", "dy")}
 
 
 def _unscaled(inputs):
@@ -83,7 +89,7 @@ def _unscaled(inputs):
 def _drive(obj, inputs):
     block = _made(obj, inputs, inputs["seed"])
     if inputs["scenario"] == "new":
-        require_drawn(lambda seed: _made(obj, inputs, seed), inputs["seed"])
+        require_drawn(block, lambda seed: _made(obj, inputs, seed), inputs["seed"])
         return _start(block, inputs)
     _others(obj, inputs)
     return _pass(block, inputs)
@@ -97,9 +103,10 @@ def _made(obj, inputs, seed):
         made.append(Centring(width))
         return made[-1]
 
-    options = {"zero_init": True} if inputs["zero_init"] else {}
     with seeded(seed):
-        block = obj(inputs["width"], norm if inputs["normed"] else None, **options)
+        block = obj(
+            inputs["width"], norm if inputs["normed"] else None, zero_init=inputs["zero_init"]
+        )
     require_module(block, "ResidualBlock")
     asked = _WEIGHTS + (_SCALES if inputs["normed"] else _BIASES)
     require_names(dict(block.named_parameters()), asked)
@@ -110,6 +117,8 @@ def _made(obj, inputs, seed):
         raise Unusable("A new block must be in training mode, with all its parts.")
     if inputs["normed"] and {id(each) for each in made} - {id(m) for m in block.modules()}:
         raise Unusable("The block must hold what norm(width) makes, and call norm no more often.")
+    if inputs["normed"] and {id(block.norm1), id(block.norm2)} - {*map(id, made)}:
+        raise Unusable("norm1 and norm2 must be what norm(width) makes: call it twice.")
     return block
 
 
@@ -158,7 +167,8 @@ def _pass(block, inputs):
         (outputs["dx in eval"],) = differentiate(y, [x], dy)
         x_last = x.detach().clone().requires_grad_()
         with graph_ends(x_last):
-            called(block, x_last)
+            for training in (False, True):
+                called(block.train(training), x_last)
     return outputs
 
 
@@ -175,6 +185,12 @@ def _answer(block, x):
     y = called(block, x)
     if [module.training for module in block.modules()] != modes:
         raise Unusable("forward changes the mode of the block or of a part of it.")
+    norms = [module for module in block.modules() if isinstance(module, Centring)]
+    if any(norm.ran_in_training is not block.training for norm in norms):
+        raise Unusable(
+            "While forward runs, a norm is in another mode than the block. The caller sets the "
+            "mode, for both."
+        )
     return y
 
 
@@ -323,6 +339,14 @@ _MISTAKES = (
         norm2="self.norm1",
     ),
     slip(
+        "second norm copied",
+        "The second norm is a copy of the first. Make both with norm(width): call it twice.",
+        "H7",
+        norm2=Instead(
+            "import copy\nself.norm2 = nn.Identity() if biased else copy.deepcopy(self.norm1)"
+        ),
+    ),
+    slip(
         "norms of another kind",
         "The norms are not made by norm(width). Use what is handed in: it may be a layer of your "
         "own.",
@@ -456,6 +480,14 @@ _MISTAKES = (
         "In eval mode the block hands x on, without its branch. The branch belongs to both modes.",
         "H7",
         returns="x + branch if self.training else x.clone()",
+    ),
+    slip(
+        "always in training mode",
+        "forward puts the block into training mode for a while, so in eval mode too its norms take "
+        "the statistics of the batch. Leave the mode to the caller.",
+        "F7",
+        z=Instead("mode = self.training\nself.train()\nz = self.norm1(self.linear1(x))"),
+        branch=Instead("branch = self.norm2(self.linear2(h))\nself.train(mode)"),
     ),
     slip(
         "shortcut detached",

@@ -18,8 +18,10 @@ class Centring(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
+        self.ran_in_training = True
 
     def forward(self, x):
+        self.ran_in_training = self.training
         return self.weight * (x - x.mean(0)) + self.bias
 
 
@@ -32,15 +34,22 @@ def seeded(seed):
         yield
 
 
-def require_drawn(make, seed):
+def require_drawn(made, make, seed):
     """Raise Unusable unless what is made starts from torch's random state.
 
     Args:
+        made: a module that was made from a seed.
         make: of a seed, a module.
         seed: a whole number.
     """
+    first = dict(made.named_parameters())
     one, other = (dict(make(each).named_parameters()) for each in (seed, seed + 1))
     for name, value in one.items():
+        if name in first and not torch.equal(value, first[name]):
+            raise Unusable(
+                f"{name} starts with other numbers though torch's random state is the same, so "
+                "that no run can be repeated. Draw it from that state."
+            )
         # What starts at a constant is the same at each seed.
         constant = bool((value == value.flatten()[0]).all())
         if not constant and name in other and torch.equal(value, other[name]):

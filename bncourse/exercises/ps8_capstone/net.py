@@ -24,6 +24,7 @@ from bncourse.exercises.torch_drive import (
     graph_ends,
     one_thread,
     require_no_graph,
+    require_written,
     tensor,
 )
 from bncourse.inputs import away_from_one, batch, cast, running, upstream
@@ -80,8 +81,9 @@ def _cases(rng):
 
 
 def _small(inputs):
-    """Return inputs whose first variances are of the size of eps."""
-    state = inputs["state"] | {"0.weight": 1e-3 * inputs["state"]["0.weight"]}
+    """Return inputs whose first variances are of the size of eps, those that are stored too."""
+    first = {"0.weight": 1e-3, "1.running_mean": 1e-3, "1.running_var": 1e-6}
+    state = inputs["state"] | {name: k * inputs["state"][name] for name, k in first.items()}
     return inputs | {"state": state}
 
 
@@ -166,7 +168,7 @@ def _drive_parts(obj, inputs):
     outputs = {"number of blocks": len(blocks)}
     with so_far(outputs):
         _require_new(net)
-        require_drawn(lambda seed: _made(obj, inputs, inputs["normed"], seed), inputs["seed"])
+        require_drawn(net, lambda seed: _made(obj, inputs, inputs["normed"], seed), inputs["seed"])
         _require_apart("block", blocks)
         _require_start(net, blocks)
         if inputs["normed"]:
@@ -182,6 +184,9 @@ def _drive_parts(obj, inputs):
             start = net[1].state_dict()
             outputs |= {f"{name} of a new norm": start[name] for name in (*_NORM, *_STORED)}
             outputs["y of a new norm in eval"] = called(net[1].eval(), _narrow(inputs))
+            # Another one: what a step stores would show in the new norm.
+            frozen = blocks[0].norm.requires_grad_(False)
+            outputs["y of a frozen norm in training"] = called(frozen, _narrow(inputs))
     return outputs
 
 
@@ -200,12 +205,26 @@ def _require_start(net, blocks):
         raise Unusable("The weights of the blocks are drawn again. Leave them as block makes them.")
     if len(blocks) > 1 and torch.equal(blocks[0].drawn, blocks[1].drawn):
         raise Unusable("The blocks start with the same weights. Call block once for each.")
+    for part in blocks:
+        _require_same_start(part.norm, net[1])
     for name, part in net.named_children():
         for kind, value in part.named_parameters(recurse=False):
             if isinstance(part, nn.Linear) and not _as_torch_draws(value, part.in_features):
                 raise Unusable(
                     f"{name}.{kind} does not start as torch draws it. Leave the linear maps as "
                     "nn.Linear makes them."
+                )
+
+
+def _require_same_start(norm, first):
+    """Raise Unusable unless a norm in a block starts as the one behind the first linear map."""
+    if norm is not None and isinstance(norm, type(first)):
+        other = first.state_dict()
+        for name, value in norm.state_dict().items():
+            if name in other and not torch.equal(value, other[name]):
+                raise Unusable(
+                    f"{name} of a norm in the blocks does not start as that of the first norm. "
+                    "Leave the norms as your layer makes them."
                 )
 
 
@@ -249,6 +268,7 @@ def _drive_steps(obj, inputs):
         y = outputs["y in training"] = called(net.train(), x)
         if y.shape != (len(x), _CLASSES):
             return outputs
+        require_written(y)
         leaves = {"x": x, **{name: net.get_parameter(name) for name in _looked_at(inputs)}}
         gradients = differentiate(y, list(leaves.values()), tensor(inputs["dy"], inputs["device"]))
         outputs |= {f"d{leaf}": g for leaf, g in zip(leaves, gradients, strict=True)}
@@ -256,9 +276,10 @@ def _drive_steps(obj, inputs):
         outputs["y in eval, after"] = called(net.eval(), x_eval)
         if inputs["normed"]:
             outputs |= {name: net.get_buffer(f"1.{name}").clone() for name in _STORED}
-        x_last = x_eval.clone().requires_grad_()
+        x_last = x.detach().clone().requires_grad_()
         with graph_ends(x_last):
-            called(net, x_last)
+            for training in (False, True):
+                called(net.train(training), x_last)
     return outputs
 
 
@@ -358,7 +379,8 @@ def _start(inputs):
     x = cast(inputs["x"], np.float64)[:, : inputs["width"]]
     y = layers.layer_inference(x, ones, zeros, zeros, ones, eps=1e-5)
     return {f"{name} of a new norm": v for name, v in values.items()} | {
-        "y of a new norm in eval": y
+        "y of a new norm in eval": y,
+        "y of a frozen norm in training": forward.batchnorm_forward(x, ones, zeros)[0],
     }
 
 
@@ -515,6 +537,21 @@ _MISTAKES = (
         from_batch="self.training or bool((self.running_var == 1).all())",
     ),
     slip(
+        "variance raised to eps in eval",
+        "Your BatchNorm raises a running variance below eps to it, as by clamp(min=eps). Add eps, "
+        "and raise nothing.",
+        "F7",
+        std="torch.sqrt((var if from_batch else var.clamp(min=self.epsilon)) + self.epsilon)",
+    ),
+    slip(
+        "frozen layer in eval mode",
+        "Your BatchNorm behaves as in eval mode where its weight requires no gradient. That is "
+        "Keras's rule, for trainable=False. In PyTorch self.training alone says the mode.",
+        "L1",
+        from_batch="self.training and self.weight.requires_grad",
+        tracked="from_batch",
+    ),
+    slip(
         "statistics detached",
         "Your BatchNorm normalises with detached statistics, so two of the three paths of the "
         "gradient are cut. Detach what is stored only.",
@@ -651,6 +688,7 @@ _PARTS = {
     **dict.fromkeys((f"{name} of a new norm" for name in (*_NORM, *_STORED)), "a new BatchNorm"),
     "y of a new norm in eval": "BatchNorm in eval mode",
     "y of a new norm in training": "BatchNorm in training mode",
+    "y of a frozen norm in training": "BatchNorm in training mode",
 }
 
 
