@@ -38,9 +38,9 @@ ENDED = "It ends the group of the processes, and the next step needs it. Leave i
 NEVER_ENDS = "It computes without an end: a process was stopped after {} seconds of computing."
 DIED = "A process ended before it returned. Received: {}."
 OTHER_SIZES = (
-    "Gloo, which carries the exchanges, has stopped a process. It does so where the tensors of one "
-    "exchange differ in size, as shards of different numbers of examples do: all processes must "
-    "hand in the same shape and dtype."
+    "A process was stopped by SIGABRT. Gloo, which carries the exchanges, does so where the "
+    "tensors of one exchange differ in size, as shards of different numbers of examples do: all "
+    "processes must hand in the same shape and dtype."
 )
 KEPT = (
     "What it returns depends on an earlier call. Each call is a step of its own: keep nothing from "
