@@ -8,6 +8,7 @@ Both return a flat dict of labelled arrays, and nothing else crosses between the
 import contextlib
 import functools
 import inspect
+import itertools
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -280,3 +281,11 @@ def _kind_of(kind):
     if in_it or not kind.__flags__ & _MADE_BY_A_CLASS_STATEMENT:
         return kind.__name__
     return "an object of a class of your own"
+
+
+def nested_parts(value, depth=4):
+    """Return what stands in dicts, lists and tuples, and in those that stand in them."""
+    if not isinstance(value, dict | list | tuple) or not depth:
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return itertools.chain.from_iterable(nested_parts(part, depth - 1) for part in parts)

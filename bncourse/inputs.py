@@ -34,9 +34,9 @@ def upstream(rng, n=7, d=4):
     return rng.uniform(0.5, 1.5, d) + rng.standard_normal((n, d))
 
 
-def enlarged(inputs):
-    """Return inputs whose dy is ten thousand times as large: who cuts a gradient must not pass."""
-    return inputs | {"dy": 1e4 * inputs["dy"]}
+def enlarged(inputs, names=("dy",)):
+    """Return inputs some of which are ten thousand times as large: who cuts them must not pass."""
+    return inputs | {name: 1e4 * inputs[name] for name in names}
 
 
 def away_from_one(rng, d=4):

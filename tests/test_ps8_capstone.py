@@ -350,7 +350,7 @@ def test_batches_of_other_sizes_are_not_called_examples_that_come_twice():
     def train(model, x, y, steps, lr, batch_size, seed):
         if 1 < len(x) % batch_size < batch_size < len(x):
             # The last batch, of two, joins another one.
-            steps, batch_size = steps, batch_size + len(x) % batch_size
+            batch_size += len(x) % batch_size
         return BY_OPTIMIZER(model, x, y, steps, lr, batch_size, seed)
 
     text = told(train, "train")

@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from bncourse.exercise import FLOAT64_TOLERANCE, Unusable, describe
+from bncourse.exercise import FLOAT64_TOLERANCE, Unusable, describe, nested_parts
 from bncourse.rules import calls_ready_made
 
 # bfloat16 keeps 8 bits of a number: an output may be off by 2^-8, and the tolerance is ten times
@@ -248,7 +248,7 @@ def require_no_graph(model):
         # What a layer puts into its class, all layers share.
         spaces = [vars(module), *map(vars, type(module).__mro__)]
         for name, value in itertools.chain.from_iterable(space.items() for space in spaces):
-            for part in _parts_of(value):
+            for part in nested_parts(value):
                 if isinstance(part, torch.Tensor) and part.grad_fn is not None:
                     raise Unusable(
                         f"{_where(name)} holds the graph of autograd: copy.deepcopy fails, and "
@@ -281,14 +281,6 @@ def graph_ends(x):
 def _node_of(leaf):
     ((node, _),) = leaf.view_as(leaf).grad_fn.next_functions
     return node
-
-
-def _parts_of(value, depth=4):
-    """Return what stands in dicts, lists and tuples, and in those that stand in them."""
-    if not isinstance(value, dict | list | tuple) or not depth:
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value
-    return itertools.chain.from_iterable(_parts_of(part, depth - 1) for part in parts)
 
 
 def _where(name):

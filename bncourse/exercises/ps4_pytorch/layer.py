@@ -24,7 +24,7 @@ from bncourse.exercises.torch_drive import (
     require_written,
     tensor,
 )
-from bncourse.inputs import SMALL_EPS, batch, cast, running, scale_and_shift, upstream
+from bncourse.inputs import SMALL_EPS, batch, cast, enlarged, running, scale_and_shift, upstream
 from bncourse.reference import layers
 
 _OPTIONS = ("eps", "momentum", "affine", "track_running_stats")
@@ -53,11 +53,6 @@ def _met_again(inputs):
     spreads, in eval mode too where x lies around the running mean.
     """
     return inputs | {"scenario": "half", "x_eval": inputs["x2"]}
-
-
-def _enlarged(inputs):
-    """Return the inputs with gradients that whoever cuts them changes."""
-    return inputs | {name: 1e4 * inputs[name] for name in ("dy1", "dy2", "dy_eval")}
 
 
 def _reversed(inputs):
@@ -98,7 +93,7 @@ def _layer_cases(rng):
         # 1 / num_batches_tracked is a tensor in float32.
         "momentum=None": Case(given((7, 4), (5, 4), (3, 4), momentum=None), rtol=1e-6),
         "momentum=0": Case(given((7, 4), momentum=0.0)),
-        "large gradients": Case(_enlarged(given((7, 4)))),
+        "large gradients": Case(enlarged(given((7, 4)), ("dy1", "dy2", "dy_eval"))),
         "affine=False": Case(given(images, affine=False)),
         # Where nothing is remembered, no weight of the newest batch is needed.
         "track_running_stats=False": Case(given((7, 4), track_running_stats=False, momentum=None)),

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from bncourse.exercise import Unusable, describe, so_far
+from bncourse.exercise import Unusable, describe, nested_parts, so_far
 
 STATE = ("moving_mean", "moving_variance")
 OPTIONS = ("axis", "momentum", "epsilon", "center", "scale")
@@ -265,17 +265,9 @@ def _tensors(layer):
     return [
         (name, part)
         for name, value in (*vars(type(layer)).items(), *vars(layer).items())
-        for part in _parts(value)
+        for part in nested_parts(value)
         if ops.is_tensor(part) and not isinstance(part, keras.Variable)
     ]
-
-
-def _parts(value, depth=4):
-    """Return what stands in dicts, lists and tuples, and in those that stand in them."""
-    if not isinstance(value, dict | list | tuple) or not depth:
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value
-    return itertools.chain.from_iterable(_parts(part, depth - 1) for part in parts)
 
 
 def _require_dtype(layer, dtype, of=""):

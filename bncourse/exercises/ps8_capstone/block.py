@@ -25,7 +25,7 @@ from bncourse.exercises.torch_drive import (
     require_no_graph,
     tensor,
 )
-from bncourse.inputs import away_from_one, batch, cast, upstream
+from bncourse.inputs import away_from_one, batch, cast, enlarged, upstream
 from bncourse.reference import residual
 from bncourse.slips import Instead, Right
 
@@ -70,13 +70,9 @@ def _cases(rng):
         "one example without norm": Case(given(n=1, normed=False)),
         "wider than the batch": Case(given(n=5, width=9)),
         # Whoever cuts values or gradients changes these.
-        "large values and gradients": Case(_large(given())),
+        "large values and gradients": Case(enlarged(given(), ("x", "dy"))),
         "float32": Case(cast(given(), np.float32), "float32"),
     }
-
-
-def _large(inputs):
-    return inputs | {name: 1e4 * inputs[name] for name in ("x", "dy")}
 
 
 def _unscaled(inputs):
